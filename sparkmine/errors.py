@@ -1,0 +1,132 @@
+"""Every error that a user can meet: a stable code, one line, and what to do.
+
+Code that calls sparkmine catches `SparkmineError`; scripts and operators match on `code`.
+The command line prints `CODE: message` and exits with a non-zero status.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SparkmineError(Exception):
+    """Base of all errors raised on purpose. `code` is stable across releases."""
+
+    code: ClassVar[str] = "SPARKMINE_ERROR"
+
+    def __init__(self, message: str) -> None:
+        # Error texts of libraries span many lines; a log line must not.
+        super().__init__(" ".join(message.split()))
+
+    def __str__(self) -> str:
+        return f"{self.code}: {super().__str__()}"
+
+
+class ConfigError(SparkmineError):
+    """The YAML, a setting or a call is wrong. Names the file, line and key path."""
+
+    code = "CONFIG_INVALID"
+
+
+class ExpressionError(SparkmineError):
+    """An expression cannot be parsed, or uses something outside the language."""
+
+    code = "EXPRESSION_INVALID"
+
+
+class JavaMissingError(SparkmineError):
+    code = "JAVA_MISSING"
+
+
+class DeltaJarsMissingError(SparkmineError):
+    code = "DELTA_JARS_MISSING"
+
+
+class WarehouseError(SparkmineError):
+    """The warehouse folder cannot be written."""
+
+    code = "WAREHOUSE_UNWRITABLE"
+
+
+class TableMissingError(SparkmineError):
+    code = "TABLE_MISSING"
+
+
+class TableDamagedError(SparkmineError):
+    """A log entry or a data file of a table is missing or unreadable."""
+
+    code = "TABLE_DAMAGED"
+
+
+class VersionError(SparkmineError):
+    """A table is at a version that sparkmine did not write, or lacks the version asked for."""
+
+    code = "TABLE_VERSION_UNEXPECTED"
+
+
+class CommitError(SparkmineError):
+    """Delta did not take a commit, or took another one."""
+
+    code = "COMMIT_FAILED"
+
+
+class SourceMissingError(SparkmineError):
+    code = "SOURCE_MISSING"
+
+
+class SourceColumnsError(SparkmineError):
+    """A source has other columns than its declared schema."""
+
+    code = "SOURCE_COLUMNS_DIFFER"
+
+
+class SourceEmptyError(SparkmineError):
+    code = "SOURCE_EMPTY"
+
+
+class TooManyBadRowsError(SparkmineError):
+    """More rows broke the rules than `max_bad_fraction` allows."""
+
+    code = "TOO_MANY_BAD_ROWS"
+
+
+class AccountingError(SparkmineError):
+    """Rows in are not rows kept + quarantined + removed."""
+
+    code = "ROWS_UNACCOUNTED"
+
+
+class RecipeError(SparkmineError):
+    """A recipe does not fit its data: columns, kinds or values."""
+
+    code = "RECIPE_INVALID"
+
+
+class DataError(SparkmineError):
+    """The rows that reach a method are not what it can work on (NaN, no rows, one class)."""
+
+    code = "DATA_UNSUITABLE"
+
+
+class ModelError(SparkmineError):
+    """A saved model is missing, damaged, or of a format this version does not read."""
+
+    code = "MODEL_UNREADABLE"
+
+
+class TooFewSlotsError(SparkmineError):
+    """The cluster cannot run all ranks at once."""
+
+    code = "TOO_FEW_SLOTS"
+
+
+class DynamicAllocationError(SparkmineError):
+    """Barrier stages and dynamic allocation do not go together."""
+
+    code = "DYNAMIC_ALLOCATION_ON"
+
+
+class RankFailedError(SparkmineError):
+    """A training rank raised, died or hung. Quotes its last lines of output."""
+
+    code = "RANK_FAILED"

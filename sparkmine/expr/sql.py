@@ -1,0 +1,128 @@
+"""Parse SQL text into an expression tree.
+
+sqlglot reads the text; only the nodes listed here are taken over. The text itself never
+reaches an engine, so a rule cannot run a subquery, call a user function or read a file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sparkmine.errors import ExpressionError
+from sparkmine.expr import nodes as n
+
+_FUNCTIONS = {
+    **{"Abs": "abs", "Sqrt": "sqrt", "Exp": "exp", "Ln": "log", "Floor": "floor", "Ceil": "ceil"},
+    **{"Least": "least", "Greatest": "greatest", "Coalesce": "coalesce", "Lower": "lower"},
+    **{"Upper": "upper", "Trim": "trim", "Length": "length"},
+}
+_COMPARE = {"EQ": "=", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
+_ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
+_TYPES = {
+    **{"DOUBLE": "double", "FLOAT": "double", "INT": "long", "BIGINT": "long", "TEXT": "string"},
+    **{"VARCHAR": "string", "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp"},
+    **{"TIMESTAMPTZ": "timestamp"},
+}
+
+
+def parse(text: str) -> n.Expr:
+    """Parse one SQL expression, such as `quantity > 0 and week between 1 and 53`.
+
+    Raises:
+        ExpressionError: not SQL, or a construct outside the language; names the construct.
+    """
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    if not isinstance(text, str) or not text.strip():
+        raise ExpressionError("an expression must be SQL text, it is empty")
+    try:
+        tree = sqlglot.parse_one(text, dialect="spark")
+    except SqlglotError as error:
+        reason = str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
+        raise ExpressionError(f"cannot read expression {text!r}: {reason}") from None
+    return _convert(tree, text)
+
+
+def _convert(tree: Any, text: str) -> n.Expr:
+    kind = type(tree).__name__
+
+    def child(node: Any) -> n.Expr:
+        return _convert(node, text)
+
+    if kind == "Paren":
+        return child(tree.this)
+    if kind == "Column":
+        if tree.table:
+            raise ExpressionError(f"{text!r}: a column is named without a table, not {tree.sql()!r}")
+        return n.Column(tree.name)
+    if kind == "Literal":
+        return n.Literal(tree.this if tree.is_string else _number(tree.this))
+    if kind == "Boolean":
+        return n.Literal(bool(tree.this))
+    if kind == "Null":
+        return n.Literal(None)
+    if kind == "Neg":
+        inner = child(tree.this)
+        if isinstance(inner, n.Literal) and isinstance(inner.value, int | float):
+            return n.Literal(-inner.value)
+        return -inner
+    if kind in ("And", "Or"):
+        return n.Logic(kind.lower(), child(tree.this), child(tree.expression))
+    if kind == "Not":
+        return n.Not(child(tree.this))
+    if kind in _COMPARE:
+        return n.Compare(_COMPARE[kind], child(tree.this), child(tree.expression))
+    if kind == "NEQ":
+        return n.Not(n.Compare("=", child(tree.this), child(tree.expression)))
+    if kind == "Is" and type(tree.expression).__name__ == "Null":
+        return n.IsNull(child(tree.this))
+    if kind == "Between":
+        operand = child(tree.this)
+        return (operand >= child(tree.args["low"])) & (operand <= child(tree.args["high"]))
+    if kind == "In" and tree.expressions:
+        return n.IsIn(child(tree.this), tuple(_constant(item, text) for item in tree.expressions))
+    if kind in _ARITHMETIC:
+        return n.Arithmetic(_ARITHMETIC[kind], child(tree.this), child(tree.expression))
+    if kind == "Case" and tree.this is None:
+        default = tree.args.get("default")
+        return n.Case(
+            tuple(child(branch.this) for branch in tree.args["ifs"]),
+            tuple(child(branch.args["true"]) for branch in tree.args["ifs"]),
+            child(default) if default is not None else n.Literal(None),
+        )
+    if kind in ("Cast", "TryCast"):
+        target = tree.to.this.name
+        if target not in _TYPES:
+            raise ExpressionError(f"{text!r}: no cast to {tree.to.sql()}")
+        return n.Cast(child(tree.this), _TYPES[target])
+    if kind == "IsNan":
+        return n.IsNaN(child(tree.this))
+    if kind in _FUNCTIONS:
+        return n.Function(_FUNCTIONS[kind], tuple(child(part) for part in _arguments(tree)))
+    if kind == "Anonymous" and tree.name.lower() == "log1p":
+        return n.Function("log1p", (child(tree.expressions[0]),))
+    raise ExpressionError(f"{text!r}: {tree.sql()!r} ({kind}) is not in the expression language")
+
+
+def _arguments(tree: Any) -> list[Any]:
+    extra = [key for key, value in tree.args.items() if value and key not in ("this", "expressions")]
+    extra = [key for key in extra if key not in ("is_null", "ignore_nulls")]
+    if extra:
+        raise ExpressionError(f"{tree.sql()!r}: option {extra[0]!r} is not in the expression language")
+    first = [tree.this] if tree.this is not None else []
+    return [*first, *tree.expressions]
+
+
+def _constant(tree: Any, text: str) -> n.Scalar:
+    value = _convert(tree, text)
+    if not isinstance(value, n.Literal):
+        raise ExpressionError(f"{text!r}: a list after `in` holds constants only")
+    return value.value
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

@@ -1,0 +1,32 @@
+"""What every mining method takes: a DataFrame, or a snapshot of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sparkmine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkmine.lake import Snapshot
+
+
+def as_frame(data: DataFrame | Snapshot, spark: SparkSession | None = None) -> DataFrame:
+    """The rows as a DataFrame; a snapshot is read in `spark`, or else in the active session."""
+    from pyspark.sql import DataFrame, SparkSession
+
+    if isinstance(data, DataFrame):
+        return data
+    session = spark or SparkSession.getActiveSession()
+    if session is None:
+        raise ConfigError("reading a snapshot needs a Spark session: open one, or pass spark=")
+    return data.dataframe(session)
+
+
+def need_columns(df: DataFrame, names: Iterable[str]) -> None:
+    """Raise ConfigError, with both lists, unless all `names` are columns of `df`."""
+    missing = sorted(set(names) - set(df.columns))
+    if missing:
+        raise ConfigError(f"no column {', '.join(missing)}; the columns are {df.columns}")
