@@ -26,6 +26,7 @@ from sparkmine.evaluate.metrics import (
     from_sums,
     measure,
     needs_ranks,
+    weighted_sums,
 )
 
 # Above this share of resamples without a value (one class only), an interval would mislead.
@@ -137,8 +138,8 @@ def replicate(
         drawn = generator.integers(count, size=count)
         multiplicity = np.bincount(drawn, minlength=count).astype(np.float64)
         for name, scored in models.items():
-            weights = multiplicity[ranked_codes[name]] if needs_ranks(names) else None
-            values = from_sums(names, multiplicity @ sums[name], scored, weights)
+            weights = multiplicity.take(ranked_codes[name]) if needs_ranks(names) else None
+            values = from_sums(names, weighted_sums(multiplicity, sums[name]), scored, weights)
             for metric, value in values.items():
                 result[name][metric][sample] = value
     return result

@@ -46,14 +46,16 @@ _WEIGHT, _POSITIVE, _TRUE_POSITIVE, _FALSE_POSITIVE, _LOG_LOSS, _SQUARED_ERROR =
 class Scored:
     """Labels and probabilities of n rows, sorted once, ready to be measured with any weights.
 
-    `order` [n] lists the rows by falling probability; `ends` [k] are the last positions in it of
-    each of the k distinct probabilities; `terms` [n, 6] are the summands in the order of the rows.
+    `order` [n] lists the rows by falling probability, `ranked` [n] their labels; `ends` [k] are the
+    last positions of each of the k distinct probabilities; `terms` [n, 6] are the summands in the
+    order of the rows.
     """
 
     labels: Floats
     probabilities: Floats
     threshold: float
     order: npt.NDArray[np.intp]
+    ranked: Floats
     ends: npt.NDArray[np.intp]
     terms: Floats
 
@@ -66,8 +68,8 @@ class Scored:
         """
         truth, scores = checked(labels, probabilities)
         order = np.argsort(-scores, kind="stable")
-        ranked = scores[order]
-        ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+        falling = scores[order]
+        ends = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(falling) - 1)
         predicted = (scores >= threshold).astype(np.float64)
         # The smallest step from 1 keeps the logarithm finite, as in scikit-learn.
         step = np.finfo(np.float64).eps
@@ -88,6 +90,7 @@ class Scored:
             probabilities=scores,
             threshold=threshold,
             order=order,
+            ranked=truth[order],
             ends=ends,
             terms=terms,
         )
@@ -97,10 +100,11 @@ class Scored:
 
         `ranked_weights` [n] are in the order of `order`; the result is two arrays [k].
         """
-        positive = self.labels[self.order]
-        weights = np.ones_like(positive) if ranked_weights is None else ranked_weights
-        true_positive = np.cumsum(weights * positive)[self.ends]
-        return true_positive, np.cumsum(weights)[self.ends] - true_positive
+        weights = np.ones_like(self.ranked) if ranked_weights is None else ranked_weights
+        true_positive, predicted = np.cumsum(weights * self.ranked), np.cumsum(weights)
+        if len(self.ends) < len(weights):
+            true_positive, predicted = true_positive[self.ends], predicted[self.ends]
+        return true_positive, predicted - true_positive
 
 
 def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Floats, Floats]:
@@ -152,7 +156,7 @@ def measure(
     if row_weights.shape != scored.labels.shape or not np.all(row_weights >= 0):
         raise DataError("weights must be as long as the labels, and not negative")
     ranked = row_weights[scored.order] if needs_ranks(names) else None
-    return from_sums(names, row_weights @ scored.terms, scored, ranked)
+    return from_sums(names, weighted_sums(row_weights, scored.terms), scored, ranked)
 
 
 def needs_ranks(names: Sequence[str]) -> bool:
@@ -183,11 +187,17 @@ def from_sums(
     return {name: values[name] for name in names}
 
 
+def weighted_sums(weights: Floats, terms: Floats) -> Floats:
+    """Sums [6] of the rows of `terms` [n, 6] by their weights [n]."""
+    sums: Floats = np.einsum("i,ij->j", weights, terms)
+    return sums
+
+
 def _roc_auc(true_positive: Floats, false_positive: Floats) -> float:
     # Trapezoids: within a tie half of the pairs count as ordered rightly.
     height = true_positive.copy()
     height[1:] += true_positive[:-1]
-    area = float(height @ np.diff(false_positive, prepend=0.0)) / 2
+    area = _dot(height, _steps(false_positive)) / 2
     return _ratio(area, float(true_positive[-1] * false_positive[-1]))
 
 
@@ -196,8 +206,18 @@ def _average_precision(true_positive: Floats, false_positive: Floats) -> float:
     precision = np.divide(
         true_positive, predicted, out=np.zeros_like(predicted), where=predicted > 0
     )
-    gained = np.diff(true_positive, prepend=0.0)
-    return _ratio(float(gained @ precision), float(true_positive[-1]))
+    return _ratio(_dot(_steps(true_positive), precision), float(true_positive[-1]))
+
+
+def _steps(running: Floats) -> Floats:
+    steps = running.copy()
+    steps[1:] -= running[:-1]
+    return steps
+
+
+def _dot(first: Floats, second: Floats) -> float:
+    # Not `@`: BLAS would start its threads for every resample, which costs more than the product.
+    return float(np.einsum("i,i->", first, second))
 
 
 def _ratio(part: float, whole: float) -> float:
