@@ -130,3 +130,9 @@ class RankFailedError(SparkmineError):
     """A training rank raised, died or hung. Quotes its last lines of output."""
 
     code = "RANK_FAILED"
+
+
+class LockedError(SparkmineError):
+    """Another process works on the same table or pipeline."""
+
+    code = "LOCKED"

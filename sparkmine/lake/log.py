@@ -1,0 +1,220 @@
+"""What Delta's log says of a table: the bridge to the JVM's own log reader.
+
+Spark's DataFrame API hides files, statistics and application transactions. Delta's `DeltaLog`
+has them for every file system that Spark reads, so we ask it instead of parsing the log again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from sparkmine.errors import (
+    SparkmineError,
+    TableDamagedError,
+    TableMissingError,
+    VersionError,
+    WarehouseError,
+)
+from sparkmine.lake.snapshot import DataFile, Snapshot, typed
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.types import StructType
+
+_DAMAGE = re.compile(
+    r"DELTA_(LOG_FILE_NOT_FOUND|TRUNCATED_TRANSACTION_LOG|STATE_RECOVER_ERROR|VERSIONS_NOT_CONTIGUOUS"
+    r"|FAILED_READ_FILE|FILE_NOT_FOUND|METADATA_ABSENT|PROTOCOL_ABSENT|MISSING_PART_FILES|CHECKPOINT"
+    r"|FAIL\w*READ\w*|FILE_TO_OVERWRITE_NOT_FOUND|MALFORMED\w*)|FAILED_READ_FILE|FileNotFoundException"
+    r"|does not exist|is not a Parquet file|Could not read footer|JsonParseException|JsonEOFException"
+    r"|MismatchedInput|JsonMappingException|Parquet magic bytes|CANNOT_READ_FILE"
+)
+_UNWRITABLE = re.compile(
+    r"Permission denied|Read-only file system|No space left on device|Mkdirs failed|Not a directory"
+)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table as its history tells it."""
+
+    version: int
+    operation: str
+    rows: int | None
+    metadata: dict[str, Any] | None
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn Spark's and Delta's errors about the table at `path` into coded ones."""
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except SparkmineError:
+        raise
+    except (PySparkException, Py4JJavaError) as error:
+        text = str(error)
+        first = _reason(text)
+        if "DELTA_VERSION_NOT_FOUND" in text or "VersionNotFoundException" in text or (
+            "TIMESTAMP_OUT_OF_RANGE" in text
+        ):
+            raise VersionError(f"{path}: {first}") from error
+        if _UNWRITABLE.search(text):
+            raise WarehouseError(f"{path} cannot be written: {first}") from error
+        if _DAMAGE.search(text):
+            found = re.search(r"[\w:./=%-]+\.(?:parquet|json|crc)\b", text)
+            named = f" (file {found.group(0)})" if found else ""
+            raise TableDamagedError(
+                f"{path}{named} is damaged: {first}; restore the file, or RESTORE the table to an "
+                "earlier version, or delete the table and run its stage again"
+            ) from error
+        raise
+
+
+def _reason(text: str) -> str:
+    """The innermost cause in one line; the stack trace belongs in the log."""
+    lines = text.splitlines() or [""]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by:")]
+    start = lines[1].removeprefix(": ") if len(lines) > 1 and lines[1].startswith(": ") else lines[0]
+    return (causes[-1] if causes else start)[:400]
+
+
+def exists(spark: SparkSession, path: str) -> bool:
+    """True when there is a Delta table at `path`."""
+    from delta.tables import DeltaTable
+
+    return bool(DeltaTable.isDeltaTable(spark, path))
+
+
+def read_snapshot(spark: SparkSession, path: str, version: int | None) -> Snapshot:
+    """The table at a version, the newest if None.
+
+    Raises:
+        TableMissingError, VersionError, TableDamagedError
+    """
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
+
+    with translated(path):
+        snapshot = _jvm_snapshot(spark, path, version)
+        metadata = snapshot.metadata()
+        schema_json = metadata.schemaString()
+        protocol = json.loads(snapshot.protocol().json())["protocol"]
+        configuration = json.loads(metadata.json())["metaData"]["configuration"]
+        files = DataFrame(snapshot.allFiles().toDF(), spark).select(
+            "path", "partitionValues", "size", "stats", "deletionVector"
+        )
+        rows = files.collect()
+    schema = StructType.fromJson(json.loads(schema_json))
+    features = set(protocol.get("readerFeatures", []))
+    if configuration.get("delta.columnMapping.mode", "none") != "none":
+        features.add("columnMapping")
+    return Snapshot(
+        path=path,
+        version=int(snapshot.version()),
+        schema_json=schema_json,
+        partition_by=tuple(json.loads(metadata.json())["metaData"]["partitionColumns"]),
+        features=frozenset(features),
+        # The log's order depends on its checkpoint; ours must not.
+        files=tuple(sorted((_file(path, row, schema) for row in rows), key=lambda f: f.path)),
+    )
+
+
+def _jvm_snapshot(spark: SparkSession, path: str, version: int | None) -> Any:
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    delta_log = jvm.org.apache.spark.sql.delta.DeltaLog
+    pair = delta_log.forTableWithSnapshot(spark._jsparkSession, path)
+    newest = pair._2()
+    if newest.version() < 0:
+        raise TableMissingError(f"there is no Delta table at {path}")
+    if version is None or version == newest.version():
+        return newest
+    if not 0 <= version < newest.version():
+        raise VersionError(
+            f"{path} has no version {version}: its newest is {newest.version()}; "
+            "it was replaced or restored since that version was read"
+        )
+    log = pair._1()
+    return log.getSnapshotAt(
+        version,
+        getattr(log, "getSnapshotAt$default$2")(),
+        getattr(log, "getSnapshotAt$default$3")(),
+        getattr(log, "getSnapshotAt$default$4")(),
+    )
+
+
+def _file(root: str, row: Any, schema: StructType) -> DataFile:
+    relative = unquote(row.path)
+    absolute = relative if re.match(r"^(/|[a-z0-9]+:)", relative) else f"{root}/{relative}"
+    stats = json.loads(row.stats) if row.stats else {}
+    kinds = {field.name: field.dataType for field in schema.fields}
+
+    def bounds(key: str) -> dict[str, Any]:
+        values = stats.get(key) or {}
+        return {
+            name: typed(value, kinds[name]) if isinstance(value, str) else value
+            for name, value in values.items()
+            if name in kinds and not isinstance(value, dict)
+        }
+
+    return DataFile(
+        path=absolute.removeprefix("file://").removeprefix("file:"),
+        size=row.size,
+        rows=stats.get("numRecords"),
+        partition={n: typed(v or None, kinds[n]) for n, v in row.partitionValues.items()},
+        minimum=bounds("minValues"),
+        maximum=bounds("maxValues"),
+        deletion_vector=row.deletionVector is not None,
+    )
+
+
+def transaction_version(spark: SparkSession, path: str, application: str) -> int:
+    """The last version that `application` wrote as its Delta transaction, or -1."""
+    if not exists(spark, path):
+        return -1
+    with translated(path):
+        found = _jvm_snapshot(spark, path, None).transactions().get(application)
+    return int(found.get()) if found.isDefined() else -1
+
+
+def history(spark: SparkSession, path: str, limit: int | None = None) -> list[Commit]:
+    """The table's commits, newest first."""
+    from delta.tables import DeltaTable
+
+    with translated(path):
+        frame = DeltaTable.forPath(spark, path).history(limit) if limit else DeltaTable.forPath(
+            spark, path
+        ).history()
+        rows = frame.select("version", "operation", "operationMetrics", "userMetadata").collect()
+    return [
+        Commit(
+            version=row.version,
+            operation=row.operation,
+            rows=_output_rows(row.operationMetrics or {}),
+            metadata=_json_object(row.userMetadata),
+        )
+        for row in rows
+    ]
+
+
+def _output_rows(metrics: dict[str, str]) -> int | None:
+    value = metrics.get("numOutputRows")
+    return int(value) if value is not None else None
+
+
+def _json_object(text: str | None) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return None  # another writer's free text
+    return value if isinstance(value, dict) else None
