@@ -17,21 +17,37 @@ repeated in a basket counts once. Items are compared as strings.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError, DataError
+from sparkmine.mine.eclat import by_length
 from sparkmine.mine.inputs import as_frame, need_columns
-from sparkmine.mine.partition import Counter, Encoder, Miner, bytes_per_task, unpack
+from sparkmine.mine.partition import (
+    COUNTED,
+    ENCODED,
+    MINED,
+    TOO_MANY,
+    Counter,
+    Encoder,
+    Miner,
+    bytes_per_task,
+    unpack,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkmine.lake import Snapshot
     from sparkmine.mine.eclat import Array
+
+SCHEMA = "items array<string>, support double, count long"
 
 logger = logging.getLogger(__name__)
 
@@ -132,27 +148,31 @@ def mine_itemsets(
         raise ConfigError(f"partitions is {partitions}; it must be 1 or more")
     rows = as_frame(df, spark)
     need_columns(rows, [basket, item])
-    grouped = _group(rows, basket, item).persist()
-    try:
-        total = grouped.count()
-        _log_ignored(rows, basket, item)
+    with _cached(_group(rows, basket, item)) as grouped:
+        total = _count_baskets(grouped)
         minimum = minimum_count(min_support, total)
         singles = _frequent_items(grouped, minimum)
-        logger.info(
-            "%d baskets, %d items in at least %d of them", total, len(singles), minimum
-        )
-        found = _Found(items=[name for name, _ in singles], total=total, minimum=minimum)
+        logger.info("%d baskets, %d items in %d or more", total, len(singles), minimum)
         longer: list[tuple[Array, Array]] = []
         if len(singles) > 1 and max_length != 1:
-            parts = partitions or _parts(rows, singles, total, min_support)
-            encoded = _encode(grouped, found.items, parts, exact=partitions is not None).persist()
-            try:
-                longer = _longer(encoded, found, max_length, max_itemsets)
-            finally:
-                encoded.unpersist()
-    finally:
-        grouped.unpersist()
-    return _sorted(singles, longer, total)
+            counts = np.array([n for _, n in singles])
+            parts = partitions or _parts(rows.sparkSession, counts, total, min_support)
+            logger.info(
+                "mining %d parts, about %d MiB each", parts, bytes_per_task(counts, parts) >> 20
+            )
+            encoder = Encoder(items=tuple(name for name, _ in singles))
+            baskets = grouped.where("size(items) > 0").select("items")
+            encoded = baskets.mapInArrow(encoder, ENCODED)
+            with _cached(_split(encoded, parts, exact=partitions is not None)) as split:
+                miner = Miner(
+                    items=len(singles),
+                    minimum=minimum,
+                    total=total,
+                    max_length=max_length,
+                    max_itemsets=max_itemsets,
+                )
+                longer = _mine(split, miner)
+    return _assemble(singles, longer, total)
 
 
 def minimum_count(min_support: float, total: int) -> int:
@@ -165,22 +185,31 @@ def minimum_count(min_support: float, total: int) -> int:
     return count
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Found:
-    """What the first counts say: items ascending by frequency, baskets, least count."""
-
-    items: list[str]
-    total: int
-    minimum: int
-
-
 def _group(rows: DataFrame, basket: str, item: str) -> DataFrame:
-    """One row per basket: [items: array<string>], no item twice."""
+    """One row per basket: [items: array<string> without repeats, ignored: rows with a null]."""
     from pyspark.sql import functions as F
 
+    known = F.col("basket").isNotNull()
     pairs = rows.select(F.col(basket).alias("basket"), F.col(item).cast("string").alias("item"))
-    pairs = pairs.where("basket is not null and item is not null")
-    return pairs.groupBy("basket").agg(F.collect_set("item").alias("items")).select("items")
+    # Rows without a basket stay, without their item, as one more group: so they are counted.
+    pairs = pairs.select("basket", F.when(known, F.col("item")).alias("item"))
+    return pairs.groupBy("basket").agg(
+        F.collect_set("item").alias("items"), F.count_if(F.col("item").isNull()).alias("ignored")
+    )
+
+
+def _count_baskets(grouped: DataFrame) -> int:
+    """Baskets with an item. Logs the rows that are ignored for a null."""
+    from pyspark.sql import functions as F
+
+    row = grouped.agg(
+        F.count_if(F.size("items") > 0).alias("baskets"), F.sum("ignored").alias("ignored")
+    ).first()
+    if row is None:
+        return 0
+    if row["ignored"]:
+        logger.warning("%d rows with a null basket or item are ignored", row["ignored"])
+    return int(row["baskets"])
 
 
 def _frequent_items(grouped: DataFrame, minimum: int) -> list[tuple[str, int]]:
@@ -188,5 +217,98 @@ def _frequent_items(grouped: DataFrame, minimum: int) -> list[tuple[str, int]]:
     from pyspark.sql import functions as F
 
     counts = grouped.select(F.explode("items").alias("item")).groupBy("item").count()
-    found = [(row["item"], row["count"]) for row in counts.where(F.col("count") >= minimum).collect()]
-    return sorted(found, key=lambda pair: (pair[1], pair[0]))
+    found = counts.where(F.col("count") >= minimum).collect()
+    return sorted(((row[0], row[1]) for row in found), key=lambda pair: (pair[1], pair[0]))
+
+
+def _parts(spark: SparkSession, counts: Array, total: int, min_support: float) -> int:
+    """As many parts as there are cores, if they are large enough, and as memory asks for."""
+    by_size = int(total * min_support / BASKETS_AT_THRESHOLD)
+    by_memory = -(-bytes_per_task(counts, 1) // TASK_BYTES)
+    return max(1, by_memory, min(by_size, spark.sparkContext.defaultParallelism))
+
+
+def _split(df: DataFrame, parts: int, *, exact: bool) -> DataFrame:
+    """`df` in `parts` partitions; without a shuffle where it has more and nobody asked."""
+    if not exact and parts <= df.rdd.getNumPartitions():
+        return df.coalesce(parts)
+    return df.repartition(parts)
+
+
+@contextmanager
+def _cached(df: DataFrame) -> Iterator[DataFrame]:
+    """`df`, cached while the block runs."""
+    df.persist()
+    try:
+        yield df
+    finally:
+        df.unpersist()
+
+
+def _mine(encoded: DataFrame, miner: Miner) -> list[tuple[Array, Array]]:
+    """Both passes: blocks of codes [n, k], k >= 2, and exact counts [n] of at least `minimum`."""
+    from pyspark.sql import functions as F
+
+    sums = encoded.mapInArrow(miner, MINED).groupBy("key")
+    mined = sums.agg(F.sum("count").alias("count"), F.sum("slack").alias("slack")).toArrow()
+    keys = mined.column("key").combine_chunks()
+    counts = mined.column("count").to_numpy()
+    slack = mined.column("slack").to_numpy()
+    sizes = pc.binary_length(keys).to_numpy(zero_copy_only=False)
+    itemset = sizes >= 4
+    if (sizes == len(TOO_MANY)).any() or itemset.sum() > miner.max_itemsets:
+        raise DataError(
+            f"more than {miner.max_itemsets} itemsets are in {miner.minimum} or more of "
+            f"{miner.total} baskets: raise min_support, set max_length, or raise max_itemsets"
+        )
+    # A part that did not find an itemset adds at most its slack: none missing, the count is exact.
+    most = counts + int(slack[~itemset].sum()) - slack
+    exact = itemset & (most == counts) & (counts >= miner.minimum)
+    unsure = np.flatnonzero(itemset & (most > counts) & (most >= miner.minimum))
+    blocks = [(keys.take(pa.array(np.flatnonzero(exact))), counts[exact])]
+    logger.info("%d itemsets counted, %d candidates to count", exact.sum(), len(unsure))
+    if len(unsure):
+        candidates = keys.take(pa.array(unsure))
+        counter = Counter(items=miner.items, keys=candidates)
+        total = encoded.mapInArrow(counter, COUNTED).groupBy("candidate").agg(F.sum("count"))
+        counted = total.toArrow()
+        places, numbers = (column.to_numpy() for column in counted.columns)
+        enough = numbers >= miner.minimum
+        blocks.append((candidates.take(pa.array(places[enough])), numbers[enough]))
+    return [(codes, numbers[places]) for part, numbers in blocks for places, codes in unpack(part)]
+
+
+def _assemble(
+    singles: list[tuple[str, int]], longer: list[tuple[Array, Array]], total: int
+) -> Itemsets:
+    """Codes by frequency become indices into the items in order of their text; rows sorted."""
+    names = [name for name, _ in singles]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    index = np.empty(len(names), dtype=np.int32)
+    index[order] = np.arange(len(names), dtype=np.int32)
+    blocks = list(longer)
+    if singles:
+        codes = np.arange(len(names), dtype=np.int32)[:, None]
+        blocks.append((codes, np.array([count for _, count in singles], dtype=np.int64)))
+    levels = {}
+    for length, (codes, counts) in by_length(blocks).items():
+        indices = np.sort(index[codes], axis=1)
+        rows = np.lexsort(indices.T[::-1])
+        levels[length] = (indices[rows], counts[rows])
+    return Itemsets(items=[names[i] for i in order], levels=levels, baskets=total)
+
+
+def _to_frame(found: Itemsets, spark: SparkSession) -> DataFrame:
+    """[items, support, count], the most frequent first, then the shorter, then by items."""
+    parts = [found.texts(indices) for indices, _ in found.levels.values()]
+    counts = np.concatenate([np.zeros(0, np.int64), *(n for _, n in found.levels.values())])
+    order = pa.array(np.argsort(-counts, kind="stable"))
+    texts = pa.chunked_array(parts, pa.list_(pa.string())).combine_chunks()
+    table = pa.table(
+        {
+            "items": texts.take(order),
+            "support": pa.array(counts / max(1, found.baskets)).take(order),
+            "count": pa.array(counts).take(order),
+        }
+    )
+    return spark.createDataFrame(table, SCHEMA)
