@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,10 @@ from sparkmine.evaluate.metrics import (
     checked,
     from_sums,
     metric_label,
+    percent,
     weighted_sums,
 )
+from sparkmine.evaluate.plain import PlainData
 
 LOPSIDED_BELOW = 0.2
 
@@ -62,7 +64,7 @@ class ModelEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(PlainData):
     """All models on the same test rows: plain data, for the ledger and the report."""
 
     rows: int
@@ -93,27 +95,6 @@ class Evaluation:
             if found.name == name:
                 return found
         raise DataError(f"no model {name} was evaluated; there are {_names(self.models)}")
-
-    def to_json(self) -> dict[str, Any]:
-        """As dicts, lists, numbers, strings and None only."""
-        from pydantic import TypeAdapter
-
-        data: dict[str, Any] = TypeAdapter(type(self)).dump_python(self, mode="json")
-        return data
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`.
-
-        Raises:
-            DataError: the data is not what `to_json` writes.
-        """
-        from pydantic import TypeAdapter, ValidationError
-
-        try:
-            return TypeAdapter(cls).validate_python(data)
-        except ValidationError as error:
-            raise DataError(f"this is no saved evaluation: {error}") from None
 
 
 def evaluate_models(
@@ -285,13 +266,15 @@ def _verdict(
         )
     says = {
         "beats": f"{best} beats the best baseline, {baseline}",
-        "undecided": f"{best} does not beat the best baseline, {baseline}, with 95 % confidence",
+        "undecided": (
+            f"{best} does not beat the best baseline, {baseline}, with 95\u00a0% confidence"
+        ),
         "worse": f"{best} is worse than the best baseline, {baseline}",
     }[outcome]
     return (
         f"{says}: {label} {value:.3f} against {baseline_value:.3f}, "
         f"difference {difference.value:+.3f} "
-        f"(95 % interval {difference.low:+.3f} to {difference.high:+.3f}; {resamples})."
+        f"(95\u00a0% interval {difference.low:+.3f} to {difference.high:+.3f}; {resamples})."
     )
 
 
@@ -302,8 +285,8 @@ def _lopsided(truth: Floats, classes: tuple[str, str]) -> str | None:
         return None
     majority = classes[0] if share < 0.5 else classes[1]
     return (
-        f"The classes are lopsided: only {minority_share:.1%} of the rows are “{minority}”. "
-        f"Always answering “{majority}” is right in {1 - minority_share:.1%} of the rows, so "
+        f"The classes are lopsided: only {percent(minority_share)} of the rows are “{minority}”. "
+        f"Always answering “{majority}” is right in {percent(1 - minority_share)} of the rows, so "
         "accuracy alone says little; judge by ROC-AUC, PR-AUC and the difference to the baseline."
     )
 

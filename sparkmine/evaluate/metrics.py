@@ -229,6 +229,11 @@ def metric_label(name: str) -> str:
     return METRICS.get(name, name)
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """A share for readers: 0.125 is 12.5 %, with a space that does not break."""
+    return f"{100 * share:.{digits}f}\u00a0%"
+
+
 def better(name: str, value: Any, other: Any) -> bool:
     """Whether `value` is the better one of two values of a metric; NaN and None never are."""
     if value is None or math.isnan(value):

@@ -47,7 +47,7 @@ def test_no_better_and_worse_models() -> None:
     same = {"baseline": predictions["network"], "network": predictions["network"]}
     found = evaluate_models(labels, ids, same, ["baseline"])
     assert found.outcome == "undecided"
-    assert "does not beat the best baseline, baseline, with 95 % confidence" in found.verdict
+    assert "does not beat the best baseline, baseline, with 95\u00a0% confidence" in found.verdict
     swapped = {"baseline": predictions["network"], "weak": predictions["last week"]}
     assert evaluate_models(labels, ids, swapped, ["baseline"]).outcome == "worse"
 
@@ -68,7 +68,7 @@ def test_lopsided_classes_are_named() -> None:
         labels, ids, predictions, ["majority"], samples=20, classes=("stays away", "shops")
     )
     assert found.lopsided is not None
-    assert f"only {labels.mean():.1%} of the rows are “shops”" in found.lopsided
+    assert f"only {100 * labels.mean():.1f}\u00a0% of the rows are “shops”" in found.lopsided
     assert "Always answering “stays away”" in found.lopsided
     flipped = evaluate_models(1 - labels, ids, predictions, ["majority"], samples=20)
     assert flipped.lopsided is not None and "rows are “0”" in flipped.lopsided
@@ -102,7 +102,7 @@ def test_json_round_trip_keeps_everything() -> None:
     for model in found.models:
         assert len(model.roc.x) <= 200
         assert len(model.calibration) <= 10
-    with pytest.raises(DataError, match="no saved evaluation"):
+    with pytest.raises(DataError, match="no saved Evaluation"):
         Evaluation.from_json({"rows": 3})
 
 

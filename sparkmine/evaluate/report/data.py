@@ -1,0 +1,156 @@
+"""What a report shows: plain data that the stages fill in. Every section is optional."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sparkmine.errors import DataError
+from sparkmine.evaluate.comparison import Evaluation
+from sparkmine.evaluate.plain import PlainData
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """The run that a report is about. `extra` holds further lines, label to value."""
+
+    run_id: str
+    date: str
+    code_version: str
+    seed: int
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageInfo:
+    """One stage of the pipeline as the ledger has it; None where a number does not apply.
+
+    `status` is shown as it is; "done", "up to date", "failed", "running" and "skipped" have their
+    colours. `inputs` are names of other stages: the arrows of the picture.
+    """
+
+    name: str
+    kind: str
+    status: str
+    rows_in: int | None = None
+    rows_out: int | None = None
+    quarantined: int | None = None
+    removed: int | None = None
+    seconds: float | None = None
+    table: str | None = None
+    version: int | None = None
+    inputs: tuple[str, ...] = ()
+    note: str = ""  # why it ran, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableQuality:
+    """Row accounting of one table, and how many rows broke each rule."""
+
+    table: str
+    rows_in: int
+    kept: int
+    quarantined: int
+    removed: int
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingValues:
+    """Share of missing values (0 to 1) per column of one table."""
+
+    table: str
+    fractions: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """Explained variance ratio of each principal component, first one first."""
+
+    name: str
+    explained: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningCurve:
+    """Values per epoch by name, as Keras names them: `loss`, `val_loss`, `auc`, `val_auc`, ..."""
+
+    model: str
+    history: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One association rule."""
+
+    antecedent: tuple[str, ...]
+    consequent: tuple[str, ...]
+    support: float
+    confidence: float
+    lift: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Rules in the order to list them. The scatter shows all given, the table the first ones."""
+
+    rules: tuple[Rule, ...]
+    total: int  # how many were found, given here or not
+    baskets: int | None = None
+    item: str = "items"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Row counts [bins] between edges [bins + 1]."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, scores: npt.ArrayLike, bins: int = 20) -> Self:
+        """Of probabilities: equally wide bins of [0, 1]."""
+        counts, edges = np.histogram(np.asarray(scores, float), bins=bins, range=(0.0, 1.0))
+        return cls(edges=tuple(edges.tolist()), counts=tuple(counts.tolist()))
+
+    def __post_init__(self) -> None:
+        if len(self.edges) != len(self.counts) + 1:
+            raise DataError(
+                f"a histogram of {len(self.counts)} bins has {len(self.counts) + 1} edges, "
+                f"not {len(self.edges)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Scores written by one model into one table version."""
+
+    table: str
+    version: int | None
+    rows: int
+    model: str
+    scores: Histogram
+    about: str = ""  # which rows: "week 53"
+    positives: int | None = None  # rows at or above the threshold
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData(PlainData):
+    """All that one report shows. A section whose field is None or empty is left out."""
+
+    title: str
+    question: str = ""
+    run: RunInfo | None = None
+    stages: tuple[StageInfo, ...] = ()
+    quality: tuple[TableQuality, ...] = ()
+    missing: tuple[MissingValues, ...] = ()
+    spectra: tuple[Spectrum, ...] = ()
+    learning: tuple[LearningCurve, ...] = ()
+    evaluation: Evaluation | None = None
+    rules: Rules | None = None
+    predictions: Predictions | None = None
+    notes: tuple[str, ...] = ()
