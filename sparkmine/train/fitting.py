@@ -1,0 +1,225 @@
+"""`fit`: from a snapshot and a network to a trained model, on Horovod ranks in one barrier stage."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparkmine.errors import ConfigError, RankFailedError
+from sparkmine.lake import Snapshot
+from sparkmine.train import preflight, source
+from sparkmine.train.channel import Event
+from sparkmine.train.job import Job
+from sparkmine.train.launcher import Limits, launch
+from sparkmine.train.layout import check_columns
+from sparkmine.train.models.base import FunctionNetwork, Network, Task
+from sparkmine.train.order import WINDOW_ROWS
+from sparkmine.train.trained import TrainedModel
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_LEARNING_RATE = 1e-3
+
+
+def fit(
+    model: Network | Callable[..., Any] | str,
+    *,
+    train: Snapshot | DataFrame,
+    validation: Snapshot | DataFrame | None = None,
+    features: Sequence[str],
+    label: str = "y",
+    ranks: int = 2,
+    epochs: int = 5,
+    batch_size: int = 1024,
+    optimizer: str = "adam",
+    learning_rate: float | None = None,
+    seed: int = 0,
+    task: Task | None = None,
+    checkpoint: str | Path | None = None,
+    gpus_per_rank: int = 0,
+    spark: SparkSession | None = None,
+    progress: Callable[[Event], None] | None = None,
+    scratch: str | Path | None = None,
+    start_seconds: float = 300.0,
+    silence_seconds: float = 30.0,
+    window_rows: int = WINDOW_ROWS,
+) -> TrainedModel:
+    """Train a Keras model on `ranks` processes that average their gradients at every step.
+
+    Args:
+        model: A network configuration such as `MLP(...)`, or a function (or its name as
+            `package.module:function`) that returns a Keras model and takes no argument or the
+            number of input columns. A compiled model keeps its loss and optimizer.
+        train: Rows to train on. A DataFrame is first written to a scratch table.
+        validation: Rows for the figures after every epoch, all of them, on all ranks.
+        features: Columns of numbers, booleans, or arrays of numbers of one length.
+        label: A column of numbers: 0 and 1, classes from 0, or values.
+        ranks: Processes, each one task of the barrier stage.
+        batch_size: Rows per rank and step.
+        optimizer: Name of a Keras optimizer.
+        learning_rate: Never scaled by the number of ranks. None is 0.001, or what a compiled
+            model has.
+        seed: Of initial weights, order and dropout.
+        task: For a function only: `binary`, `multiclass` or `regression`; else by the last layer.
+        checkpoint: Folder for the state after every epoch, on a file system that all executors
+            see. A fit with equal configuration and data continues there after its last whole
+            epoch; a finished one returns its model.
+        gpus_per_rank: GPUs of each task (cluster only; never run on a real GPU).
+        spark: The session; the active one by default.
+        progress: Called in this thread with events: `started`, `imported`, `ready` of every
+            rank, `step` and `epoch` of rank 0.
+        scratch: Folder for a scratch table; needed for a DataFrame on a cluster.
+        start_seconds: How long ranks may take until they have found each other.
+        silence_seconds: How long a rank may give no sign of life before all are ended.
+        window_rows: Rows that are shuffled together, and the measure of memory.
+
+    Raises:
+        ConfigError: a setting or a column is wrong.
+        DataError: too few rows, missing or infinite values, labels outside their classes.
+        TooFewSlotsError: fewer slots than ranks. DynamicAllocationError: it is on.
+        RankFailedError: a rank raised, died or fell silent; all have ended.
+    """
+    network = _network(model, task)
+    spark = spark or _active_session()
+    columns = tuple(features)
+    for data in (train, validation):
+        if data is not None:
+            check_columns(data.schema, columns, label)
+    if learning_rate is not None and not learning_rate > 0:
+        raise ConfigError(f"learning_rate={learning_rate}: must be above 0")
+    if learning_rate is None and not isinstance(network, FunctionNetwork):
+        learning_rate = _DEFAULT_LEARNING_RATE
+    preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
+    with contextlib.ExitStack() as stack:
+
+        def opened(data: Snapshot | DataFrame) -> source.Source:
+            return stack.enter_context(
+                source.opened(
+                    data,
+                    (*columns, label),
+                    spark,
+                    scratch=None if scratch is None else str(scratch),
+                    digest=checkpoint is not None,
+                )
+            )
+
+        training = opened(train)
+        validating = None if validation is None else opened(validation)
+        preflight.check_rows(
+            training, validating, ranks=ranks, batch_size=batch_size, epochs=epochs
+        )
+        threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
+        job = Job(
+            network=network,
+            layout=source.layout(training, columns, label),
+            train=training,
+            validation=validating,
+            ranks=ranks,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            seed=seed,
+            checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
+            threads=threads,
+            window_rows=window_rows,
+        )
+        log.info(
+            "training on %d rows x %d columns with %d ranks",
+            training.total,
+            job.layout.width,
+            ranks,
+        )
+        files = launch(
+            spark,
+            _packed(job),
+            ranks=ranks,
+            gpus_per_rank=gpus_per_rank,
+            threads=threads,
+            limits=Limits(start_seconds=start_seconds, silence_seconds=silence_seconds),
+            on_event=progress or _ignored,
+        )
+    return _trained(job, files)
+
+
+def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
+    results = {rank: json.loads(of_rank["result.json"]) for rank, of_rank in files.items()}
+    hashes = {result["weights_hash"] for result in results.values()}
+    if set(results) != set(range(job.ranks)) or len(hashes) != 1:
+        raise RankFailedError(
+            f"results came from ranks {sorted(results)} of {job.ranks} with {len(hashes)} "
+            "different sets of weights"
+        )
+    first = results[0]
+    return TrainedModel(
+        keras_file=files[0]["model.keras"],
+        layout=job.layout,
+        task=first["task"],
+        classes=first["classes"],
+        history=first["history"],
+        data=job.train.identity,
+        settings={
+            "network": job.network.identity(),
+            "ranks": job.ranks,
+            "epochs": job.epochs,
+            "batch_size": job.batch_size,
+            "optimizer": job.optimizer,
+            "learning_rate": job.learning_rate,
+            "seed": job.seed,
+            "validation": None if job.validation is None else job.validation.identity,
+        },
+        weights_hash=first["weights_hash"],
+    )
+
+
+def _network(model: Network | Callable[..., Any] | str, task: Task | None) -> Network:
+    if isinstance(model, Network):
+        if task is not None and task != model.task:
+            raise ConfigError(f"task={task!r}, but the network says {model.task!r}; leave it out")
+        return model
+    if isinstance(model, str) or callable(model):
+        return FunctionNetwork(function=model, task=task)
+    raise ConfigError(f"model is a {type(model).__name__}; give an MLP or a function")
+
+
+def _packed(job: Job) -> bytes:
+    from pyspark import cloudpickle
+
+    module = job.network.by_value() if isinstance(job.network, FunctionNetwork) else None
+    if module is None:
+        packed: bytes = cloudpickle.dumps(job)
+        return packed
+    with _by_value(module):
+        packed = cloudpickle.dumps(job)
+        return packed
+
+
+@contextlib.contextmanager
+def _by_value(module: Any) -> Iterator[None]:
+    from pyspark import cloudpickle
+
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+
+
+def _active_session() -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.getActiveSession()
+    if session is None:
+        raise ConfigError("there is no active Spark session: call sparkmine.session(...) first")
+    return session
+
+
+def _ignored(event: Event) -> None:
+    """The progress of a fit that nobody watches."""

@@ -1,0 +1,206 @@
+"""The driver's side of a fit: one barrier stage with a task per rank.
+
+Why not `horovod.spark.run`: it starts its own driver and task services, which find each other by
+pickled messages and cost about 12 s; a hang is not noticed. A barrier stage starts all tasks at
+once or not at all, gives each its GPU, and ends all when one fails. Spark never repeats it: it is
+a result stage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import queue
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sparkmine.errors import ConfigError, DataError, RankFailedError, SparkmineError
+from sparkmine.train.channel import Event, Listener
+from sparkmine.train.task import FAILED, SCHEMA, Launch, rank_task
+
+if TYPE_CHECKING:
+    from pyspark.sql import Row, SparkSession
+
+log = logging.getLogger(__name__)
+
+# After the first sign of trouble, how long the other ranks may name a better reason.
+_GRACE_SECONDS = 5.0
+# Spark gives its Python workers 2 s to end and looks every 2 s; then they are killed.
+_END_SECONDS = 20.0
+_QUOTED_LINES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long a rank may take to start, and how long it may give no sign of life."""
+
+    start_seconds: float = 300.0
+    silence_seconds: float = 30.0
+
+
+@dataclass
+class _Stage:
+    """What the thread that runs the Spark job leaves."""
+
+    rows: list[Row] = field(default_factory=list)
+    error: Exception | None = None
+
+
+def launch(
+    spark: SparkSession,
+    job: bytes,
+    *,
+    ranks: int,
+    gpus_per_rank: int,
+    threads: int,
+    limits: Limits,
+    on_event: Callable[[Event], None],
+) -> dict[int, dict[str, bytes]]:
+    """Run `job` on `ranks` ranks and return the files that each rank left, by rank and name.
+
+    `on_event` is called in this thread.
+
+    Raises:
+        RankFailedError: a rank raised, died or fell silent; all ranks have ended.
+        DataError, ConfigError: a rank found the reason in the data or the configuration.
+    """
+    host = spark.conf.get("spark.driver.host") or "127.0.0.1"
+    bind = spark.conf.get("spark.driver.bindAddress", host) or host
+    with Listener(bind) as listener:
+        told = Launch(
+            job=job,
+            driver_host=host,
+            driver_port=listener.port,
+            token=listener.token,
+            threads=threads,
+            gpus=gpus_per_rank,
+            start_seconds=limits.start_seconds,
+            silence_seconds=limits.silence_seconds,
+            environment={},
+        )
+        stage = _run(spark, told, ranks, listener, on_event)
+    files: dict[int, dict[str, bytes]] = {}
+    for row in sorted(stage.rows, key=lambda row: (row["rank"], row["name"], row["part"])):
+        of_rank = files.setdefault(row["rank"], {})
+        of_rank[row["name"]] = of_rank.get(row["name"], b"") + bytes(row["data"])
+    return files
+
+
+def _run(
+    spark: SparkSession,
+    told: Launch,
+    ranks: int,
+    listener: Listener,
+    on_event: Callable[[Event], None],
+) -> _Stage:
+    from pyspark import InheritableThread
+
+    tag = f"sparkmine-fit-{secrets.token_hex(8)}"
+    stage = _Stage()
+
+    def collect() -> None:
+        spark.sparkContext.addJobTag(tag)
+        try:
+            stage.rows = _stage_frame(spark, told, ranks).collect()
+        except Exception as error:  # noqa: BLE001 - raised in the other thread
+            stage.error = error
+        finally:
+            spark.sparkContext.removeJobTag(tag)
+
+    # In a thread of its own, so that this one reports progress and can be interrupted.
+    thread = InheritableThread(target=collect, name="sparkmine-fit", daemon=True)
+    thread.start()
+    failures: list[Event] = []
+    failed_at = 0.0
+    try:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                event = listener.events.get(timeout=0.2)
+                if event.get("event") in {"failed", "gone"}:
+                    failures.append({**event, "at": time.monotonic()})
+                    # A lost connection alone is for Spark to judge: training may well go on.
+                    if event.get("event") == "failed":
+                        failed_at = failed_at or time.monotonic()
+                elif event.get("event") != "done":
+                    on_event(event)
+                continue
+            if not thread.is_alive():
+                break
+            if failed_at and time.monotonic() - failed_at > _GRACE_SECONDS:
+                break
+    finally:
+        if thread.is_alive():
+            spark.sparkContext.cancelJobsWithTag(tag)
+        thread.join(timeout=_END_SECONDS)
+        if not listener.wait_closed(_END_SECONDS):
+            log.error("some ranks still have not ended; see their executors")
+    while not listener.events.empty():
+        event = listener.events.get()
+        if event.get("event") in {"failed", "gone"}:
+            failures.append({**event, "at": time.monotonic()})
+    if stage.error is not None or failed_at:
+        raise _error(failures, stage.error, ranks)
+    return stage
+
+
+def _stage_frame(spark: SparkSession, told: Launch, ranks: int) -> Any:
+    """Return the frame whose single, barrier stage runs the ranks."""
+    profile = None
+    if told.gpus:
+        from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
+
+        requests = TaskResourceRequests().cpus(told.threads).resource("gpu", told.gpus)
+        profile = ResourceProfileBuilder().require(requests).build
+    frame = spark.range(0, ranks, 1, ranks)
+    return frame.mapInArrow(rank_task(told), SCHEMA, barrier=True, profile=profile)
+
+
+def _error(failures: list[Event], error: Exception | None, ranks: int) -> SparkmineError:
+    """Choose the failure that explains the others, and put it into words."""
+    told = _told_by_spark(error)
+    candidates = [*failures, *([told] if told is not None else [])]
+    if not candidates:
+        text = str(error).strip().splitlines()
+        return RankFailedError(
+            f"the barrier stage of {ranks} ranks failed before any rank reported: "
+            f"{text[0] if text else type(error).__name__}"
+        )
+
+    def order(event: Event) -> tuple[int, float]:
+        # Spoken causes first, then lost connections, then ranks that fell with another one.
+        weight = 2 if event.get("collateral") else int(event.get("event") == "gone")
+        return weight, float(event.get("at", 0.0))
+
+    cause = min(candidates, key=order)
+    known = {kind.code: kind for kind in (DataError, ConfigError)}.get(cause.get("code") or "")
+    if known is not None:
+        return known(str(cause.get("message")))
+    where = f"rank {cause.get('rank')} of {ranks}"
+    if cause.get("event") == "gone":
+        return RankFailedError(
+            f"{where} vanished with its Spark task: the executor or its Python worker was killed; "
+            "see the executor's log"
+        )
+    lines = [line for line in cause.get("lines") or [] if line.strip()][-_QUOTED_LINES:]
+    quoted = f"; last output: {' | '.join(lines)}" if lines else "; it wrote no output"
+    return RankFailedError(
+        f"{where} on {cause.get('host')}: {cause.get('reason')}; all ranks were ended{quoted}"
+    )
+
+
+def _told_by_spark(error: Exception | None) -> Event | None:
+    """Find a rank's failure in Spark's error, for where the driver's port is closed to ranks."""
+    found = re.search(rf"{FAILED} (\{{.*\}})", str(error)) if error is not None else None
+    if found is None:
+        return None
+    try:
+        # Spark's text goes on after the object, and may hold it twice.
+        event, _ = json.JSONDecoder().raw_decode(found[1])
+    except ValueError:
+        return None
+    return {**event, "at": time.monotonic()} if isinstance(event, dict) else None

@@ -1,0 +1,5 @@
+"""Networks by name. One file each."""
+
+from sparkmine.train.models.mlp import MLP
+
+__all__ = ["MLP"]

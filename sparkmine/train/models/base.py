@@ -1,0 +1,108 @@
+"""What can be trained: a configuration that builds a Keras model, or a function that does."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from sparkmine.errors import ConfigError
+
+if TYPE_CHECKING:
+    import keras
+
+Task = Literal["binary", "multiclass", "regression"]
+TASKS: tuple[str, ...] = get_args(Task)
+
+
+class Network(ABC):
+    """Describes a Keras model. Values are immutable and travel to the ranks."""
+
+    task: Task | None
+    classes: int | None
+
+    @abstractmethod
+    def build(self, width: int) -> keras.Model:
+        """Return a model for batches of shape [rows, width]. Runs on the ranks only."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this network from another, as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionNetwork(Network):
+    """A user's function, given as an object or as `package.module:name`.
+
+    The function takes no argument or the number of input columns. It may return a compiled
+    model, whose loss and optimizer are then kept. Without `task`, the activation of the last
+    layer decides: sigmoid is binary, softmax multiclass, anything else regression.
+    """
+
+    function: Callable[..., Any] | str
+    task: Task | None = None
+    classes: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.function, str) and ":" not in self.function:
+            raise ConfigError(f"model {self.function!r}: write it as 'package.module:function'")
+        if self.task is not None and self.task not in TASKS:
+            raise ConfigError(f"task {self.task!r}: use one of {', '.join(TASKS)}")
+
+    def build(self, width: int) -> keras.Model:
+        import keras
+
+        function = self._resolve()
+        takes_width = len(inspect.signature(function).parameters) > 0
+        model = function(width) if takes_width else function()
+        if not isinstance(model, keras.Model):
+            raise ConfigError(
+                f"{self._name()} returned a {type(model).__name__}, not a keras.Model"
+            )
+        return model
+
+    def identity(self) -> dict[str, Any]:
+        source = ""
+        if callable(self.function):
+            try:
+                source = inspect.getsource(self.function)
+            except (OSError, TypeError):  # typed at a prompt, or a callable object
+                source = repr(self.function)
+        digest = hashlib.sha256(source.encode()).hexdigest()
+        return {"function": self._name(), "source": digest, "task": self.task}
+
+    def by_value(self) -> object | None:
+        """Return the module that must travel with the function, if it has one.
+
+        A function from a notebook or from a file beside a configuration cannot be imported on
+        the executors, so its module's code is sent along.
+        """
+        if isinstance(self.function, str):
+            return None
+        module = sys.modules.get(getattr(self.function, "__module__", ""))
+        if module is None or module.__name__.split(".")[0] in {"sparkmine", "__main__"}:
+            return None
+        return module
+
+    def _name(self) -> str:
+        if isinstance(self.function, str):
+            return self.function
+        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return f"{getattr(self.function, '__module__', '?')}:{name}"
+
+    def _resolve(self) -> Callable[..., Any]:
+        if not isinstance(self.function, str):
+            return self.function
+        module, _, name = self.function.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"model {self.function}: {error}") from None
+        if not callable(found):
+            raise ConfigError(f"model {self.function} is not a function")
+        return found  # type: ignore[no-any-return]

@@ -1,0 +1,151 @@
+"""The rows of a fit as Parquet row groups that every rank can read.
+
+A snapshot inside the direct scan's allow-list is read where it lies. Anything else (a DataFrame,
+or a snapshot that Spark must read) is written once to a scratch table, which is logged and
+removed when the fit ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparkmine.errors import ConfigError, DataError
+from sparkmine.lake import Lake, Snapshot
+from sparkmine.lake.scan import Block, DirectScanRefused, Scan
+from sparkmine.train.layout import Layout, is_list, list_width
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
+
+# Below this many row groups a Spark job costs more than counting them here.
+_COUNT_ON_DRIVER = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A scan, its blocks, and how many rows of each the predicate keeps.
+
+    `identity` is the data version: what tells this data from other data, as JSON.
+    """
+
+    scan: Scan
+    blocks: tuple[Block, ...]
+    rows: tuple[int, ...]
+    identity: dict[str, Any]
+
+    @property
+    def total(self) -> int:
+        """Rows after the predicate."""
+        return sum(self.rows)
+
+
+@contextlib.contextmanager
+def opened(
+    data: Snapshot | DataFrame,
+    columns: tuple[str, ...],
+    spark: SparkSession,
+    *,
+    scratch: str | None = None,
+    digest: bool = False,
+) -> Iterator[Source]:
+    """Give `data` as a `Source` for as long as the context lasts.
+
+    Args:
+        scratch: Folder for a scratch table; all ranks must see it.
+        digest: Whether the identity of a DataFrame must tell its content (one more pass).
+
+    Raises:
+        ConfigError: a scratch table is needed on a cluster and no folder is given.
+    """
+    if isinstance(data, Snapshot):
+        try:
+            scan = Scan.of(data, columns)
+        except DirectScanRefused as refusal:
+            log.info("%s version %d: %s", data.path, data.version, refusal.reason)
+            frame = data.dataframe(spark)
+        else:
+            yield _source(spark, scan, version(data))
+            return
+    else:
+        frame = data
+    folder = _scratch_folder(spark, scratch, data)
+    try:
+        log.info("writing %s to the scratch table %s", ", ".join(columns), folder)
+        table = Lake(folder, spark).table("rows")
+        table.write(frame.select(*columns))
+        if isinstance(data, Snapshot):
+            identity = version(data)
+        else:
+            identity = {"digest": _digest(table.snapshot().dataframe(spark)) if digest else None}
+        yield _source(spark, Scan.of(table.snapshot(), columns), identity)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        log.info("removed the scratch table %s", folder)
+
+
+def version(snapshot: Snapshot) -> dict[str, Any]:
+    """Return which rows of which table version a snapshot is, as JSON."""
+    predicate = None if snapshot.predicate is None else snapshot.predicate.to_json()
+    return {"path": snapshot.path, "version": snapshot.version, "where": predicate}
+
+
+def layout(source: Source, features: tuple[str, ...], label: str) -> Layout:
+    """Return the layout of `source`; arrays are measured in its smallest block with rows."""
+    arrays = [name for name in features if is_list(source.scan.schema.field(name).type)]
+    widths = dict.fromkeys(features, 1)
+    if arrays:
+        counts = [(rows, number) for number, rows in enumerate(source.rows) if rows]
+        if not counts:
+            raise DataError("there are no rows to train on")
+        table = Scan.of(source.scan.snapshot, arrays).read(source.blocks[min(counts)[1]])
+        widths.update({name: list_width(table, name) for name in arrays})
+    return Layout(features=features, widths=tuple(widths.values()), label=label)
+
+
+def _source(spark: SparkSession, scan: Scan, identity: dict[str, Any]) -> Source:
+    blocks = tuple(scan.blocks())
+    inexact = [block for block in blocks if not block.exact]
+    if len(inexact) > _COUNT_ON_DRIVER:
+        context = spark.sparkContext
+        slices = min(len(inexact), 4 * context.defaultParallelism)
+        counted = context.parallelize(inexact, slices).map(scan.count).collect()
+    else:
+        counted = [scan.count(block) for block in inexact]
+    counts = iter(counted)
+    rows = tuple(block.rows if block.exact else next(counts) for block in blocks)
+    return Source(scan=scan, blocks=blocks, rows=rows, identity={**identity, "rows": sum(rows)})
+
+
+def _scratch_folder(spark: SparkSession, scratch: str | None, data: Snapshot | DataFrame) -> Path:
+    name = f".sparkmine-scratch-{uuid.uuid4().hex}"
+    if scratch is not None:
+        return Path(scratch) / name
+    if spark.sparkContext.master.startswith("local"):
+        return Path(tempfile.gettempdir()) / name
+    if isinstance(data, Snapshot):
+        # Where the ranks read the table, they can read what lies beside it.
+        return Path(data.path).parent / name
+    raise ConfigError(
+        "training from a DataFrame on a cluster needs scratch=..., a folder that all executors "
+        "see; or pass a snapshot of a table"
+    )
+
+
+def _digest(frame: DataFrame) -> str:
+    """Return a hash of the rows that does not depend on their order."""
+    from pyspark.sql import functions as f
+
+    # Decimal, because the sum of 64-bit hashes overflows, which is an error in ANSI mode.
+    hashed = f.xxhash64(*[f.col(f"`{name}`") for name in frame.columns]).cast("decimal(20,0)")
+    row = frame.agg(f.sum(hashed).cast("string"), f.count(f.lit(1))).collect()[0]
+    return f"{row[0]}/{row[1]}"

@@ -1,0 +1,219 @@
+"""A trained network as a `Model`: scores tables, saves and loads without pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from sparkmine.errors import ConfigError, ModelError
+from sparkmine.model import Model
+from sparkmine.train.layout import Layout, check_columns
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+    from pyspark.core.broadcast import Broadcast
+    from pyspark.sql import DataFrame
+
+_NETWORK = "model.keras"
+_FACTS = "trained.json"
+
+# One network per Python worker, however many tasks and batches it serves.
+_loaded: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel(Model):
+    """A trained Keras model with what is needed to use and to judge it.
+
+    Attributes:
+        keras_file: The model in Keras's `.keras` format.
+        layout: Feature columns in order, their widths, and the label.
+        task: `binary`, `multiclass` or `regression`.
+        classes: Number of classes, None for regression.
+        history: One dictionary per epoch: `epoch`, `loss`, `val_loss`, `val_auc` and the like,
+            `seconds`, `rows_per_second`.
+        data: Table path, version and predicate of the training data, and its rows.
+        settings: Network, ranks, epochs, batch size, optimizer, learning rate, seed.
+        weights_hash: SHA-256 of the final variables, equal on all ranks.
+    """
+
+    keras_file: bytes = field(repr=False)
+    layout: Layout
+    task: str
+    classes: int | None
+    history: list[dict[str, Any]]
+    data: dict[str, Any]
+    settings: dict[str, Any]
+    weights_hash: str
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The feature columns, in the model's order."""
+        return self.layout.features
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The last epoch's figures."""
+        return {k: v for k, v in self.history[-1].items() if k != "epoch"} if self.history else {}
+
+    def transform(self, df: DataFrame) -> DataFrame:
+        """Return `df` with `prediction` added.
+
+        Binary: the probability of class 1 (double). Regression: the value (double). Multiclass:
+        the class (int), and `probability`, an array with one double per class. Rows with a missing
+        or infinite feature get null.
+
+        Raises:
+            ConfigError: a feature is missing or not a number, or an output column is there.
+        """
+        from pyspark.sql import types as t
+
+        check_columns(df.schema, self.layout.features, None)
+        added = [t.StructField("prediction", t.DoubleType())]
+        if self.task == "multiclass":
+            added = [
+                t.StructField("prediction", t.IntegerType()),
+                t.StructField("probability", t.ArrayType(t.DoubleType())),
+            ]
+        taken = [one.name for one in added if one.name in df.columns]
+        if taken:
+            raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
+        context = df.sparkSession.sparkContext
+        threads = int(context.getConf().get("spark.task.cpus") or 1)
+        sent = context.broadcast(self.keras_file)
+        score = _scorer(sent, self._digest(), self.layout, self.task, threads)
+        return df.mapInArrow(score, t.StructType([*df.schema.fields, *added]))
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the network's output [rows, outputs] for a matrix [rows, width], in this process."""
+        if features.ndim != 2 or features.shape[1] != self.layout.width:
+            raise ConfigError(
+                f"the matrix is {features.shape}; the model needs [rows, {self.layout.width}]"
+            )
+        forward = _forward(self.keras_file, self._digest(), self.layout.width, threads=None)
+        return forward(np.ascontiguousarray(features, dtype=np.float32))
+
+    def network(self) -> keras.Model:
+        """Return the Keras model (imports TensorFlow)."""
+        return _read_keras(self.keras_file)
+
+    def _digest(self) -> str:
+        return hashlib.sha256(self.keras_file).hexdigest()
+
+    def _write(self, folder: Path) -> None:
+        (folder / _NETWORK).write_bytes(self.keras_file)
+        facts = {
+            "layout": asdict(self.layout),
+            "task": self.task,
+            "classes": self.classes,
+            "history": self.history,
+            "metrics": self.metrics,
+            "data": self.data,
+            "settings": self.settings,
+            "weights_hash": self.weights_hash,
+        }
+        (folder / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+
+    @classmethod
+    def _read(cls, folder: Path) -> Self:
+        try:
+            facts = json.loads((folder / _FACTS).read_text())
+            stored = facts["layout"]
+            return cls(
+                keras_file=(folder / _NETWORK).read_bytes(),
+                layout=Layout(
+                    features=tuple(stored["features"]),
+                    widths=tuple(stored["widths"]),
+                    label=stored["label"],
+                ),
+                task=facts["task"],
+                classes=facts["classes"],
+                history=facts["history"],
+                data=facts["data"],
+                settings=facts["settings"],
+                weights_hash=facts["weights_hash"],
+            )
+        except (OSError, KeyError, ValueError) as error:
+            raise ModelError(f"{folder}: {type(error).__name__}: {error}") from None
+
+
+def _scorer(
+    sent: Broadcast[bytes], digest: str, layout: Layout, task: str, threads: int
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        forward = None
+        for batch in batches:
+            if forward is None:
+                forward = _forward(sent.value, digest, layout.width, threads=threads)
+            matrix = layout.matrix(batch)
+            added = _columns(forward(matrix), np.isfinite(matrix).all(axis=1), task)
+            names = ["prediction", "probability"][: len(added)]
+            yield pa.RecordBatch.from_arrays(
+                [*batch.columns, *added], names=[*batch.schema.names, *names]
+            )
+
+    return score
+
+
+def _columns(output: NDArray[np.float32], usable: NDArray[np.bool_], task: str) -> list[pa.Array]:
+    """Return the output as Arrow columns of exactly the declared types."""
+    if task != "multiclass":
+        return [pa.array(output[:, 0].astype(np.float64), mask=~usable)]
+    chosen = output.argmax(axis=1).astype(np.int32)
+    offsets = np.arange(len(output) + 1, dtype=np.int32) * output.shape[1]
+    probability = pa.ListArray.from_arrays(
+        offsets, output.astype(np.float64).ravel(), mask=pa.array(~usable)
+    )
+    return [pa.array(chosen, mask=~usable), probability]
+
+
+def _forward(
+    keras_file: bytes, digest: str, width: int, *, threads: int | None
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return the model as a function of a matrix, loaded at most once in this process."""
+    if digest not in _loaded:
+        import os
+
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        import tensorflow as tf
+
+        if threads is not None and not _loaded:
+            # Each task has its cores; a pool as wide as the machine in every worker would fight.
+            with_threads = tf.config.threading
+            with_threads.set_intra_op_parallelism_threads(threads)
+            with_threads.set_inter_op_parallelism_threads(1)
+        model = _read_keras(keras_file)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, width], tf.float32)])
+        def call(features: Any) -> Any:
+            return model(features, training=False)
+
+        _loaded.clear()  # a worker that is reused for another model need not keep this one
+        _loaded[digest] = call
+    call = _loaded[digest]
+
+    def forward(features: NDArray[np.float32]) -> NDArray[np.float32]:
+        output: NDArray[np.float32] = call(features).numpy()
+        return output
+
+    return forward
+
+
+def _read_keras(keras_file: bytes) -> Any:
+    import keras
+
+    with tempfile.TemporaryDirectory(prefix="sparkmine-model-") as folder:
+        path = Path(folder) / _NETWORK
+        path.write_bytes(keras_file)
+        # safe_mode refuses Lambda layers, whose code would be unpickled.
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
