@@ -91,6 +91,11 @@ def figure(width: float = WIDTH, height: float = HEIGHT) -> Iterator[Figure]:
 
 def to_svg(drawn: Figure, identifier: str, description: str) -> str:
     """The figure as an SVG element that scales with its container."""
+    engine = drawn.get_layout_engine()
+    assert engine is not None
+    # Once here; saving would draw everything a second time for it.
+    engine.execute(drawn)
+    drawn.set_layout_engine("none")
     buffer = io.StringIO()
     drawn.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
     text = buffer.getvalue()
@@ -147,5 +152,7 @@ _STYLE: dict[str, Any] = {
     "ytick.labelsize": 9.5,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
     "axes.unicode_minus": False,
 }

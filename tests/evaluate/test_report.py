@@ -1,0 +1,305 @@
+"""The report as a page: whole, self-contained, the same for the same data, safe against markup."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparkmine.errors import DataError
+from sparkmine.evaluate import evaluate_models
+from sparkmine.evaluate.report import (
+    Histogram,
+    LearningCurve,
+    MissingValues,
+    Predictions,
+    ReportData,
+    Rule,
+    Rules,
+    RunInfo,
+    Spectrum,
+    StageInfo,
+    TableQuality,
+    render,
+)
+from sparkmine.evaluate.report.render import to_html
+
+SECTIONS = [
+    "result",
+    "pipeline",
+    "quality",
+    "missing",
+    "components",
+    "learning",
+    "evaluation",
+    "rules",
+    "predictions",
+    "run",
+]
+VOID = {"meta", "link", "br", "wbr", "hr", "img", "input"}
+HOSTILE = '<script>alert("x")</script>'
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects ids, attributes and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            self.attributes.append((tag, name, value or ""))
+            if name == "id":
+                self.ids.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, (tag, self.open)
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+def stages(name: str) -> tuple[StageInfo, ...]:
+    return (
+        StageInfo(name="ingest", kind="ingest", status="done", rows_out=1_469_307, seconds=14.2),
+        StageInfo(
+            name="clean",
+            kind="clean",
+            status="up to date",
+            rows_in=1_469_307,
+            rows_out=1_461_002,
+            quarantined=8_305,
+            removed=0,
+            seconds=75.0,
+            table="clean/transactions",
+            version=3,
+            inputs=("ingest",),
+            note=f"source {name} changed",
+        ),
+        StageInfo(name=name, kind="train", status="failed", inputs=("clean",)),
+        StageInfo(name="report", kind="report", status="running", inputs=(name, "ingest")),
+    )
+
+
+def full(name: str = "network") -> ReportData:
+    """A report with every section, in which `name` stands wherever a name can."""
+    generator = np.random.default_rng(0)
+    ids = np.repeat(np.arange(60), 5)
+    score = generator.random(300)
+    labels = (score + generator.normal(0, 0.2, 300) > 0.15).astype(int)
+    noisy = np.clip(score + generator.normal(0, 0.3, 300), 0, 1)
+    evaluation = evaluate_models(
+        labels,
+        ids,
+        {name: score, "tree": noisy, "mean": (score + noisy) / 2, "majority": np.full(300, 0.8)},
+        ["majority"],
+        samples=30,
+        ensembles={"mean": [name, "tree"]},
+        group_name="households",
+        classes=("stays away", "shops"),
+    )
+    return ReportData(
+        title=f"Retail {name}",
+        question="Will this household shop in the next 7 days?",
+        run=RunInfo(
+            run_id="run-1", date="2026-01-31", code_version="0.1.0", seed=7, extra={"Spark": "4.2"}
+        ),
+        stages=stages(name),
+        quality=(
+            TableQuality(
+                table=f"clean/{name}",
+                rows_in=100,
+                kept=97,
+                quarantined=2,
+                removed=1,
+                reasons={f"{name} > 0": 2},
+            ),
+            TableQuality(table="empty", rows_in=0, kept=0, quarantined=0, removed=0),
+        ),
+        missing=(
+            MissingValues(table=name, fractions={name: 0.4, "$income_$": 0.0004, "full": 0.0}),
+            MissingValues(table="complete", fractions={"full": 0.0}),
+        ),
+        spectra=(Spectrum(name=name, explained=(0.5, 0.3, 0.1)),),
+        learning=(
+            LearningCurve(model=name, history={"loss": (0.5, 0.4), "val_loss": (0.5, 0.45)}),
+        ),
+        evaluation=evaluation,
+        rules=Rules(
+            rules=tuple(
+                Rule(
+                    antecedent=(name, "milk"),
+                    consequent=("bread",),
+                    support=0.01 * place,
+                    confidence=0.3,
+                    lift=1.0 + place,
+                )
+                for place in range(1, 41)
+            ),
+            total=2_212,
+            baskets=155_659,
+        ),
+        predictions=Predictions(
+            table="predictions",
+            version=2,
+            rows=300,
+            model=name,
+            scores=Histogram.of(score),
+            about="week 53",
+            positives=150,
+        ),
+        notes=("The test period is weeks 46 to 52.",),
+    )
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return to_html(full())
+
+
+def test_page_is_whole_and_has_every_section(page: str) -> None:
+    parsed = Page(page)
+    assert [found for found in parsed.ids if found in SECTIONS] == SECTIONS
+    assert len(parsed.ids) == len(set(parsed.ids))
+    targets = [v[1:] for _, name, v in parsed.attributes if name == "href" and v.startswith("#")]
+    assert set(targets) <= set(parsed.ids)
+    for expected in (
+        "beats the best baseline, majority",
+        "The classes are lopsided",
+        "stays away",
+        "1,461,002",
+        "1 min 15 s",
+        "clean/transactions@3",
+        "predictions@2",
+        "155,659 baskets",
+        "Top 25",
+        "source network changed",
+        "$income_$",
+    ):
+        assert expected in parsed.text, expected
+
+
+def test_pictures_are_described(page: str) -> None:
+    labels = re.findall(r'<svg [^>]*role="img" aria-label="([^"]*)"', page)
+    for start in (
+        "ROC curves.",
+        "Precision-recall curves.",
+        "Calibration",
+        "With 95 % intervals. ROC-AUC: mean",
+        "Missing values in network: network 40.0\u00a0%",
+        "Explained variance of 3 components",
+        "network, loss by epoch: training 0.5 to 0.4",
+        "40 rules by support",
+        "Histogram of 300 scores",
+        "The pipeline: ingest, clean, network, report.",
+    ):
+        assert any(label.startswith(start) for label in labels), start
+
+
+def test_page_loads_nothing(page: str) -> None:
+    parsed = Page(page)
+    assert not parsed.tags & {"script", "iframe", "object", "embed", "img", "image", "base"}
+    for tag, name, value in parsed.attributes:
+        if not name.startswith("xmlns"):
+            assert "//" not in value, (tag, name, value[:80])
+        if name in ("href", "xlink:href", "src"):
+            assert value.startswith("#") or value == "data:,", (tag, name, value)
+    assert "@import" not in page
+    assert all(found.startswith("#") for found in re.findall(r"url\(([^)]*)\)", page))
+    assert len(page.encode()) < 5_000_000
+
+
+def test_markup_in_names_is_text() -> None:
+    text = to_html(full(HOSTILE))
+    assert "<script" not in text
+    parsed = Page(text)
+    assert HOSTILE in parsed.text
+    assert "script" not in parsed.tags
+
+
+def test_same_data_same_bytes(page: str, tmp_path: Path) -> None:
+    target = render(full(), tmp_path / "reports" / "run.html")
+    assert target.read_text(encoding="utf-8") == page
+    assert [file.name for file in target.parent.iterdir()] == ["run.html"]
+
+
+def test_every_section_is_optional() -> None:
+    parsed = Page(to_html(ReportData(title="Nothing yet")))
+    assert not set(parsed.ids) & set(SECTIONS)
+    only = Page(to_html(ReportData(title="Rules", rules=Rules(rules=(), total=0))))
+    assert "rules" in only.ids
+    one_class = evaluate_models(
+        np.ones(20), np.arange(20), {"a": np.full(20, 0.9), "b": np.full(20, 0.8)}, ["b"], samples=5
+    )
+    undefined = Page(to_html(ReportData(title="One class", evaluation=one_class)))
+    assert "cannot be decided" in undefined.text
+    assert "nan" not in undefined.text.lower()
+
+
+def test_json_round_trip() -> None:
+    report = full()
+    assert ReportData.from_json(json.loads(json.dumps(report.to_json()))) == report
+    with pytest.raises(DataError, match="no saved ReportData"):
+        ReportData.from_json({"heading": "x"})
+
+
+def test_histogram_needs_one_edge_more() -> None:
+    with pytest.raises(DataError, match="2 bins has 3 edges"):
+        Histogram(edges=(0.0, 1.0), counts=(1, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_page_never_scrolls_sideways(tmp_path: Path) -> None:
+    long = "a_rather_long_name_of_a_stage_or_a_model_that_somebody_gave"
+    many = tuple(replace(stage, name=f"{stage.name}_{long}", inputs=()) for stage in stages("x"))
+    report = replace(full(long), stages=stages(long) + many)
+    text = html.escape(to_html(report))
+    frames = "".join(
+        f'<iframe style="width:{width}px;height:3000px" srcdoc="{text}"></iframe>'
+        for width in (390, 1280)
+    )
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        f"<body>{frames}<script>onload = () => {{ document.body.innerHTML = "
+        "[...document.querySelectorAll('iframe')].map(f => { "
+        "const e = f.contentDocument.documentElement; "
+        "return `${e.clientWidth}:${e.scrollWidth}`; }).join(' ') }</script></body>",
+        encoding="utf-8",
+    )
+    command = (
+        "chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+        "--disable-background-networking --disable-component-update --disable-sync "
+        f"--user-data-dir={tmp_path / 'profile'} --window-size=1400,900 --dump-dom"
+    )
+    found = subprocess.run(
+        [*command.split(), probe.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    widths = re.findall(r"(\d+):(\d+)", found.stdout)
+    assert len(widths) == 2, found.stdout[:500]
+    for width, needed in widths:
+        assert int(needed) <= int(width)
