@@ -1,0 +1,28 @@
+"""All feature operators, one family a file. Public as `sparkmine.ops`."""
+
+from sparkmine.recipe.operators.bucket import BucketizeQuantile
+from sparkmine.recipe.operators.category import OneHot
+from sparkmine.recipe.operators.impute import (
+    ImputeConstant,
+    ImputeMean,
+    ImputeMedian,
+    MissingIndicator,
+)
+from sparkmine.recipe.operators.pca import PCA
+from sparkmine.recipe.operators.scale import Clip, LogTransform, Standardize
+from sparkmine.recipe.operators.selection import SelectKBest, SelectVariance
+
+__all__ = [
+    "PCA",
+    "BucketizeQuantile",
+    "Clip",
+    "ImputeConstant",
+    "ImputeMean",
+    "ImputeMedian",
+    "LogTransform",
+    "MissingIndicator",
+    "OneHot",
+    "SelectKBest",
+    "SelectVariance",
+    "Standardize",
+]
