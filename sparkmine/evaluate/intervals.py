@@ -130,6 +130,8 @@ def replicate(
         raise DataError(f"a bootstrap needs at least 2 samples, not {samples}")
     models = {name: Scored.of(labels, p, threshold) for name, p in predictions.items()}
     codes, count = group_codes(groups, len(np.asarray(labels)))
+    if count < 2:
+        raise DataError("a bootstrap over groups needs at least 2 groups; all rows are of one")
     ranked_codes = {name: codes[scored.order] for name, scored in models.items()}
     sums = {name: _sums_by_group(codes, count, scored.terms) for name, scored in models.items()}
     result = {name: {metric: np.empty(samples) for metric in names} for name in models}

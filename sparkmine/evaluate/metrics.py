@@ -38,6 +38,9 @@ METRICS = {
 LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 _RANKED = frozenset({"roc_auc", "pr_auc"})
 
+# An average of float32 probabilities may lie this far outside [0, 1]; it is clipped.
+_ROUNDING = 1e-6
+
 # Columns of `Scored.terms`; their weighted sums over rows give all but the ranked metrics.
 _WEIGHT, _POSITIVE, _TRUE_POSITIVE, _FALSE_POSITIVE, _LOG_LOSS, _SQUARED_ERROR = range(6)
 
@@ -122,12 +125,13 @@ def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Floats
     if bad:
         raise DataError(f"labels must be 0 or 1; {bad} of {len(truth)} rows hold something else")
     # Written so that NaN counts as bad.
-    bad = int(np.count_nonzero(~((scores >= 0) & (scores <= 1))))
+    inside = (scores >= -_ROUNDING) & (scores <= 1 + _ROUNDING)
+    bad = int(np.count_nonzero(~inside))
     if bad:
         raise DataError(
             f"probabilities must lie in [0, 1]; {bad} of {len(scores)} rows hold something else"
         )
-    return truth, scores
+    return truth, scores.clip(0.0, 1.0)
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -112,7 +112,12 @@ def test_undefined_resamples() -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "says"), [([1], "one id for each"), ([1, None], "sortable type")]
+    ("groups", "says"),
+    [
+        ([1], "one id for each"),
+        ([1, None], "sortable type"),
+        ([1, 1], "at least 2 groups"),
+    ],
 )
 def test_bad_groups(groups, says: str) -> None:
     with pytest.raises(DataError, match=says):

@@ -94,6 +94,10 @@ def test_bad_input(labels, probabilities, says: str) -> None:
         measure(labels, probabilities)
 
 
+def test_rounding_beyond_one_is_clipped() -> None:
+    assert measure([0, 1], [-1e-8, 1 + 1e-7])["brier"] == 0.0
+
+
 def test_unknown_metric() -> None:
     with pytest.raises(DataError, match="unknown metric auc"):
         measure([0, 1], [0.1, 0.9], ["auc"])

@@ -199,6 +199,7 @@ def test_page_is_whole_and_has_every_section(page: str) -> None:
         "Top 25",
         "source network changed",
         "$income_$",
+        "No missing values in complete.",
     ):
         assert expected in parsed.text, expected
 

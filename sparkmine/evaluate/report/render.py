@@ -98,7 +98,12 @@ def _sections(report: ReportData) -> list[Section]:
 
 def _pictures(report: ReportData) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "missing": [data_charts.missing(v, f"missing-{i}") for i, v in enumerate(report.missing)],
+        "missing": [
+            data_charts.missing(values, f"missing-{i}")
+            for i, values in enumerate(report.missing)
+            if any(values.fractions.values())
+        ],
+        "complete": [v.table for v in report.missing if not any(v.fractions.values())],
         "spectra": [data_charts.spectrum(s, f"pca-{i}") for i, s in enumerate(report.spectra)],
         "learning": [
             picture
