@@ -1,0 +1,5 @@
+"""Deduplication."""
+
+from sparkmine.dedup.exact import exact
+
+__all__ = ["exact"]

@@ -1,0 +1,197 @@
+"""What every stage kind is: a typed block of the YAML and a `run(context)`.
+
+A stage reads pinned versions, may write side tables and an artifact folder, and hands back the
+rows of its one main table. The pipeline commits that table last, so its commit is the truth.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from sparkmine.errors import ConfigError, ExpressionError
+from sparkmine.expr import parse
+from sparkmine.lake import Lake, Snapshot
+from sparkmine.lake.log import Commit
+from sparkmine.lake.table import TABLE_NAME
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+STAGES: dict[str, type[Stage]] = {}
+
+
+def _table_name(value: str) -> str:
+    if not TABLE_NAME.match(value):
+        raise ValueError("a table name is lower case words joined by / and _, such as clean/orders")
+    return value
+
+
+def _condition(value: str) -> str:
+    try:
+        parse(value)
+    except ExpressionError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+TableName = Annotated[str, AfterValidator(_table_name)]
+Condition = Annotated[str, AfterValidator(_condition)]
+Names = Annotated[list[str], BeforeValidator(_one_or_more)]
+
+
+class Block(BaseModel):
+    """Base of all YAML blocks: unknown keys are errors, values are not changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Output(Block):
+    """How a stage writes its table.
+
+    Attributes:
+        partition_by: Partition columns.
+        replace: SQL condition on partition columns; only the rows that match are replaced,
+            such as `day = '${date}'`. Without it the whole table is.
+    """
+
+    partition_by: Names = []
+    replace: Condition | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage hands to the pipeline, which commits it.
+
+    Attributes:
+        frame: The rows of the main table.
+        rows_in: Rows read of the main input.
+        quarantined, removed: Rows that are not in `frame`, None where that is not accounted;
+            `removed` None with `accounted` is what is left when the rows are written.
+        accounted: True if rows in = kept + quarantined + removed must hold.
+        metrics: JSON for the ledger and the report.
+        sides: Versions of the side tables written.
+        artifact: True when files were written to the context's artifact folder.
+    """
+
+    frame: DataFrame
+    rows_in: int | None = None
+    quarantined: int | None = None
+    removed: int | None = None
+    accounted: bool = False
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    sides: Mapping[str, int] = field(default_factory=dict)
+    artifact: bool = False
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may use while it runs.
+
+    Attributes:
+        base: Folder of the YAML file; relative paths start here.
+        inputs: The pinned snapshots of the tables that the stage reads, by name.
+        commits: The commit that made each of them, with its stage's metadata.
+        progress: Takes small JSON objects to show while the stage runs.
+    """
+
+    spark: SparkSession
+    lake: Lake
+    stage: str
+    run_id: str
+    fingerprint: str
+    seed: int
+    date: str
+    code_version: str
+    base: Path
+    inputs: Mapping[str, Snapshot]
+    commits: Mapping[str, Commit]
+    progress: Callable[[Mapping[str, Any]], None]
+
+    def frame(self, table: str, where: str | None = None) -> DataFrame:
+        """A pinned input, or the part of it for which `where` is true."""
+        snapshot = self.inputs[table]
+        return (snapshot.where(where) if where else snapshot).dataframe(self.spark)
+
+    def artifact(self) -> Path:
+        """The folder for this stage's files; its name is the fingerprint."""
+        folder = artifact_folder(self.lake, self.stage, self.fingerprint)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def artifact_of(self, table: str) -> Path:
+        """The folder that the stage which wrote `table` left.
+
+        Raises:
+            ConfigError: that stage leaves none.
+        """
+        metadata = self.commits[table].metadata or {}
+        if not metadata.get("artifact"):
+            raise ConfigError(f"stage {self.stage}: the stage that writes {table} leaves no model")
+        return artifact_folder(self.lake, metadata["stage"], metadata["fingerprint"])
+
+
+def artifact_folder(lake: Lake, stage: str, fingerprint: str) -> Path:
+    """Where a stage with this fingerprint keeps its files."""
+    return Path(lake.root) / "_artifacts" / stage / fingerprint[:16]
+
+
+class Stage(Block, ABC):
+    """Base of all stage kinds. Subclasses set `kind`; the class docstring is the manual."""
+
+    kind: ClassVar[str]
+
+    stage: str
+    name: Annotated[str, AfterValidator(_table_name)]
+    output: Output = Output()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        kind = cls.__dict__.get("kind")
+        if kind is None:
+            return
+        if kind in STAGES:
+            raise TypeError(f"stage kind {kind!r} is defined twice")
+        STAGES[kind] = cls
+
+    @property
+    @abstractmethod
+    def writes(self) -> str:
+        """The main table."""
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Side tables."""
+        return ()
+
+    @property
+    @abstractmethod
+    def reads(self) -> dict[str, str]:
+        """The tables read, by the key path in the stage's block that names each."""
+
+    @property
+    def reads_all(self) -> bool:
+        """True for a stage that reads the main tables of all other stages."""
+        return False
+
+    def files(self, base: Path) -> list[Path]:
+        """Files whose content the result depends on (sources, SQL)."""
+        return []
+
+    def check(self, base: Path) -> None:
+        """Check what needs no Spark, such as that files exist. Raises SparkmineError."""
+        return
+
+    @abstractmethod
+    def run(self, context: Context) -> Result:
+        """Do the work; write side tables and artifacts; return the rows of the main table."""

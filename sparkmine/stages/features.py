@@ -1,0 +1,114 @@
+"""features: a recipe, fitted on one part of a table, applied to all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sparkmine.errors import ConfigError, RecipeError
+from sparkmine.recipe import FittedRecipe, Recipe, operator_from, parse_selector
+from sparkmine.recipe.columns import BOOLEAN, BUCKET, NUMBER, ONE_HOT, VECTOR, columns_of
+from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+
+FEATURE_KINDS = (NUMBER, BOOLEAN, BUCKET, ONE_HOT, VECTOR)
+
+
+class Features(Stage):
+    """Fit `recipe` on the rows of `input` where `fit_on` is true, and transform all rows.
+
+    Every entry of `recipe` has `operator:`, its name (or `module:Class`), and its parameters.
+    """
+
+    kind: ClassVar[str] = "features"
+    stage: Literal["features"]
+    input: TableName
+    table: TableName
+    fit_on: Condition | None = None
+    keys: Names
+    label: str | None = None
+    keep: Names = []
+    recipe: list[Mapping[str, Any]] = Field(min_length=1)
+
+    @property
+    def writes(self) -> str:
+        return self.table
+
+    @property
+    def reads(self) -> dict[str, str]:
+        return {"input": self.input}
+
+    def check(self, base: Path) -> None:
+        self._recipe()
+
+    def run(self, context: Context) -> Result:
+        snapshot = context.inputs[self.input]
+        training = snapshot.where(self.fit_on) if self.fit_on else snapshot
+        recipe = self._recipe()
+        fitted = recipe.fit(training, context.spark)
+        fitted.save(context.artifact())
+        frame = snapshot.dataframe(context.spark)
+        return Result(
+            frame=fitted.transform(frame),
+            rows_in=snapshot.rows,
+            quarantined=0,
+            removed=0 if snapshot.rows is not None else None,
+            accounted=snapshot.rows is not None,
+            metrics={
+                "scans": fitted.scans,
+                "columns": len(fitted.outputs) - len(fitted.untouched),
+                "spectra": {
+                    f"{name} of {len(row['dropped'])} columns": row["details"][
+                        "explained_variance_ratio"
+                    ]
+                    for row in fitted.describe()
+                    if "explained_variance_ratio" in row["details"]
+                    for name in row["outputs"]
+                },
+                "removed_columns": sorted(
+                    name
+                    for row in fitted.describe()
+                    if row["operator"].startswith("Select")
+                    for name in row["dropped"]
+                ),
+            },
+            artifact=True,
+        )
+
+    def _recipe(self) -> Recipe:
+        operators = []
+        for number, entry in enumerate(self.recipe):
+            place = f"stage {self.name}: recipe[{number}]"
+            parameters = dict(entry)
+            name = parameters.pop("operator", None)
+            if not isinstance(name, str):
+                raise ConfigError(f"{place} lacks `operator:`, its name")
+            try:
+                operators.append(operator_from(name, parameters))
+            except RecipeError as error:
+                raise ConfigError(f"{place}: {error}") from None
+        return Recipe(*operators, keys=self.keys, label=self.label, keep=self.keep)
+
+
+def feature_columns(context: Context, table: str, selector: str | None) -> list[str]:
+    """The columns of a features table that models learn from, in the table's order.
+
+    All numbers, buckets, one-hot columns and vectors that the recipe did not pass through as
+    key, label or kept column; or those of them that `selector` takes.
+
+    Raises:
+        ConfigError: none is left.
+    """
+    recipe = FittedRecipe.load(context.artifact_of(table))
+    columns = [
+        column
+        for column in columns_of(context.inputs[table].schema)
+        if column.kind in FEATURE_KINDS and column.name not in recipe.untouched
+    ]
+    if selector is not None:
+        columns = parse_selector(selector).pick(columns)
+    if not columns:
+        raise ConfigError(f"stage {context.stage}: no column of {table} is a feature")
+    return [column.name for column in columns]

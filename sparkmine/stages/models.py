@@ -1,0 +1,266 @@
+"""train, classical, baseline: stages that fit one model and score rows with it.
+
+Each leaves a saved model and a table of scores: the keys, the label and `prediction`, the
+probability of class 1.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sparkmine.errors import ConfigError
+from sparkmine.model import Model
+from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.features import feature_columns
+
+
+class ModelStage(Stage):
+    """What all model stages have in common.
+
+    Attributes:
+        train: Rows to learn from.
+        score: Rows to score; all if left out.
+    """
+
+    input: TableName
+    table: TableName
+    keys: Names
+    label: str
+    train: Condition
+    score: Condition | None = None
+
+    @property
+    def writes(self) -> str:
+        return self.table
+
+    @property
+    def reads(self) -> dict[str, str]:
+        return {"input": self.input}
+
+    @abstractmethod
+    def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
+        """The fitted model and metrics for the ledger."""
+
+    def run(self, context: Context) -> Result:
+        model, metrics = self.fit(context)
+        model.save(context.artifact())
+        rows = context.frame(self.input, self.score)
+        scored = model.transform(rows).select(*self.keys, self.label, "prediction")
+        return Result(frame=scored, metrics=metrics, artifact=True)
+
+
+class MlpModel(Block):
+    """A multi-layer perceptron: see `sparkmine.train.MLP`."""
+
+    kind: Literal["mlp"]
+    hidden: list[Annotated[int, Field(ge=1)]] = [64]
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    batch_normalisation: bool = False
+    l1: float = Field(default=0.0, ge=0.0, strict=False)
+    l2: float = Field(default=0.0, ge=0.0, strict=False)
+
+
+class Train(ModelStage):
+    """Train a Keras model on Horovod ranks in one Spark barrier stage."""
+
+    kind: ClassVar[str] = "train"
+    stage: Literal["train"]
+    model: MlpModel
+    features: str | None = None
+    validation: Condition | None = None
+    ranks: int = Field(default=2, ge=1)
+    epochs: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=1024, ge=1)
+    learning_rate: float = Field(default=0.001, gt=0.0, strict=False)
+    gpus_per_rank: int = Field(default=0, ge=0)
+
+    def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
+        from sparkmine import train
+
+        table = context.inputs[self.input]
+        features = feature_columns(context, self.input, self.features)
+        settings = self.model.model_dump(exclude={"kind"})
+        # Beside the artifact, which is replaced whole when it is saved.
+        checkpoint = context.artifact().with_name(f"{context.artifact().name}.checkpoint")
+        trained = train.fit(
+            train.MLP(**settings, task="binary"),
+            train=table.where(self.train),
+            validation=table.where(self.validation) if self.validation else None,
+            features=features,
+            label=self.label,
+            ranks=self.ranks,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            seed=context.seed,
+            gpus_per_rank=self.gpus_per_rank,
+            checkpoint=checkpoint,
+            spark=context.spark,
+            progress=context.progress,
+            scratch=f"{context.lake.root}/_scratch",
+        )
+        metrics = {"history": trained.history, "features": len(features), "ranks": self.ranks}
+        return trained, metrics
+
+
+class LogisticModel(Block):
+    """Logistic regression: see `sparkmine.mine.LogisticRegression`."""
+
+    kind: Literal["logistic"]
+    l1: float = Field(default=0.0, ge=0.0, strict=False)
+    l2: float = Field(default=0.0, ge=0.0, strict=False)
+    max_iterations: int = Field(default=100, ge=1)
+
+
+class TreeModel(Block):
+    """Decision tree: see `sparkmine.mine.DecisionTree`."""
+
+    kind: Literal["tree"]
+    max_depth: int = Field(default=5, ge=1, le=30)
+    min_rows: int = Field(default=1, ge=1)
+
+
+class Classical(ModelStage):
+    """Fit a classical model by Spark ML."""
+
+    kind: ClassVar[str] = "classical"
+    stage: Literal["classical"]
+    model: Annotated[LogisticModel | TreeModel, Field(discriminator="kind")]
+    features: str | None = None
+
+    def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
+        from sparkmine import mine
+
+        settings = self.model.model_dump(exclude={"kind"})
+        estimator = (
+            mine.LogisticRegression(**settings)
+            if self.model.kind == "logistic"
+            else mine.DecisionTree(**settings)
+        )
+        features = feature_columns(context, self.input, self.features)
+        training = context.inputs[self.input].where(self.train)
+        model = estimator.fit(
+            training, features, self.label, seed=context.seed, spark=context.spark
+        )
+        return model, {"features": len(features)}
+
+
+class MajorityModel(Block):
+    """The share of class 1 among the training rows, for every row."""
+
+    kind: Literal["majority"]
+
+
+class PersistenceModel(Block):
+    """A 0/1 column of the row itself, such as last week's answer."""
+
+    kind: Literal["persistence"]
+    column: str
+
+
+class Baseline(ModelStage):
+    """What any model must beat."""
+
+    kind: ClassVar[str] = "baseline"
+    stage: Literal["baseline"]
+    model: Annotated[MajorityModel | PersistenceModel, Field(discriminator="kind")]
+
+    def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
+        from sparkmine import mine
+
+        training = context.inputs[self.input].where(self.train)
+        estimator = (
+            mine.MajorityClass()
+            if isinstance(self.model, MajorityModel)
+            else mine.Persistence(column=self.model.column)
+        )
+        return estimator.fit(training, self.label, spark=context.spark), {}
+
+
+class Ensemble(Stage):
+    """Combine the scores of fitted models: `averaging` of probabilities, or `voting`."""
+
+    kind: ClassVar[str] = "ensemble"
+    stage: Literal["ensemble"]
+    method: Literal["averaging", "voting"]
+    members: Mapping[str, TableName] = Field(min_length=2)
+    weights: list[Annotated[float, Field(gt=0.0, strict=False)]] | None = None
+    threshold: float = Field(default=0.5, gt=0.0, lt=1.0, strict=False)
+    keys: Names
+    label: str
+    table: TableName
+
+    @property
+    def writes(self) -> str:
+        return self.table
+
+    @property
+    def reads(self) -> dict[str, str]:
+        return {f"members.{name}": table for name, table in self.members.items()}
+
+    def check(self, base: Path) -> None:
+        if self.weights is not None and len(self.weights) != len(self.members):
+            raise ConfigError(
+                f"stage {self.name}: {len(self.weights)} weights for {len(self.members)} members"
+            )
+        if self.weights is not None and self.method == "voting":
+            raise ConfigError(f"stage {self.name}: voting takes no weights")
+
+    def run(self, context: Context) -> Result:
+        from sparkmine import mine
+        from sparkmine.mine.combined import CombinedModel
+
+        names = tuple(self.members)
+        combiner = (
+            mine.Averaging(names, None if self.weights is None else tuple(self.weights))
+            if self.method == "averaging"
+            else mine.Voting(names, self.threshold)
+        ).model()
+        folders = {name: context.artifact_of(table) for name, table in self.members.items()}
+        CombinedModel(
+            combiner=combiner, members={n: Model.load(f) for n, f in folders.items()}
+        ).save(context.artifact())
+        scores = joined_scores(context, self.members, [*self.keys, self.label])
+        return Result(
+            frame=combiner.transform(scores).select(*self.keys, self.label, "prediction"),
+            metrics={"members": list(names), "method": self.method},
+            artifact=True,
+        )
+
+
+def joined_scores(
+    context: Context, tables: Mapping[str, str], keys: list[str], where: str | None = None
+) -> Any:
+    """Scores of several models side by side: the keys and one column a model.
+
+    Raises:
+        ConfigError: the models did not score the same rows.
+    """
+    frames = {
+        name: context.frame(table, where).select(*keys, _prediction(name))
+        for name, table in tables.items()
+    }
+    counts = {name: context.inputs[table].rows for name, table in tables.items()}
+    if len(set(counts.values())) > 1:
+        raise ConfigError(
+            f"stage {context.stage}: the models scored different rows ({counts}); "
+            "give their stages the same `score:`"
+        )
+    first, *others = frames.values()
+    for other in others:
+        # The label is null in rows that are scored for the future: null must equal null.
+        condition = [first[key].eqNullSafe(other[key]) for key in keys]
+        first = first.join(other, condition).drop(*(other[key] for key in keys))
+    return first
+
+
+def _prediction(name: str) -> Any:
+    from pyspark.sql import functions as F
+
+    return F.col("prediction").alias(name)
