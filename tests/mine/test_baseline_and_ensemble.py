@@ -1,0 +1,96 @@
+"""Baselines and ensembles against values worked out by hand and by NumPy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from sparkmine.errors import ConfigError, DataError
+from sparkmine.mine import Averaging, ExpressionModel, MajorityClass, Persistence, Voting
+
+# Last week, label, and the probabilities of three members.
+ROWS = [
+    (1, True, 0.9, 0.4, 0.5),
+    (0, False, 0.2, 0.6, 0.1),
+    (1, True, 0.7, 0.8, 0.6),
+    (0, True, 0.5, 0.1, 0.3),
+]
+
+
+@pytest.fixture(scope="module")
+def weeks(spark: SparkSession) -> DataFrame:
+    return spark.createDataFrame(ROWS, "shopped int, y boolean, a double, b double, c double")
+
+
+def both(model: ExpressionModel, df: DataFrame) -> list[float | None]:
+    """Predictions by Spark, checked against those on Arrow."""
+    scored = model.transform(df)
+    assert dict(scored.dtypes)[model.output] == "double"
+    found = [row[model.output] for row in scored.collect()]
+    assert model.evaluate(df.toArrow()).to_pylist() == pytest.approx(found)
+    return found
+
+
+def test_majority_class(weeks: DataFrame, tmp_path: Path) -> None:
+    model = MajorityClass().fit(weeks, "y")
+    assert both(model, weeks) == [0.75] * 4
+    model.save(tmp_path / "majority")
+    loaded = ExpressionModel.load(tmp_path / "majority")
+    assert both(loaded, weeks.select("a")) == [0.75] * 4
+
+
+def test_persistence(spark: SparkSession, weeks: DataFrame) -> None:
+    model = Persistence(column="shopped").fit(weeks)
+    assert both(model, weeks) == [1.0, 0.0, 1.0, 0.0]
+    assert both(model, spark.createDataFrame([(None,), (1,)], "shopped int")) == [None, 1.0]
+    with pytest.raises(DataError, match="a is null or neither 0 nor 1 in 4 of 4 rows"):
+        Persistence(column="a").fit(weeks)
+    with pytest.raises(ConfigError, match="no column z"):
+        Persistence(column="z").fit(weeks)
+    with pytest.raises(ConfigError, match="no column shopped"):
+        model.transform(weeks.drop("shopped"))
+
+
+def test_baselines_need_rows(weeks: DataFrame) -> None:
+    with pytest.raises(DataError, match="no rows"):
+        MajorityClass().fit(weeks.limit(0), "y")
+
+
+def test_averaging_and_voting(weeks: DataFrame) -> None:
+    members = ("a", "b", "c")
+    probabilities = pd.DataFrame(ROWS).iloc[:, 2:].to_numpy(float)
+    mean = both(Averaging(members=members).model("mean"), weeks)
+    np.testing.assert_allclose(mean, probabilities.mean(axis=1), rtol=1e-12)
+    weights = (3.0, 1.0, 0.5)
+    weighted = both(Averaging(members=members, weights=weights).model(), weeks)
+    expected = np.average(probabilities, axis=1, weights=weights)
+    np.testing.assert_allclose(weighted, expected, rtol=1e-12)
+    assert both(Voting(members=members).model(), weeks) == pytest.approx([2 / 3, 1 / 3, 1.0, 1 / 3])
+    assert both(Voting(members=members, threshold=0.9).model(), weeks) == pytest.approx(
+        [1 / 3, 0.0, 0.0, 0.0]
+    )
+
+
+def test_a_missing_member_leaves_no_prediction(spark: SparkSession) -> None:
+    rows = [(0.2, None), (float("nan"), 0.5), (0.5, 1.0)]
+    df = spark.createDataFrame(rows, "a double, b double")
+    members = ("a", "b")
+    assert both(Averaging(members=members).model(), df) == [None, None, 0.75]
+    assert both(Voting(members=members).model(), df) == [None, None, 1.0]
+
+
+def test_bad_ensembles() -> None:
+    with pytest.raises(ConfigError, match="one or more"):
+        Averaging(members=())
+    with pytest.raises(ConfigError, match="twice"):
+        Voting(members=("a", "a"))
+    with pytest.raises(ConfigError, match="2 weights for 1"):
+        Averaging(members=("a",), weights=(1.0, 2.0))
+    with pytest.raises(ConfigError, match="0 or more"):
+        Averaging(members=("a", "b"), weights=(0.0, 0.0))
+    with pytest.raises(ConfigError, match="threshold"):
+        Voting(members=("a",), threshold=1.5)
