@@ -86,7 +86,7 @@ def opened(
         if isinstance(data, Snapshot):
             identity = version(data)
         else:
-            identity = {"digest": _digest(table.snapshot().dataframe(spark)) if digest else None}
+            identity = {"digest": digest_of(table.snapshot().dataframe(spark)) if digest else None}
         yield _source(spark, Scan.of(table.snapshot(), columns), identity)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -141,7 +141,7 @@ def _scratch_folder(spark: SparkSession, scratch: str | None, data: Snapshot | D
     )
 
 
-def _digest(frame: DataFrame) -> str:
+def digest_of(frame: DataFrame) -> str:
     """Return a hash of the rows that does not depend on their order."""
     from pyspark.sql import functions as f
 

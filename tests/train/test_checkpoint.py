@@ -1,0 +1,68 @@
+"""Checkpoints: what is read back, what is passed over, what is kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparkmine.train import checkpoint
+from sparkmine.train.checkpoint import Checkpoint
+
+
+def make(epoch: int, identity: str = "fit") -> Checkpoint:
+    arrays = [np.full((2, 3), epoch, np.float32), np.array(epoch, np.int64)]
+    return Checkpoint(
+        identity=identity, epoch=epoch, arrays=arrays, history=[{"epoch": epoch, "loss": 0.5}]
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_newest_comes_back_and_two_are_kept(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        checkpoint.save(tmp_path, make(epoch))
+    assert names(tmp_path) == ["epoch-00002", "epoch-00003"]
+    found = checkpoint.newest(tmp_path, "fit", epochs=5)
+    assert found is not None
+    assert (found.epoch, found.history) == (3, [{"epoch": 3, "loss": 0.5}])
+    np.testing.assert_array_equal(found.arrays[0], np.full((2, 3), 3, np.float32))
+    assert found.arrays[1].dtype == np.int64
+    earlier = checkpoint.newest(tmp_path, "fit", epochs=2)
+    assert earlier is not None
+    assert earlier.epoch == 2
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "garble"])
+def test_a_damaged_one_is_passed_over(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint.save(tmp_path, make(1))
+    checkpoint.save(tmp_path, make(2))
+    arrays, state = tmp_path / "epoch-00002/state.npz", tmp_path / "epoch-00002/state.json"
+    if damage == "truncate":
+        arrays.write_bytes(arrays.read_bytes()[:-20])
+    elif damage == "remove":
+        arrays.unlink()
+    else:
+        state.write_text(state.read_text()[:-10])
+    found = checkpoint.newest(tmp_path, "fit", epochs=5)
+    assert found is not None
+    assert found.epoch == 1
+    assert "damaged" in caplog.text
+
+
+def test_another_fit_is_ignored_and_makes_room(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, make(7, identity="other"))
+    assert checkpoint.newest(tmp_path, "fit", epochs=9) is None
+    checkpoint.save(tmp_path, make(1))
+    assert names(tmp_path) == ["epoch-00001"]
+    assert json.loads((tmp_path / "epoch-00001/state.json").read_text())["identity"] == "fit"
+
+
+def test_no_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path / "none", "fit", epochs=1) is None
