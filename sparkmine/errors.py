@@ -136,3 +136,9 @@ class LockedError(SparkmineError):
     """Another process works on the same table or pipeline."""
 
     code = "LOCKED"
+
+
+class InternalError(SparkmineError):
+    """Something that no check foresaw. The log has the stack trace."""
+
+    code = "INTERNAL"

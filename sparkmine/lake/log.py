@@ -53,7 +53,7 @@ class Commit:
 def translated(path: str) -> Iterator[None]:
     """Turn Spark's and Delta's errors about the table at `path` into coded ones."""
     from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
+    from pyspark.errors import AnalysisException, PySparkException
 
     try:
         yield
@@ -68,7 +68,9 @@ def translated(path: str) -> Iterator[None]:
             raise VersionError(f"{path}: {first}") from error
         if _UNWRITABLE.search(text):
             raise WarehouseError(f"{path} cannot be written: {first}") from error
-        if _DAMAGE.search(text):
+        # A query that does not fit its tables is an analysis error of another kind.
+        damage = "DELTA_" in text if isinstance(error, AnalysisException) else True
+        if damage and _DAMAGE.search(text):
             found = re.search(r"[\w:./=%-]+\.(?:parquet|json|crc)\b", text)
             named = f" (file {found.group(0)})" if found else ""
             raise TableDamagedError(

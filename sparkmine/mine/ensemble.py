@@ -14,7 +14,7 @@ from sparkmine.expr import col, lit, when
 from sparkmine.mine.expression_model import ExpressionModel, total, where_known
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Averaging:
     """Soft voting: the (weighted) mean of the members' probabilities.
 
@@ -48,7 +48,7 @@ class Averaging:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Voting:
     """Hard voting: the share of members that predict class 1.
 

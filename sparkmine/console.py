@@ -1,0 +1,191 @@
+"""What a run shows: a live table on a terminal, plain lines without one, JSON lines for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+Event = Mapping[str, Any]
+
+
+class Console(Protocol):
+    """Takes the events of a run; a context manager, so that the terminal is always restored."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def __call__(self, event: Event) -> None: ...
+
+
+def console(json_lines: bool = False, stream: TextIO | None = None) -> Console:
+    """The console that fits: JSON if asked, a live table on a terminal, else plain lines."""
+    out = stream or sys.stdout
+    if json_lines:
+        return JsonConsole(out)
+    return LiveConsole(out) if out.isatty() else PlainConsole(out)
+
+
+class _Base:
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+
+class JsonConsole(_Base):
+    """One JSON object a line, each with time, run and stage."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__(out)
+        self._run = ""
+
+    def __call__(self, event: Event) -> None:
+        self._run = str(event.get("run_id", self._run))
+        line = {"at": round(time.time(), 3), "run": self._run, "stage": "", **event}
+        print(json.dumps(line, default=str), file=self.out, flush=True)
+
+
+class PlainConsole(_Base):
+    """One line for each stage that starts, reports an epoch, or ends."""
+
+    def __call__(self, event: Event) -> None:
+        line = plain_line(event)
+        if line:
+            print(line, file=self.out, flush=True)
+
+
+def plain_line(event: Event) -> str | None:
+    """An event as one line of text; None for what is too fine for a log."""
+    kind, stage = event["event"], event.get("stage", "")
+    if kind == "run":
+        return f"run {event['run_id']}: {event['pipeline']}, {len(event['stages'])} stages, date " \
+               f"{event['date']}, warehouse {event['warehouse']}"
+    if kind == "report":
+        return f"report: {event['file']}"
+    if kind == "verdict":
+        return str(event["text"])
+    if kind == "end":
+        return f"done in {event['seconds']:.1f} s"
+    if kind == "progress":
+        return f"{stage}: {progress_text(event)}" if "epoch" in event and "loss" in event else None
+    if event["status"] == "running":
+        return f"{stage}: runs, because {event['reason']}"
+    if event["status"] == "failed":
+        return f"{stage}: failed after {event['seconds']:.1f} s"
+    if event["status"] == "skipped":
+        return f"{stage}: left as it is"
+    counts = ", ".join(
+        f"{event[key]:,} {label}"
+        for key, label in _COUNTS.items()
+        if event.get(key) is not None and (event[key] or not key.startswith(("q", "removed")))
+    )
+    return f"{stage}: {event['status']}{', ' + counts if counts else ''}, {event['seconds']:.1f} s"
+
+
+_COUNTS = {
+    "rows_in": "rows in",
+    "rows_out": "rows out",
+    "quarantined": "quarantined",
+    "removed": "removed",
+}
+
+
+def progress_text(event: Event) -> str:
+    """Training progress: the epoch and its metrics."""
+    shown = [
+        f"{name} {value:.4f}"
+        for name, value in event.items()
+        if isinstance(value, float) and name not in ("seconds", "rows_per_second", "at")
+    ]
+    epochs = f"/{event['epochs']}" if "epochs" in event else ""
+    return " ".join([f"epoch {event['epoch']}{epochs}", *shown])
+
+
+class LiveConsole(_Base):
+    """A table that is drawn again in place while the run goes on."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__(out)
+        from rich.console import Console as RichConsole
+        from rich.live import Live
+
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._title = ""
+        self._began: dict[str, float] = {}
+        self._live = Live(
+            get_renderable=self._table,
+            console=RichConsole(file=out),
+            refresh_per_second=4,
+            transient=False,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event["event"] in ("report", "verdict", "end"):
+            # Below the table, which is finished by then.
+            self._live.console.print(plain_line(event), highlight=False, soft_wrap=True)
+        elif event["event"] == "run":
+            self._title = f"{event['pipeline']} · {event['date']} · run {event['run_id']}"
+            self._rows = {name: {"status": "waiting"} for name in event["stages"]}
+        elif event["event"] == "stage":
+            row = self._rows.setdefault(event["stage"], {})
+            row.update(event, note=event.get("reason", ""))
+            self._began.setdefault(event["stage"], time.monotonic())
+        elif event["event"] == "progress" and "epoch" in event:
+            self._rows[event["stage"]]["note"] = progress_text(event)
+
+    def _table(self) -> Any:
+        from rich.table import Table
+
+        table = Table(title=self._title, title_justify="left", expand=False)
+        table.add_column("stage", no_wrap=True)
+        table.add_column("status", no_wrap=True)
+        for name in ("rows in", "rows out", "quarantined", "removed", "seconds"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
+        for name, row in self._rows.items():
+            seconds = row.get("seconds")
+            if row["status"] == "running":
+                seconds = time.monotonic() - self._began[name]
+            counts = [row.get(key) for key in _COUNTS]
+            table.add_row(
+                name,
+                f"[{_COLOURS.get(row['status'], 'dim')}]{row['status']}[/]",
+                *("" if count is None else f"{count:,}" for count in counts),
+                "" if seconds is None else f"{seconds:.1f}",
+                row.get("note", "") if row["status"] == "running" else "",
+            )
+        return table
+
+
+_COLOURS = {"running": "yellow", "done": "green", "up to date": "cyan", "failed": "bold red"}

@@ -1,0 +1,341 @@
+"""Run a pipeline: pin inputs, skip what is up to date, commit each stage once, keep the ledger."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sparkmine import errors
+from sparkmine.errors import AccountingError, ConfigError, InternalError, SparkmineError, VersionError
+from sparkmine.lake import Lake, ledger
+from sparkmine.lake.log import Commit, translated
+from sparkmine.pipeline.config import Pipeline
+from sparkmine.pipeline.fingerprint import code_version, components, difference, fingerprint
+from sparkmine.stages import Context, Result, Stage
+from sparkmine.stages.base import artifact_folder
+
+log = logging.getLogger(__name__)
+
+Event = Mapping[str, Any]
+Emit = Callable[[Event], None]
+
+# Commits of these change no row: whoever compacts or vacuums a table does not own its content.
+_MAINTENANCE = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "REORG", "FSCK")
+_WORKER_ERROR = re.compile(r"sparkmine\.[\w.]+\.(\w+): (?:[A-Z_]+: )?(.+)")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with a stage.
+
+    Attributes:
+        commit: The commit that holds its result already, or None if it must run.
+        reason: Why it must run, in one line.
+    """
+
+    commit: Commit | None
+    reason: str
+    parts: Mapping[str, Any]
+    fingerprint: str
+
+
+class Runner:
+    """One run of one pipeline."""
+
+    def __init__(self, pipeline: Pipeline, lake: Lake, emit: Emit, run_id: str | None = None) -> None:
+        self.pipeline = pipeline
+        self.lake = lake
+        self.emit = emit
+        self.run_id = run_id or new_run_id()
+        self._commits: dict[str, Commit] = {}
+        self._versions: dict[str, int] = {}
+        self._pending: list[ledger.Line] = []
+
+    def run(
+        self, *, start: str | None = None, only: str | None = None, force: bool = False
+    ) -> dict[str, Commit]:
+        """Bring all stages up to date, or those selected.
+
+        Args:
+            start: Leave the stages before this one as they are (`--from`).
+            only: Leave all other stages as they are.
+            force: Run the selected stages even if nothing changed.
+
+        Returns:
+            The main commit of every stage, by stage name.
+
+        Raises:
+            SparkmineError: the first stage that fails ends the run.
+        """
+        selected = self._selected(start, only)
+        what = f"pipeline {self.pipeline.name} in {self.lake.root}"
+        began = time.monotonic()
+        with self.lake.locked(f"pipeline-{self.pipeline.name}", what, wait=0.0):
+            known = {(row["run_id"], row["stage"]) for row in ledger.read(self.lake)}
+            self._note(ledger.STARTED)
+            self.emit({"event": "run", "run_id": self.run_id, "stages": self.pipeline.names,
+                       "pipeline": self.pipeline.name, "date": self.pipeline.date,
+                       "warehouse": self.lake.root})
+            found: dict[str, Commit] = {}
+            try:
+                for stage in self.pipeline.stages:
+                    commit = self._stage(stage, stage.name in selected, force, known)
+                    found[stage.name] = commit
+                    self._commits[stage.writes] = commit
+            except BaseException as error:
+                self._note(ledger.FAILED, time.monotonic() - began, str(coded(error)))
+                self._flush()
+                raise
+            self._note(ledger.SUCCEEDED, time.monotonic() - began)
+            self._flush()
+        self.emit({"event": "end", "seconds": time.monotonic() - began})
+        return found
+
+    def decide(self, stage: Stage, force: bool = False) -> Decision:
+        """Whether a stage must run, given the versions of its inputs."""
+        parts = self._parts(stage)
+        print_ = fingerprint(parts)
+        last = self._last(stage)
+        if last is None:
+            return Decision(None, "it has not run yet", parts, print_)
+        data = last.metadata or {}
+        if data["fingerprint"] != print_:
+            return Decision(None, difference(data["components"], parts), parts, print_)
+        if data["artifact"] and not artifact_folder(self.lake, stage.name, print_).is_dir():
+            return Decision(None, "its files are gone", parts, print_)
+        return Decision(None if force else last, "forced" if force else "", parts, print_)
+
+    def follow(self, stage: Stage, commit: Commit) -> None:
+        """Take a stage's commit as the input of those after it."""
+        self._commits[stage.writes] = commit
+
+    def _selected(self, start: str | None, only: str | None) -> set[str]:
+        names = self.pipeline.names
+        if only is not None:
+            return {self.pipeline.stage(only).name}
+        if start is not None:
+            return set(names[names.index(self.pipeline.stage(start).name) :])
+        return set(names)
+
+    def _stage(self, stage: Stage, selected: bool, force: bool, known: set[tuple[str, str]]) -> Commit:
+        began = time.monotonic()
+        if not selected:
+            commit = self._last(stage)
+            if commit is None:
+                raise ConfigError(
+                    f"stage {stage.name} has not run yet, and the stages selected may need its "
+                    f"table {stage.writes}; run without --from or --only first"
+                )
+            self.emit({"event": "stage", "stage": stage.name, "status": "skipped"})
+            return commit
+        try:
+            decision = self.decide(stage, force)
+            if decision.commit is not None:
+                return self._up_to_date(stage, decision.commit, known, began)
+            self.emit({"event": "stage", "stage": stage.name, "status": "running",
+                       "reason": decision.reason})
+            log.info("stage %s runs: %s", stage.name, decision.reason)
+            return self._execute(stage, decision, began)
+        except BaseException as error:
+            problem = coded(error)
+            self.emit({"event": "stage", "stage": stage.name, "status": "failed",
+                       "seconds": time.monotonic() - began, "error": str(problem)})
+            self._pending.append(
+                self._line(ledger.FAILED, stage=stage.name, kind=stage.kind, error=str(problem),
+                           seconds=time.monotonic() - began, table=stage.writes)
+            )
+            if problem is error:
+                raise
+            raise problem from error
+
+    def _up_to_date(
+        self, stage: Stage, commit: Commit, known: set[tuple[str, str]], began: float
+    ) -> Commit:
+        data = commit.metadata or {}
+        if (data["run_id"], stage.name) not in known:
+            # The run that committed it was killed before it could write its line.
+            self._pending.append(ledger.line_of(commit))
+        line = ledger.line_of(commit, run_id=self.run_id, status=ledger.UP_TO_DATE, reason="",
+                              at=_now(), seconds=time.monotonic() - began)
+        self._pending.append(line)
+        self.emit(_finished(stage, line, "up to date"))
+        return commit
+
+    def _execute(self, stage: Stage, decision: Decision, began: float) -> Commit:
+        spark = self.lake.spark
+        spark.sparkContext.setJobGroup(
+            f"{self.run_id}/{stage.name}", f"{self.pipeline.name}: {stage.kind} {stage.name}", True
+        )
+        context = Context(
+            spark=spark,
+            lake=self.lake,
+            stage=stage.name,
+            run_id=self.run_id,
+            fingerprint=decision.fingerprint,
+            seed=self.pipeline.seed,
+            date=self.pipeline.date,
+            code_version=code_version(),
+            base=self.pipeline.base,
+            inputs={table: self._snapshot(table) for table in self.pipeline.reads(stage)},
+            commits={table: self._commits[table] for table in self.pipeline.reads(stage)},
+            progress=lambda event: self.emit({"event": "progress", "stage": stage.name, **event}),
+        )
+        try:
+            with translated(f"an input of stage {stage.name}"):
+                result = stage.run(context)
+                commit = self._commit(stage, decision, result, began)
+        finally:
+            spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
+        line = ledger.line_of(commit, seconds=time.monotonic() - began)
+        _check_rows(stage, line, result)
+        self._pending.append(line)
+        self._flush()
+        self.emit(_finished(stage, line, "done"))
+        return commit
+
+    def _commit(self, stage: Stage, decision: Decision, result: Result, began: float) -> Commit:
+        metadata = {
+            "sparkmine": 1,
+            "run_id": self.run_id,
+            "pipeline": self.pipeline.name,
+            "stage": stage.name,
+            "kind": stage.kind,
+            "table": stage.writes,
+            "date": self.pipeline.date,
+            "at": _now().isoformat(),
+            "fingerprint": decision.fingerprint,
+            "components": decision.parts,
+            "config": decision.parts["config"],
+            "after": self.pipeline.after[stage.name] if not stage.reads_all else (),
+            "scope": stage.output.replace,
+            "reason": decision.reason,
+            "seconds": round(time.monotonic() - began, 3),
+            "rows_in": result.rows_in,
+            "quarantined": result.quarantined,
+            "removed": result.removed,
+            "accounted": result.accounted,
+            "metrics": result.metrics,
+            "sides": result.sides,
+            "artifact": result.artifact,
+        }
+        return self.lake.table(stage.writes).write(
+            result.frame,
+            "replace_where" if stage.output.replace else "overwrite",
+            partition_by=stage.output.partition_by,
+            replace_where=stage.output.replace,
+            metadata=metadata,
+            application=f"{stage.name}:{decision.fingerprint}",
+        )
+
+    def _parts(self, stage: Stage) -> dict[str, Any]:
+        versions = {table: self._version(table) for table in self.pipeline.reads(stage)}
+        return components(
+            stage, versions=versions, base=self.pipeline.base, seed=self.pipeline.seed
+        )
+
+    def _version(self, table: str) -> int:
+        return self._commits[table].version
+
+    def _snapshot(self, table: str) -> Any:
+        return self.lake.table(table).snapshot(self._version(table))
+
+    def _last(self, stage: Stage) -> Commit | None:
+        """The newest commit of a stage's table and scope; None if there is none.
+
+        Raises:
+            VersionError: somebody else wrote the table.
+        """
+        table = self.lake.table(stage.writes)
+        for commit in table.history():
+            data = commit.metadata or {}
+            if data.get("sparkmine") == 1 and data.get("stage") == stage.name:
+                if data["scope"] == stage.output.replace or stage.output.replace is None:
+                    return commit
+                continue
+            if commit.operation in _MAINTENANCE:
+                continue
+            raise VersionError(
+                f"table {stage.writes}: version {commit.version} ({commit.operation}) was not "
+                f"written by stage {stage.name}; restore the table to the version before, or move "
+                f"it away and run again"
+            )
+        return None
+
+    def _line(self, status: str, **values: Any) -> ledger.Line:
+        return ledger.Line(
+            run_id=self.run_id,
+            pipeline=self.pipeline.name,
+            status=status,
+            at=_now(),
+            date=self.pipeline.date,
+            code_version=code_version(),
+            seed=self.pipeline.seed,
+            **values,
+        )
+
+    def _note(self, status: str, seconds: float | None = None, error: str = "") -> None:
+        self._pending.append(self._line(status, seconds=seconds, error=error))
+        if status == ledger.STARTED:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            ledger.append(self.lake, self._pending)
+            self._pending = []
+
+
+def coded(error: BaseException) -> BaseException:
+    """The error as one of ours: errors of Python workers arrive as text inside Spark's."""
+    if isinstance(error, SparkmineError) or not isinstance(error, Exception):
+        return error
+    found = _WORKER_ERROR.search(str(error))
+    if found:
+        kind = getattr(errors, found.group(1), None)
+        if isinstance(kind, type) and issubclass(kind, SparkmineError):
+            return kind(found.group(2))
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    return InternalError(f"{type(error).__name__}: {first[:300]}")
+
+
+def new_run_id() -> str:
+    """Sorts by time; unique."""
+    return f"{_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _check_rows(stage: Stage, line: ledger.Line, result: Result) -> None:
+    if not result.accounted:
+        return
+    parts = (line.rows_out, line.quarantined, line.removed)
+    if None in parts or line.rows_in != sum(part for part in parts if part is not None) or (
+        line.removed is not None and line.removed < 0
+    ):
+        raise AccountingError(
+            f"stage {stage.name}: {line.rows_in} rows in, but {line.rows_out} kept, "
+            f"{line.quarantined} quarantined and {line.removed} removed; its input changed while "
+            "it ran; run again with --force"
+        )
+
+
+def _finished(stage: Stage, line: ledger.Line, status: str) -> Event:
+    return {
+        "event": "stage",
+        "stage": stage.name,
+        "status": status,
+        "rows_in": line.rows_in,
+        "rows_out": line.rows_out,
+        "quarantined": line.quarantined,
+        "removed": line.removed,
+        "seconds": line.seconds,
+        "table": stage.writes,
+        "version": line.version_written,
+    }

@@ -1,0 +1,33 @@
+"""Stage kinds: one YAML block each. Importing this package registers all of them."""
+
+from sparkmine.stages.base import STAGES, Context, Result, Stage
+from sparkmine.stages.clean import Clean
+from sparkmine.stages.dedup import Dedup
+from sparkmine.stages.evaluate import Evaluate
+from sparkmine.stages.features import Features
+from sparkmine.stages.ingest import Ingest
+from sparkmine.stages.models import Baseline, Classical, Ensemble, Train
+from sparkmine.stages.predict import Predict
+from sparkmine.stages.query import Query
+from sparkmine.stages.report import Report
+from sparkmine.stages.rules import Rules
+
+__all__ = [
+    "STAGES",
+    "Baseline",
+    "Classical",
+    "Clean",
+    "Context",
+    "Dedup",
+    "Ensemble",
+    "Evaluate",
+    "Features",
+    "Ingest",
+    "Predict",
+    "Query",
+    "Report",
+    "Result",
+    "Rules",
+    "Stage",
+    "Train",
+]

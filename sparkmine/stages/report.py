@@ -1,0 +1,189 @@
+"""report: one HTML file over everything that the other stages committed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from sparkmine.evaluate.report import (
+    LearningCurve,
+    MissingValues,
+    Predictions,
+    ReportData,
+    Rule,
+    Rules,
+    RunInfo,
+    Spectrum,
+    StageInfo,
+    TableQuality,
+    render,
+)
+from sparkmine.lake.log import Commit
+from sparkmine.stages.base import Context, Result, Stage, TableName, artifact_folder
+from sparkmine.stages.evaluate import load_evaluation
+from sparkmine.stages.predict import histogram
+
+FILE = "report.html"
+MAX_RULES = 300
+
+
+class Report(Stage):
+    """Write `report.html`, self-contained, from the commits of all other stages."""
+
+    kind: ClassVar[str] = "report"
+    stage: Literal["report"]
+    title: str
+    question: str = ""
+    table: TableName
+
+    @property
+    def writes(self) -> str:
+        return self.table
+
+    @property
+    def reads(self) -> dict[str, str]:
+        return {}
+
+    @property
+    def reads_all(self) -> bool:
+        return True
+
+    def run(self, context: Context) -> Result:
+        folder = context.artifact()
+        folder.mkdir(parents=True, exist_ok=True)
+        file = render(self._data(context), folder / FILE)
+        content = file.read_bytes()
+        row = {
+            "run_id": [context.run_id],
+            "file": [str(file.relative_to(context.lake.root))],
+            "bytes": [len(content)],
+            "sha256": [hashlib.sha256(content).hexdigest()],
+        }
+        return Result(
+            frame=context.spark.createDataFrame(pa.table(row)),
+            metrics={"file": str(file.relative_to(context.lake.root))},
+            artifact=True,
+        )
+
+    def _data(self, context: Context) -> ReportData:
+        stages = [(commit.metadata or {}, commit) for commit in context.commits.values()]
+        learning, spectra, missing, quality = [], [], [], []
+        evaluation, rules, predictions = None, None, None
+        for data, commit in stages:
+            metrics, name = data["metrics"], data["stage"]
+            if data["kind"] in ("ingest", "clean", "dedup") and data["rows_in"] is not None:
+                quality.append(_quality(data, commit))
+            if "missing" in metrics:
+                missing.append(MissingValues(table=data["table"], fractions=metrics["missing"]))
+            for title, ratio in metrics.get("spectra", {}).items():
+                spectra.append(Spectrum(name=title, explained=tuple(ratio)))
+            if "history" in metrics:
+                learning.append(LearningCurve(model=name, history=_history(metrics["history"])))
+            if data["kind"] == "evaluate":
+                evaluation = load_evaluation(
+                    artifact_folder(context.lake, name, data["fingerprint"])
+                )
+            if data["kind"] == "rules":
+                rules = self._rules(context, data, commit)
+            if data["kind"] == "predict":
+                predictions = _predictions(data, commit)
+        return ReportData(
+            title=self.title,
+            question=self.question,
+            run=RunInfo(
+                run_id=context.run_id,
+                date=context.date,
+                code_version=context.code_version,
+                seed=context.seed,
+            ),
+            stages=tuple(_info(data, commit, context) for data, commit in stages),
+            quality=tuple(quality),
+            missing=tuple(missing),
+            spectra=tuple(spectra),
+            learning=tuple(learning),
+            evaluation=evaluation,
+            rules=rules,
+            predictions=predictions,
+        )
+
+    def _rules(self, context: Context, data: dict[str, Any], commit: Commit) -> Rules:
+        from pyspark.sql import functions as F
+
+        found = context.frame(data["table"]).orderBy(
+            F.col("lift").desc(), F.col("confidence").desc(), "antecedent", "consequent"
+        )
+        return Rules(
+            rules=tuple(
+                Rule(
+                    antecedent=tuple(row["antecedent"]),
+                    consequent=tuple(row["consequent"]),
+                    support=row["support"],
+                    confidence=row["confidence"],
+                    lift=row["lift"],
+                )
+                for row in found.limit(MAX_RULES).collect()
+            ),
+            total=commit.rows or 0,
+            item=data["config"].get("item", "items"),
+        )
+
+
+def _info(data: dict[str, Any], commit: Commit, context: Context) -> StageInfo:
+    return StageInfo(
+        name=data["stage"],
+        kind=data["kind"],
+        status="done" if data["run_id"] == context.run_id else "up to date",
+        rows_in=data["rows_in"],
+        rows_out=commit.rows,
+        quarantined=data["quarantined"],
+        removed=_removed(data, commit),
+        seconds=data["seconds"],
+        table=data["table"],
+        version=commit.version,
+        inputs=tuple(data["after"]),
+        note=data["reason"],
+    )
+
+
+def _removed(data: dict[str, Any], commit: Commit) -> int | None:
+    if data["removed"] is not None or not data["accounted"]:
+        return data["removed"]  # type: ignore[no-any-return]
+    return int(data["rows_in"] - (commit.rows or 0) - data["quarantined"])
+
+
+def _quality(data: dict[str, Any], commit: Commit) -> TableQuality:
+    return TableQuality(
+        table=data["table"],
+        rows_in=data["rows_in"],
+        kept=commit.rows or 0,
+        quarantined=data["quarantined"] or 0,
+        removed=_removed(data, commit) or 0,
+        reasons=data["metrics"].get("reasons", {}),
+    )
+
+
+def _history(epochs: list[dict[str, Any]]) -> dict[str, tuple[float, ...]]:
+    shown = [name for name in epochs[0] if "loss" in name or "auc" in name] if epochs else []
+    return {name: tuple(float(epoch[name]) for epoch in epochs) for name in shown}
+
+
+def _predictions(data: dict[str, Any], commit: Commit) -> Predictions:
+    metrics = data["metrics"]
+    return Predictions(
+        table=data["table"],
+        version=commit.version,
+        rows=metrics["rows"],
+        model=metrics["model"],
+        scores=histogram(metrics["histogram"]),
+        about=metrics["where"],
+        positives=metrics["positives"],
+        threshold=metrics["threshold"],
+    )
+
+
+def report_file(root: str, metadata: dict[str, Any]) -> Path:
+    """The HTML file that a report stage's commit names."""
+    return Path(root) / metadata["metrics"]["file"]
