@@ -160,6 +160,7 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
     first = results[0]
     return TrainedModel(
         keras_file=files[0]["model.keras"],
+        dense_file=files[0].get("dense.npz"),
         layout=job.layout,
         task=first["task"],
         classes=first["classes"],
@@ -190,26 +191,29 @@ def _network(model: Network | Callable[..., Any] | str, task: Task | None) -> Ne
 
 
 def _packed(job: Job) -> bytes:
-    from pyspark import cloudpickle
-
     module = job.network.by_value() if isinstance(job.network, FunctionNetwork) else None
     if module is None:
-        packed: bytes = cloudpickle.dumps(job)
-        return packed
+        return _dumps(job)
     with _by_value(module):
-        packed = cloudpickle.dumps(job)
-        return packed
+        return _dumps(job)
+
+
+def _dumps(job: Job) -> bytes:
+    from pyspark import cloudpickle
+
+    packed: bytes = cloudpickle.dumps(job)  # type: ignore[no-untyped-call]
+    return packed
 
 
 @contextlib.contextmanager
 def _by_value(module: Any) -> Iterator[None]:
     from pyspark import cloudpickle
 
-    cloudpickle.register_pickle_by_value(module)
+    cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        cloudpickle.unregister_pickle_by_value(module)
+        cloudpickle.unregister_pickle_by_value(module)  # type: ignore[no-untyped-call]
 
 
 def _active_session() -> SparkSession:

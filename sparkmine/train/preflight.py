@@ -34,7 +34,7 @@ def check_cluster(spark: SparkSession, *, ranks: int, gpus_per_rank: int = 0) ->
     if ranks < 1:
         raise ConfigError(f"ranks={ranks}: at least 1")
     context = spark.sparkContext
-    local = context.master.startswith("local")
+    local = is_local(spark)
     dynamic = (context.getConf().get("spark.dynamicAllocation.enabled") or "false").lower()
     if dynamic == "true" and not local:
         raise DynamicAllocationError(
@@ -50,6 +50,11 @@ def check_cluster(spark: SparkSession, *, ranks: int, gpus_per_rank: int = 0) ->
         if time.monotonic() > deadline:
             raise TooFewSlotsError(_advice(spark, ranks, slots))
         time.sleep(0.5)
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Tell whether driver and executor are one process."""
+    return (spark.sparkContext.master or "").startswith("local")
 
 
 def count_slots(spark: SparkSession) -> int:
@@ -85,7 +90,7 @@ def check_rows(
 
 def _advice(spark: SparkSession, ranks: int, slots: int) -> str:
     master = spark.sparkContext.master
-    if master.startswith("local"):
+    if is_local(spark):
         return (
             f"{ranks} ranks need {ranks} slots, but master {master} has {slots}; set ranks to "
             f"{slots} or less, or start the session with local[{ranks}]"

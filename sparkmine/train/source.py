@@ -130,7 +130,7 @@ def _scratch_folder(spark: SparkSession, scratch: str | None, data: Snapshot | D
     name = f".sparkmine-scratch-{uuid.uuid4().hex}"
     if scratch is not None:
         return Path(scratch) / name
-    if spark.sparkContext.master.startswith("local"):
+    if (spark.sparkContext.master or "").startswith("local"):
         return Path(tempfile.gettempdir()) / name
     if isinstance(data, Snapshot):
         # Where the ranks read the table, they can read what lies beside it.

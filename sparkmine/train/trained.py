@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from sparkmine.errors import ConfigError, ModelError
 from sparkmine.model import Model
+from sparkmine.train.dense import DenseChain
 from sparkmine.train.layout import Layout, check_columns
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
     from pyspark.sql import DataFrame
 
+# A network in Keras's format, and as a DenseChain where it is one.
+Files = tuple[bytes, bytes | None]
+
 _NETWORK = "model.keras"
+_DENSE = "dense.npz"
 _FACTS = "trained.json"
 
 # One network per Python worker, however many tasks and batches it serves.
@@ -36,6 +41,7 @@ class TrainedModel(Model):
 
     Attributes:
         keras_file: The model in Keras's `.keras` format.
+        dense_file: The same as a `DenseChain`, where it is one; then scoring needs no TensorFlow.
         layout: Feature columns in order, their widths, and the label.
         task: `binary`, `multiclass` or `regression`.
         classes: Number of classes, None for regression.
@@ -47,6 +53,7 @@ class TrainedModel(Model):
     """
 
     keras_file: bytes = field(repr=False)
+    dense_file: bytes | None = field(repr=False)
     layout: Layout
     task: str
     classes: int | None
@@ -89,7 +96,7 @@ class TrainedModel(Model):
             raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
         context = df.sparkSession.sparkContext
         threads = int(context.getConf().get("spark.task.cpus") or 1)
-        sent = context.broadcast(self.keras_file)
+        sent = context.broadcast((self.keras_file, self.dense_file))
         score = _scorer(sent, self._digest(), self.layout, self.task, threads)
         return df.mapInArrow(score, t.StructType([*df.schema.fields, *added]))
 
@@ -99,7 +106,8 @@ class TrainedModel(Model):
             raise ConfigError(
                 f"the matrix is {features.shape}; the model needs [rows, {self.layout.width}]"
             )
-        forward = _forward(self.keras_file, self._digest(), self.layout.width, threads=None)
+        files = (self.keras_file, self.dense_file)
+        forward = _forward(files, self._digest(), self.layout.width, threads=None)
         return forward(np.ascontiguousarray(features, dtype=np.float32))
 
     def network(self) -> keras.Model:
@@ -111,6 +119,8 @@ class TrainedModel(Model):
 
     def _write(self, folder: Path) -> None:
         (folder / _NETWORK).write_bytes(self.keras_file)
+        if self.dense_file is not None:
+            (folder / _DENSE).write_bytes(self.dense_file)
         facts = {
             "layout": asdict(self.layout),
             "task": self.task,
@@ -128,8 +138,10 @@ class TrainedModel(Model):
         try:
             facts = json.loads((folder / _FACTS).read_text())
             stored = facts["layout"]
+            dense = folder / _DENSE
             return cls(
                 keras_file=(folder / _NETWORK).read_bytes(),
+                dense_file=dense.read_bytes() if dense.is_file() else None,
                 layout=Layout(
                     features=tuple(stored["features"]),
                     widths=tuple(stored["widths"]),
@@ -147,7 +159,7 @@ class TrainedModel(Model):
 
 
 def _scorer(
-    sent: Broadcast[bytes], digest: str, layout: Layout, task: str, threads: int
+    sent: Broadcast[Files], digest: str, layout: Layout, task: str, threads: int
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         forward = None
@@ -177,9 +189,12 @@ def _columns(output: NDArray[np.float32], usable: NDArray[np.bool_], task: str) 
 
 
 def _forward(
-    keras_file: bytes, digest: str, width: int, *, threads: int | None
+    files: Files, digest: str, width: int, *, threads: int | None
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Return the model as a function of a matrix, loaded at most once in this process."""
+    keras_file, dense_file = files
+    if dense_file is not None:
+        return DenseChain.from_bytes(dense_file)
     if digest not in _loaded:
         import os
 

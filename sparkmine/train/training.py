@@ -19,6 +19,7 @@ import tensorflow as tf
 from sparkmine.errors import ConfigError
 from sparkmine.train import checkpoint, metrics, optimizer
 from sparkmine.train.control import Control
+from sparkmine.train.dense import DenseChain
 from sparkmine.train.job import Job
 from sparkmine.train.loader import Blocks, Loader, validation_batches
 
@@ -33,7 +34,7 @@ _STEP_REPORT_SECONDS = 0.5
 
 
 def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
-    """Train `job` together with the other ranks; rank 0 leaves `model.keras` in `folder`.
+    """Train `job` together with the other ranks; rank 0 leaves the model in `folder`.
 
     Returns:
         `history`, `weights_hash`, `task` and `classes`.
@@ -64,7 +65,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     digest = weights_hash(model)
     _same_on_all_ranks(digest)
     if hvd.rank() == 0:
-        _save(model, folder / "model.keras")
+        _save(model, folder)
     return {
         "history": epoch_end.history,
         "weights_hash": digest.hex(),
@@ -366,12 +367,15 @@ def _averaged(value: float) -> Any:
     return hvd.allreduce(tf.constant(value, tf.float64), op=hvd.Average, name="loss")
 
 
-def _save(model: Any, path: Path) -> None:
+def _save(model: Any, folder: Path) -> None:
     """Save without the optimizer: a model that scores does not need its state."""
+    chain = DenseChain.of(model)
+    if chain is not None:
+        (folder / "dense.npz").write_bytes(chain.to_bytes())
     with optimizer.plain(model.optimizer):
         model.optimizer = None
         model.compiled = False
-        model.save(path)
+        model.save(folder / "model.keras")
 
 
 def _number(value: Any) -> float | None:

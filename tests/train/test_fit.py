@@ -109,8 +109,11 @@ def test_transform_equals_predict(fitted: Fitted, table: Snapshot, spark: SparkS
     rows = scored.collect()
     assert [row.id for row in rows if row.prediction is None] == [7]
     rows = [row for row in rows if row.prediction is not None]
+    # The network of the fixture is scored as a dense chain; any other goes through Keras.
+    by_keras = replace(fitted.model, dense_file=None).transform(frame).where("id != 7").collect()
     expected = fitted.model.network().predict(matrix_of(rows), verbose=0)[:, 0]
     np.testing.assert_allclose([row.prediction for row in rows], expected, atol=1e-5)
+    np.testing.assert_allclose([row.prediction for row in by_keras], expected, atol=1e-5)
 
 
 def test_transform_checks_its_input(fitted: Fitted, spark: SparkSession) -> None:
@@ -130,6 +133,19 @@ def test_save_and_load(fitted: Fitted, tmp_path: Path) -> None:
     (tmp_path / "deep" / "model.keras").write_bytes(b"something else")
     with pytest.raises(ModelError, match="was changed"):
         TrainedModel.load(tmp_path / "deep")
+
+
+def ended(process: int) -> bool:
+    """Whether a process has ended, within 5 s; one that nobody collected (a zombie) has."""
+    for _ in range(50):
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_a_killed_rank_ends_all(fitted: Fitted) -> None:
@@ -154,8 +170,7 @@ def test_a_killed_rank_ends_all(fitted: Fitted) -> None:
         fit(NETWORK, **settings)
     assert time.monotonic() - killed_at < 60
     assert sorted(processes) == [0, 1]
-    for process in processes.values():
-        assert not Path(f"/proc/{process}").exists()
+    assert all(ended(process) for process in processes.values())
 
 
 def test_it_resumes_after_the_last_whole_epoch(fitted: Fitted) -> None:
@@ -234,7 +249,7 @@ def broken(width: int) -> Any:
 
 @pytest.mark.slow
 def test_a_rank_that_raises_is_quoted(table: Snapshot, spark: SparkSession) -> None:
-    with pytest.raises(RankFailedError, match=r"RuntimeError: no model for 1 columns.*Traceback"):
+    with pytest.raises(RankFailedError, match=r"rank \d of 2 .*RuntimeError: no model for 1 col"):
         fit(broken, train=table, features=["x"], ranks=2, batch_size=32, spark=spark)
 
 
@@ -252,4 +267,4 @@ def test_an_interrupted_driver_leaves_no_process(fitted: Fitted) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(NETWORK, **settings)
     assert len(processes) == 2
-    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+    assert all(ended(process) for process in processes)

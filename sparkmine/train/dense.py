@@ -1,0 +1,141 @@
+"""Plain chains of dense layers as matrix products, so that scoring needs no TensorFlow.
+
+TensorFlow costs every Python worker of a cluster its import (seconds) and half a gigabyte. A
+chain of Dense, BatchNormalization, Activation and Dropout layers is a few products that NumPy's
+BLAS does as well. Inference-time batch normalisation is a scale and an offset, and folds into one
+step. Any other network is scored by Keras.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Step:
+    """`kind` is `dense` (kernel, bias), `scale` (scale, offset) or the name of an activation."""
+
+    kind: str
+    arrays: tuple[Matrix, ...] = ()
+
+
+@dataclass(frozen=True)
+class DenseChain:
+    """A network as steps on a float32 matrix [rows, width]."""
+
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, model: Any) -> Self | None:
+        """Return a Keras model as a chain, or None where it is something else."""
+        import keras
+
+        if not isinstance(model, keras.Sequential) or model.compute_dtype != "float32":
+            return None
+        steps: list[Step] = []
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                continue
+            # Exactly these classes: a subclass may compute anything.
+            if type(layer) is keras.layers.Dense:
+                weights = [np.asarray(weight) for weight in layer.get_weights()]
+                steps.append(Step("dense", tuple(weights)))
+            elif type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 1):
+                steps.append(Step("scale", _folded(layer)))
+            elif type(layer) is not keras.layers.Activation:
+                return None
+            if hasattr(layer, "activation"):
+                name = getattr(layer.activation, "__name__", "")
+                if name not in _ACTIVATIONS or keras.activations.get(name) is not layer.activation:
+                    return None
+                if name != "linear":
+                    steps.append(Step(name))
+        return cls(tuple(steps)) if len(model.input_shape) == 2 else None
+
+    def __call__(self, features: Matrix) -> Matrix:
+        """Return the output [rows, outputs]."""
+        values = features
+        for step in self.steps:
+            if step.kind == "dense":
+                values = values @ step.arrays[0]
+                if len(step.arrays) > 1:
+                    values += step.arrays[1]
+            elif step.kind == "scale":
+                values = values * step.arrays[0] + step.arrays[1]
+            else:
+                values = _ACTIVATIONS[step.kind](values)
+        return values
+
+    def to_bytes(self) -> bytes:
+        """Return the chain as an `.npz` file without objects."""
+        arrays: dict[str, Any] = {
+            f"{number}.{position}": array
+            for number, step in enumerate(self.steps)
+            for position, array in enumerate(step.arrays)
+        }
+        kinds = json.dumps([[step.kind, len(step.arrays)] for step in self.steps])
+        stream = io.BytesIO()
+        np.savez(stream, steps=np.frombuffer(kinds.encode(), np.uint8), **arrays)
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Restore a chain from `to_bytes`."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            kinds = json.loads(stored["steps"].tobytes())
+            return cls(
+                tuple(
+                    Step(kind, tuple(stored[f"{number}.{position}"] for position in range(count)))
+                    for number, (kind, count) in enumerate(kinds)
+                )
+            )
+
+
+def _folded(layer: Any) -> tuple[Matrix, Matrix]:
+    mean = np.asarray(layer.moving_mean.numpy(), np.float64)
+    scale = 1.0 / np.sqrt(np.asarray(layer.moving_variance.numpy(), np.float64) + layer.epsilon)
+    if layer.scale:
+        scale = scale * layer.gamma.numpy()
+    offset = -mean * scale
+    if layer.center:
+        offset = offset + layer.beta.numpy()
+    return scale.astype(np.float32), offset.astype(np.float32)
+
+
+def _sigmoid(values: Matrix) -> Matrix:
+    # By tanh, which does not overflow; so do the tails of exp(-x) for large negative x.
+    half = np.float32(0.5)
+    result: Matrix = half * np.tanh(half * values) + half
+    return result
+
+
+def _softmax(values: Matrix) -> Matrix:
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    result: Matrix = powers / powers.sum(axis=-1, keepdims=True)
+    return result
+
+
+def _relu(values: Matrix) -> Matrix:
+    result: Matrix = np.maximum(values, np.float32(0))
+    return result
+
+
+_ACTIVATIONS: dict[str, Callable[[Matrix], Matrix]] = {
+    "linear": lambda values: values,
+    "relu": _relu,
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "softmax": _softmax,
+}
