@@ -1,10 +1,10 @@
 -- One row per household and week: will this household shop in the next 7 days?
 --
--- keys      household_id, anchor_date. An anchor is a Sunday t, the last day of the retailer's week,
---           and `week` is its number: 1 for the week that ends on 2017-01-01, 53 for the last.
+-- keys      household_id, anchor_date. An anchor is a Sunday t, the last day of the retailer's
+--           week, and `week` is its number: 1 for the one that ends on 2017-01-01, 53 for the last.
 -- features  use what happened on days <= t only. A suffix tells the window: _7, _28 and _91 are the
 --           last 7, 28 and 91 days up to and including t. The first anchor is the first Sunday
---           with 91 days of data. A household has rows from the week in which it is first seen.
+--           with 91 days of data. A household has rows from the week on in which it is first seen.
 -- label     `shops`: 1 if the household buys anything in (t, t + 7 days], else 0; null for the newest
 --           anchor, whose 7 days lie ahead. Rows with a null label are there to be predicted.
 --
@@ -22,9 +22,7 @@ WITH lines AS (
   SELECT
     transactions.household_id,
     transactions.basket_id,
-    transactions.store_id,
-    transactions.product_id,
-    from_utc_timestamp(transactions.transaction_timestamp, 'America/New_York') AS moment,
+    transactions.transaction_timestamp,
     transactions.sales_value AS sales,
     transactions.retail_disc AS retail_discount,
     transactions.coupon_disc AS coupon_discount,
@@ -43,8 +41,8 @@ baskets AS (
   SELECT
     household_id,
     basket_id,
-    to_date(moment) AS day,
-    min(hour(moment)) AS hour,
+    from_utc_timestamp(transaction_timestamp, 'America/New_York') AS moment,
+    count(*) AS products,
     sum(items) AS items,
     sum(sales) AS sales,
     sum(retail_discount) AS retail_discount,
@@ -76,7 +74,7 @@ baskets AS (
       ELSE sales
     END) AS other
   FROM lines
-  GROUP BY household_id, basket_id, to_date(moment)
+  GROUP BY household_id, basket_id, transaction_timestamp
 ),
 
 -- Days since the household's previous visit; null on its first, 0 for a second basket of a day.
@@ -84,8 +82,8 @@ ordered_baskets AS (
   SELECT
     *,
     next_day(date_sub(day, 1), 'SUN') AS anchor_date,
-    datediff(day, lag(day) OVER (PARTITION BY household_id ORDER BY day, basket_id)) AS gap
-  FROM baskets
+    datediff(day, lag(day) OVER (PARTITION BY household_id ORDER BY moment, basket_id)) AS gap
+  FROM (SELECT *, to_date(moment) AS day, hour(moment) AS hour FROM baskets)
 ),
 
 weekly AS (
@@ -94,13 +92,12 @@ weekly AS (
     anchor_date,
     count(*) AS baskets,
     count_if(gap IS NULL OR gap > 0) AS visits,
+    min(day) AS first_day,
     max(day) AS last_day,
-    -- The first visit comes first by day; a second basket of that day has the gap 0 and the same day.
-    min(CASE WHEN gap IS NULL OR gap > 0 THEN struct(day, gap) END) AS first_visit,
-    sum(gap) AS gaps,
     sum(gap * gap) AS squared_gaps,
     count_if(dayofweek(day) IN (1, 7)) AS weekend_baskets,
     count_if(hour >= 17) AS evening_baskets,
+    sum(products) AS products,
     sum(items) AS items,
     sum(sales) AS sales,
     sum(retail_discount) AS retail_discount,
@@ -128,36 +125,31 @@ weekly AS (
   GROUP BY household_id, anchor_date
 ),
 
--- Distinct products and stores of a window cannot be summed over weeks. A thing that is bought in a
--- week counts for the 13 anchors from then on, or until the week in which it is bought again: so it
--- adds 1 at the start and takes it away at the end, and a running sum gives the distinct number.
-appearances AS (
-  SELECT
+-- Distinct stores of a window cannot be summed over weeks. A store that is visited in a week counts
+-- for the 13 anchors from then on, or until the week in which it is visited again: so it adds 1 at
+-- the start and takes it away at the end, and a running sum gives the distinct number.
+store_weeks AS (
+  SELECT DISTINCT
     household_id,
-    kind,
-    anchor_date,
-    least(
-      date_add(anchor_date, 91),
-      lead(anchor_date) OVER (PARTITION BY household_id, kind, id ORDER BY anchor_date)
-    ) AS end_date
-  FROM (
-    SELECT DISTINCT
-      household_id,
-      next_day(date_sub(to_date(moment), 1), 'SUN') AS anchor_date,
-      kind,
-      id
-    FROM lines
-    LATERAL VIEW stack(2, 'product', product_id, 'store', store_id) AS kind, id
-  )
+    store_id,
+    next_day(
+      date_sub(to_date(from_utc_timestamp(transaction_timestamp, 'America/New_York')), 1), 'SUN'
+    ) AS anchor_date
+  FROM transactions
 ),
 
-changes AS (
-  SELECT
-    household_id,
-    change_date AS anchor_date,
-    sum(CASE WHEN kind = 'product' THEN step END) AS products,
-    sum(CASE WHEN kind = 'store' THEN step END) AS stores
-  FROM appearances
+store_changes AS (
+  SELECT household_id, change_date AS anchor_date, sum(step) AS store_change
+  FROM (
+    SELECT
+      household_id,
+      anchor_date,
+      least(
+        date_add(anchor_date, 91),
+        lead(anchor_date) OVER (PARTITION BY household_id, store_id ORDER BY anchor_date)
+      ) AS end_date
+    FROM store_weeks
+  )
   LATERAL VIEW stack(2, anchor_date, 1, end_date, -1) AS change_date, step
   GROUP BY household_id, change_date
 ),
@@ -256,6 +248,7 @@ windows AS (
     coalesce(sum(visits) OVER last_91, 0) AS visits_91,
     coalesce(sum(baskets) OVER last_91, 0) AS baskets_91,
     coalesce(sum(sales) OVER last_91, 0) AS sales_91,
+    coalesce(sum(products) OVER last_91, 0) AS products_91,
     coalesce(sum(items) OVER last_91, 0) AS items_91,
     coalesce(sum(retail_discount) OVER last_91, 0) AS retail_discount_91,
     coalesce(sum(coupon_discount) OVER last_91, 0) AS coupon_discount_91,
@@ -283,22 +276,33 @@ windows AS (
     coalesce(sum(other) OVER last_91, 0) AS other_91,
     count_if(visits > 0) OVER last_28 AS weeks_shopped_28,
     count_if(visits > 0) OVER last_91 AS weeks_shopped_91,
-    -- Gaps between visits of the window: without the one that leads to the window's first visit.
-    coalesce(sum(gaps) OVER last_91, 0) - coalesce((min(first_visit) OVER last_91).gap, 0) AS gaps,
-    coalesce(sum(squared_gaps) OVER last_91, 0) - coalesce(pow((min(first_visit) OVER last_91).gap, 2), 0) AS squared_gaps,
-    coalesce(sum(products) OVER until_now, 0) AS products_91,
-    coalesce(sum(stores) OVER until_now, 0) AS stores_91
+    -- Of the gaps between visits only those count that lie in the window: so not the one that leads
+    -- from the last visit before the window to the first one in it.
+    datediff(max(last_day) OVER last_91, min(first_day) OVER last_91) AS days_between,
+    sum(squared_gaps) OVER last_91
+      - coalesce(pow(datediff(min(first_day) OVER last_91, max(last_day) OVER before), 2), 0)
+      AS squared_gaps,
+    coalesce(sum(store_change) OVER until_now, 0) AS stores_91
   FROM household_anchors
   LEFT JOIN weekly USING (household_id, anchor_date)
-  LEFT JOIN changes USING (household_id, anchor_date)
+  LEFT JOIN store_changes USING (household_id, anchor_date)
   LEFT JOIN redemptions USING (household_id, anchor_date)
   WINDOW
     weeks AS (PARTITION BY household_id ORDER BY anchor_date),
     until_now AS (
-      PARTITION BY household_id ORDER BY anchor_date ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+      PARTITION BY household_id ORDER BY anchor_date
+      ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ),
-    last_28 AS (PARTITION BY household_id ORDER BY anchor_date ROWS BETWEEN 3 PRECEDING AND CURRENT ROW),
-    last_91 AS (PARTITION BY household_id ORDER BY anchor_date ROWS BETWEEN 12 PRECEDING AND CURRENT ROW)
+    before AS (
+      PARTITION BY household_id ORDER BY anchor_date
+      ROWS BETWEEN UNBOUNDED PRECEDING AND 13 PRECEDING
+    ),
+    last_28 AS (
+      PARTITION BY household_id ORDER BY anchor_date ROWS BETWEEN 3 PRECEDING AND CURRENT ROW
+    ),
+    last_91 AS (
+      PARTITION BY household_id ORDER BY anchor_date ROWS BETWEEN 12 PRECEDING AND CURRENT ROW
+    )
 )
 
 SELECT
@@ -321,11 +325,12 @@ SELECT
   sales_91,
   sales_28 / nullif(sales_91, 0) AS sales_trend,
   sales_91 / nullif(baskets_91, 0) AS basket_mean_91,
-  gaps / nullif(visits_91 - 1, 0) AS gap_mean_91,
+  products_91 / nullif(baskets_91, 0) AS products_per_basket_91,
+  days_between / nullif(visits_91 - 1, 0) AS gap_mean_91,
   -- The sample's standard deviation, from three visits on.
   CASE
     WHEN visits_91 >= 3
-      THEN sqrt((squared_gaps - gaps * gaps / (visits_91 - 1)) / (visits_91 - 2))
+      THEN sqrt((squared_gaps - days_between * days_between / (visits_91 - 1)) / (visits_91 - 2))
   END AS gap_std_91,
   CAST(items_28 AS INT) AS items_28,
   CAST(items_91 AS INT) AS items_91,
@@ -339,7 +344,6 @@ SELECT
   coupon_match_discount_91,
   CAST(coalesce(campaigns_active, 0) AS INT) AS campaigns_active,
   CAST(coalesce(campaigns_91, 0) AS INT) AS campaigns_91,
-  CAST(products_91 AS INT) AS products_91,
   CAST(stores_91 AS INT) AS stores_91,
   weekend_baskets_91 / nullif(baskets_91, 0) AS weekend_share,
   evening_baskets_91 / nullif(baskets_91, 0) AS evening_share,

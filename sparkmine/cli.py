@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,13 +30,16 @@ EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    return guarded(lambda: int(options.command(options)))
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """Do it; turn errors and signals into one line on standard error and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        return int(options.command(options))
+        return action()
     except SparkmineError as error:
-        log.debug("failed", exc_info=True)
         print(str(error), file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
@@ -74,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run a pipeline; stages that are up to date are skipped")
     _pipeline_options(run)
-    run.add_argument("--from", dest="start", metavar="STAGE", help="leave stages before it as they are")
+    run.add_argument(
+        "--from", dest="start", metavar="STAGE", help="leave stages before it as they are"
+    )
     run.add_argument("--only", metavar="STAGE", help="leave all other stages as they are")
     run.add_argument("--force", action="store_true", help="run stages even if nothing changed")
     run.add_argument("--log-json", action="store_true", help="print JSON lines")
@@ -103,8 +108,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="the pipeline's YAML file")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE",
-                        help="a parameter, or STAGE.KEY; may be repeated")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter, or STAGE.KEY; may be repeated",
+    )
     parser.add_argument("--date", help="the run's date, ISO; ${date} in the file")
     parser.add_argument("--warehouse", help="another warehouse than the file's")
 
@@ -241,42 +252,59 @@ def _print_runs(rows: list[dict[str, Any]]) -> None:
         status = whole[-1]["status"] if whole else "unknown"
         stages = [row["status"] for row in found if row["stage"]]
         seconds = whole[-1]["seconds"] if whole else None
-        lines.append((
-            run_id,
-            found[0]["pipeline"],
-            found[0]["date"],
-            # A run that started and said no more was killed, or is running now.
-            "not finished" if status == ledger.STARTED else status,
-            str(stages.count("succeeded")),
-            str(stages.count("up to date")),
-            "" if seconds is None else f"{seconds:.1f}",
-        ))
+        lines.append(
+            (
+                run_id,
+                found[0]["pipeline"],
+                found[0]["date"],
+                # A run that started and said no more was killed, or is running now.
+                "not finished" if status == ledger.STARTED else status,
+                str(stages.count("succeeded")),
+                str(stages.count("up to date")),
+                "" if seconds is None else f"{seconds:.1f}",
+            )
+        )
     _columns(lines)
 
 
 def _print_stages(rows: list[dict[str, Any]], run_id: str) -> None:
     if not rows:
         raise ConfigError(f"there is no run {run_id!r}; `sparkmine runs` lists them")
-    lines = [("stage", "status", "rows in", "rows out", "quarantined", "removed", "seconds",
-              "table", "reason or error")]
+    lines = [
+        (
+            "stage",
+            "status",
+            "rows in",
+            "rows out",
+            "quarantined",
+            "removed",
+            "seconds",
+            "table",
+            "reason or error",
+        )
+    ]
     for row in rows:
         if row["stage"]:
             numbers = [row[key] for key in ("rows_in", "rows_out", "quarantined", "removed")]
-            lines.append((
-                row["stage"],
-                row["status"],
-                *("" if number is None else f"{number:,}" for number in numbers),
-                "" if row["seconds"] is None else f"{row['seconds']:.1f}",
-                f"{row['table']}@{row['version_written']}",
-                row["error"] or row["reason"],
-            ))
+            lines.append(
+                (
+                    row["stage"],
+                    row["status"],
+                    *("" if number is None else f"{number:,}" for number in numbers),
+                    "" if row["seconds"] is None else f"{row['seconds']:.1f}",
+                    f"{row['table']}@{row['version_written']}",
+                    row["error"] or row["reason"],
+                )
+            )
     _columns(lines)
 
 
 def _columns(lines: Sequence[Sequence[str]]) -> None:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     for line in lines:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        )
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -77,8 +77,10 @@ def plain_line(event: Event) -> str | None:
     """An event as one line of text; None for what is too fine for a log."""
     kind, stage = event["event"], event.get("stage", "")
     if kind == "run":
-        return f"run {event['run_id']}: {event['pipeline']}, {len(event['stages'])} stages, date " \
-               f"{event['date']}, warehouse {event['warehouse']}"
+        return (
+            f"run {event['run_id']}: {event['pipeline']}, {len(event['stages'])} stages, date "
+            f"{event['date']}, warehouse {event['warehouse']}"
+        )
     if kind == "report":
         return f"report: {event['file']}"
     if kind == "verdict":

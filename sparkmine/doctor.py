@@ -54,8 +54,12 @@ def _package(name: str, wanted: str) -> Check:
         origin = importlib.metadata.distribution("horovod")
         built = any("mpi_lib" in str(file) for file in origin.files or [])
         if not built:
-            return Check(name, False, "is built without TensorFlow; install it again with "
-                                      "HOROVOD_WITH_TENSORFLOW=1, or run `make install`")
+            return Check(
+                name,
+                False,
+                "is built without TensorFlow; install it again with "
+                "HOROVOD_WITH_TENSORFLOW=1, or run `make install`",
+            )
     return Check(name, True, f"version {found}")
 
 
@@ -64,8 +68,11 @@ def _disk() -> Check:
     free = shutil.disk_usage(folder).free / (1 << 30)
     text = f"{free:.0f} GiB free in {folder}"
     if free < MINIMUM_DISK_GIB:
-        return Check("disk", False, f"{text}; shuffles want {MINIMUM_DISK_GIB} GiB: set "
-                                    "SPARK_LOCAL_DIRS to a larger disk")
+        return Check(
+            "disk",
+            False,
+            f"{text}; shuffles want {MINIMUM_DISK_GIB} GiB: set SPARK_LOCAL_DIRS to a larger disk",
+        )
     return Check("disk", True, text)
 
 
@@ -82,7 +89,9 @@ def _spark(ranks: int) -> Iterator[Check]:
             tail = (Path(folder) / "spark.log").read_text(errors="replace").splitlines()[-1:]
             yield Check("Spark with Delta", False, f"does not start: {error}; {' '.join(tail)}")
             return
-        yield Check("Spark with Delta", True, f"{spark.version}, master {spark.sparkContext.master}")
+        yield Check(
+            "Spark with Delta", True, f"{spark.version}, master {spark.sparkContext.master}"
+        )
 
         def version(_: object) -> list[str]:
             return [".".join(map(str, sys.version_info[:3]))]
@@ -91,15 +100,25 @@ def _spark(ranks: int) -> Iterator[Check]:
             found = spark.sparkContext.parallelize([0], 1).mapPartitions(version).collect()[0]
         except Exception as error:
             first = str(error).splitlines()[0]
-            yield Check("Python of the workers", False, f"does not start ({first}); set "
-                                                        "PYSPARK_PYTHON to this environment's python")
+            yield Check(
+                "Python of the workers",
+                False,
+                f"does not start ({first}); set PYSPARK_PYTHON to this environment's python",
+            )
         else:
             mine = ".".join(map(str, sys.version_info[:3]))
-            yield Check("Python of the workers", found == mine, found if found == mine else
-                        f"is {found}, the driver's {mine}; set PYSPARK_PYTHON to the same")
+            yield Check(
+                "Python of the workers",
+                found == mine,
+                found
+                if found == mine
+                else f"is {found}, the driver's {mine}; set PYSPARK_PYTHON to the same",
+            )
         slots = count_slots(spark)
         yield Check(
-            "slots for training", slots >= ranks,
-            f"{slots} for {ranks} ranks" if slots >= ranks else
-            f"{slots} for {ranks} ranks; set `ranks:` to {slots}, or add executors or cores",
+            "slots for training",
+            slots >= ranks,
+            f"{slots} for {ranks} ranks"
+            if slots >= ranks
+            else f"{slots} for {ranks} ranks; set `ranks:` to {slots}, or add executors or cores",
         )

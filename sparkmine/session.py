@@ -36,6 +36,8 @@ _SQL = {
     "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": "interval 90 days",
     "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 90 days",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    # A commit without files still carries the metadata of its stage.
+    "spark.databricks.delta.skipRecordingEmptyCommits": "false",
 }
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -199,3 +201,8 @@ def check_delta(spark: SparkSession) -> None:
                 f"this Spark session lacks the setting '{key} {value}'; add it as a line to the "
                 "properties file given to spark-submit"
             )
+
+
+if __name__ == "__main__":
+    # The installation calls this once, so that Delta's jars are fetched where a failure is seen.
+    session("sparkmine install").stop()

@@ -132,7 +132,9 @@ def _native(df: DataFrame, schema: StructType, path: str) -> DataFrame:
     _compare(df.columns, schema.names, path)
     for field in schema.fields:
         found = df.schema[field.name].dataType
-        if found != field.dataType and not _widens(found.simpleString(), field.dataType.simpleString()):
+        if found != field.dataType and not _widens(
+            found.simpleString(), field.dataType.simpleString()
+        ):
             raise SourceColumnsError(
                 f"{path}: column {field.name!r} is {found.simpleString()}, declared is "
                 f"{field.dataType.simpleString()}; correct `columns:` or the source"

@@ -46,7 +46,9 @@ def column_checks(
     if not_null:
         checks.append(Check("not_null", column, ~value.is_null()))
     if type_name is not None:
-        checks.append(Check(f"type {type_name}", column, value.is_null() | ~value.cast(type_name).is_null()))
+        checks.append(
+            Check(f"type {type_name}", column, value.is_null() | ~value.cast(type_name).is_null())
+        )
     if minimum is not None:
         checks.append(Check(f"minimum {minimum}", column, value >= minimum))
     if maximum is not None:
@@ -90,5 +92,3 @@ def with_reasons(df: DataFrame, checks: Sequence[Check]) -> DataFrame:
     )
     reasons = F.when(broken, F.array_compact(F.array(*found))).otherwise(F.array())
     return df.withColumn(REASONS, reasons.cast(REASON_TYPE))
-
-

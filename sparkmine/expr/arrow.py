@@ -182,7 +182,9 @@ def _cast(value: Any, to: str) -> Any:
     if to == "boolean":
         return pc.not_equal(_cast(value, "double"), 0.0)
     if pa.types.is_boolean(source):
-        return pc.cast(pc.cast(value, pa.int8()), target) if to != "string" else pc.cast(value, target)
+        return (
+            pc.cast(pc.cast(value, pa.int8()), target) if to != "string" else pc.cast(value, target)
+        )
     return pc.cast(value, target, safe=False)
 
 
@@ -201,7 +203,9 @@ def _cast_string(value: Any, to: str, target: pa.DataType) -> Any:
         true = pc.is_in(lower, value_set=pa.array(["true", "t", "yes", "y", "1"], value.type))
         false = pc.is_in(lower, value_set=pa.array(["false", "f", "no", "n", "0"], value.type))
         return pc.if_else(true, True, pc.if_else(false, False, pa.scalar(None, pa.bool_())))
-    pattern = r"^\d{4}-\d{2}-\d{2}" + (r"$" if to == "date" else r"([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?$")
+    pattern = r"^\d{4}-\d{2}-\d{2}" + (
+        r"$" if to == "date" else r"([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?$"
+    )
     matched = pc.if_else(pc.match_substring_regex(trimmed, pattern), trimmed, none)
     if to == "date":
         return pc.cast(matched, target)
@@ -261,9 +265,9 @@ def _function(name: str, arguments: tuple[n.Expr, ...], block: Block) -> Any:
         inside = pc.or_(pc.greater(operand, 0.0 if name == "log" else -1.0), pc.is_nan(operand))
         operand = pc.if_else(inside, operand, pa.scalar(None, pa.float64()))
         return pc.ln(operand) if name == "log" else pc.log1p(operand)
-    return {"abs": pc.abs, "sqrt": pc.sqrt, "exp": pc.exp, "floor": pc.floor, "ceil": pc.ceil}[name](
-        operand
-    )
+    return {"abs": pc.abs, "sqrt": pc.sqrt, "exp": pc.exp, "floor": pc.floor, "ceil": pc.ceil}[
+        name
+    ](operand)
 
 
 def _item(array: pa.Array, index: int) -> pa.Array:

@@ -58,7 +58,10 @@ class Expr:
         return self.to_json() == other.to_json()
 
     def to_json(self) -> dict[str, Any]:
-        return {"node": self.node, **{f.name: _to_json(getattr(self, f.name)) for f in fields(self)}}
+        return {
+            "node": self.node,
+            **{f.name: _to_json(getattr(self, f.name)) for f in fields(self)},
+        }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Expr:

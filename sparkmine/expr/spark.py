@@ -118,5 +118,3 @@ def _bucket(operand: Column, edges: tuple[float, ...]) -> Column:
         )
 
     return F.when(operand.isNotNull(), search(0, len(edges)))
-
-

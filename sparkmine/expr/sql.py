@@ -12,16 +12,16 @@ from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
 
 _FUNCTIONS = {
-    **{"Abs": "abs", "Sqrt": "sqrt", "Exp": "exp", "Ln": "log", "Floor": "floor", "Ceil": "ceil"},
-    **{"Least": "least", "Greatest": "greatest", "Coalesce": "coalesce", "Lower": "lower"},
-    **{"Upper": "upper", "Trim": "trim", "Length": "length"},
+    "Abs": "abs", "Sqrt": "sqrt", "Exp": "exp", "Ln": "log", "Floor": "floor", "Ceil": "ceil",
+    "Least": "least", "Greatest": "greatest", "Coalesce": "coalesce", "Lower": "lower",
+    "Upper": "upper", "Trim": "trim", "Length": "length",
 }
 _COMPARE = {"EQ": "=", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
 _TYPES = {
-    **{"DOUBLE": "double", "FLOAT": "double", "INT": "long", "BIGINT": "long", "TEXT": "string"},
-    **{"VARCHAR": "string", "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp"},
-    **{"TIMESTAMPTZ": "timestamp"},
+    "DOUBLE": "double", "FLOAT": "double", "INT": "long", "BIGINT": "long", "TEXT": "string",
+    "VARCHAR": "string", "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp",
+    "TIMESTAMPTZ": "timestamp",
 }
 
 
@@ -54,7 +54,9 @@ def _convert(tree: Any, text: str) -> n.Expr:
         return child(tree.this)
     if kind == "Column":
         if tree.table:
-            raise ExpressionError(f"{text!r}: a column is named without a table, not {tree.sql()!r}")
+            raise ExpressionError(
+                f"{text!r}: a column is named without a table, not {tree.sql()!r}"
+            )
         return n.Column(tree.name)
     if kind == "Literal":
         return n.Literal(tree.this if tree.is_string else _number(tree.this))
@@ -106,10 +108,14 @@ def _convert(tree: Any, text: str) -> n.Expr:
 
 
 def _arguments(tree: Any) -> list[Any]:
-    extra = [key for key, value in tree.args.items() if value and key not in ("this", "expressions")]
+    extra = [
+        key for key, value in tree.args.items() if value and key not in ("this", "expressions")
+    ]
     extra = [key for key in extra if key not in ("is_null", "ignore_nulls")]
     if extra:
-        raise ExpressionError(f"{tree.sql()!r}: option {extra[0]!r} is not in the expression language")
+        raise ExpressionError(
+            f"{tree.sql()!r}: option {extra[0]!r} is not in the expression language"
+        )
     first = [tree.this] if tree.this is not None else []
     return [*first, *tree.expressions]
 

@@ -62,8 +62,10 @@ def translated(path: str) -> Iterator[None]:
     except (PySparkException, Py4JJavaError) as error:
         text = str(error)
         first = _reason(text)
-        if "DELTA_VERSION_NOT_FOUND" in text or "VersionNotFoundException" in text or (
-            "TIMESTAMP_OUT_OF_RANGE" in text
+        if (
+            "DELTA_VERSION_NOT_FOUND" in text
+            or "VersionNotFoundException" in text
+            or ("TIMESTAMP_OUT_OF_RANGE" in text)
         ):
             raise VersionError(f"{path}: {first}") from error
         if _UNWRITABLE.search(text):
@@ -84,7 +86,9 @@ def _reason(text: str) -> str:
     """The innermost cause in one line; the stack trace belongs in the log."""
     lines = text.splitlines() or [""]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by:")]
-    start = lines[1].removeprefix(": ") if len(lines) > 1 and lines[1].startswith(": ") else lines[0]
+    start = (
+        lines[1].removeprefix(": ") if len(lines) > 1 and lines[1].startswith(": ") else lines[0]
+    )
     return (causes[-1] if causes else start)[:400]
 
 
@@ -192,9 +196,11 @@ def history(spark: SparkSession, path: str, limit: int | None = None) -> list[Co
     from delta.tables import DeltaTable
 
     with translated(path):
-        frame = DeltaTable.forPath(spark, path).history(limit) if limit else DeltaTable.forPath(
-            spark, path
-        ).history()
+        frame = (
+            DeltaTable.forPath(spark, path).history(limit)
+            if limit
+            else DeltaTable.forPath(spark, path).history()
+        )
         rows = frame.select("version", "operation", "operationMetrics", "userMetadata").collect()
     return [
         Commit(

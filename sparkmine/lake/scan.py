@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _HARMLESS_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
 
 
-class DirectScanRefused(SparkmineError):  # noqa: N818 - a refusal, not a fault
+class DirectScanRefused(SparkmineError):
     """The snapshot must be read by Spark. `reason` says why."""
 
     code = "DIRECT_SCAN_REFUSED"

@@ -77,7 +77,9 @@ class Snapshot:
         expr = parse(predicate) if isinstance(predicate, str) else predicate
         missing = sorted(expr.columns - set(self.schema.names))
         if missing:
-            raise RecipeError(f"{self.path} has no column {missing[0]!r}; it has {self.schema.names}")
+            raise RecipeError(
+                f"{self.path} has no column {missing[0]!r}; it has {self.schema.names}"
+            )
         kept = _prune(expr, self)
         both = expr if self.predicate is None else self.predicate & expr
         return dataclasses.replace(self, files=kept, predicate=both)
@@ -109,7 +111,11 @@ def typed(text: str | None, kind: DataType) -> Any:
         return datetime.date.fromisoformat(text)
     if isinstance(kind, t.TimestampType):
         moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-        return moment.astimezone(datetime.UTC) if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+        return (
+            moment.astimezone(datetime.UTC)
+            if moment.tzinfo
+            else moment.replace(tzinfo=datetime.UTC)
+        )
     if isinstance(kind, t.TimestampNTZType):
         return datetime.datetime.fromisoformat(text)
     return text

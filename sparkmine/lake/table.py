@@ -127,8 +127,9 @@ class Table:
             LockedError: another process has been writing the table for two minutes.
         """
         if mode not in MODES or (mode == "replace_where") != (replace_where is not None):
-            raise ConfigError(f"table {self.name}: mode is one of {MODES}, and replace_where needs "
-                              "its condition")
+            raise ConfigError(
+                f"table {self.name}: mode is one of {MODES}, and replace_where needs its condition"
+            )
         token = uuid.uuid4().hex
         writer = df.write.format("delta").option(
             "userMetadata", json.dumps({**(metadata or {}), "commit": token}, default=str)

@@ -209,11 +209,13 @@ def _validation(
     path: list[str | int] = []
     for part in first["loc"]:
         # pydantic puts the chosen member of a union into the path; the file has no such key.
-        if isinstance(block, dict) and part not in block and part in ("logistic", "tree", "majority", "persistence"):
+        if (
+            isinstance(block, dict)
+            and part not in block
+            and part in ("logistic", "tree", "majority", "persistence")
+        ):
             continue
-        if isinstance(block, dict) and part in block:
-            block = block[part]
-        elif isinstance(block, list) and isinstance(part, int) and part < len(block):
+        if (isinstance(block, dict) and part in block) or (isinstance(block, list) and isinstance(part, int) and part < len(block)):
             block = block[part]
         elif first["type"] not in ("missing", "extra_forbidden"):
             break
@@ -236,12 +238,18 @@ def _fields(kind: Any, path: Sequence[str | int]) -> list[str]:
 
     current: Any = kind
     for part in path:
-        if isinstance(current, type) and issubclass(current, Block) and part in current.model_fields:
+        if (
+            isinstance(current, type)
+            and issubclass(current, Block)
+            and part in current.model_fields
+        ):
             current = current.model_fields[str(part)].annotation
         else:
             inner = [a for a in typing.get_args(current) if a is not type(None)]
             current = inner[-1] if inner else None
-        blocks = [a for a in typing.get_args(current) if isinstance(a, type) and issubclass(a, Block)]
+        blocks = [
+            a for a in typing.get_args(current) if isinstance(a, type) and issubclass(a, Block)
+        ]
         if blocks and not (isinstance(current, type) and issubclass(current, Block)):
             current = blocks[0]
     if isinstance(current, type) and issubclass(current, Block):

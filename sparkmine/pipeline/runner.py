@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparkmine import errors
-from sparkmine.errors import AccountingError, ConfigError, InternalError, SparkmineError, VersionError
+from sparkmine.errors import (
+    AccountingError,
+    ConfigError,
+    InternalError,
+    SparkmineError,
+    VersionError,
+)
 from sparkmine.lake import Lake, ledger
 from sparkmine.lake.log import Commit, translated
 from sparkmine.pipeline.config import Pipeline
@@ -48,7 +54,9 @@ class Decision:
 class Runner:
     """One run of one pipeline."""
 
-    def __init__(self, pipeline: Pipeline, lake: Lake, emit: Emit, run_id: str | None = None) -> None:
+    def __init__(
+        self, pipeline: Pipeline, lake: Lake, emit: Emit, run_id: str | None = None
+    ) -> None:
         self.pipeline = pipeline
         self.lake = lake
         self.emit = emit
@@ -79,9 +87,16 @@ class Runner:
         with self.lake.locked(f"pipeline-{self.pipeline.name}", what, wait=0.0):
             known = {(row["run_id"], row["stage"]) for row in ledger.read(self.lake)}
             self._note(ledger.STARTED)
-            self.emit({"event": "run", "run_id": self.run_id, "stages": self.pipeline.names,
-                       "pipeline": self.pipeline.name, "date": self.pipeline.date,
-                       "warehouse": self.lake.root})
+            self.emit(
+                {
+                    "event": "run",
+                    "run_id": self.run_id,
+                    "stages": self.pipeline.names,
+                    "pipeline": self.pipeline.name,
+                    "date": self.pipeline.date,
+                    "warehouse": self.lake.root,
+                }
+            )
             found: dict[str, Commit] = {}
             try:
                 for stage in self.pipeline.stages:
@@ -123,7 +138,9 @@ class Runner:
             return set(names[names.index(self.pipeline.stage(start).name) :])
         return set(names)
 
-    def _stage(self, stage: Stage, selected: bool, force: bool, known: set[tuple[str, str]]) -> Commit:
+    def _stage(
+        self, stage: Stage, selected: bool, force: bool, known: set[tuple[str, str]]
+    ) -> Commit:
         began = time.monotonic()
         if not selected:
             commit = self._last(stage)
@@ -138,17 +155,36 @@ class Runner:
             decision = self.decide(stage, force)
             if decision.commit is not None:
                 return self._up_to_date(stage, decision.commit, known, began)
-            self.emit({"event": "stage", "stage": stage.name, "status": "running",
-                       "reason": decision.reason})
+            self.emit(
+                {
+                    "event": "stage",
+                    "stage": stage.name,
+                    "status": "running",
+                    "reason": decision.reason,
+                }
+            )
             log.info("stage %s runs: %s", stage.name, decision.reason)
             return self._execute(stage, decision, began)
         except BaseException as error:
             problem = coded(error)
-            self.emit({"event": "stage", "stage": stage.name, "status": "failed",
-                       "seconds": time.monotonic() - began, "error": str(problem)})
+            self.emit(
+                {
+                    "event": "stage",
+                    "stage": stage.name,
+                    "status": "failed",
+                    "seconds": time.monotonic() - began,
+                    "error": str(problem),
+                }
+            )
             self._pending.append(
-                self._line(ledger.FAILED, stage=stage.name, kind=stage.kind, error=str(problem),
-                           seconds=time.monotonic() - began, table=stage.writes)
+                self._line(
+                    ledger.FAILED,
+                    stage=stage.name,
+                    kind=stage.kind,
+                    error=str(problem),
+                    seconds=time.monotonic() - began,
+                    table=stage.writes,
+                )
             )
             if problem is error:
                 raise
@@ -161,8 +197,14 @@ class Runner:
         if (data["run_id"], stage.name) not in known:
             # The run that committed it was killed before it could write its line.
             self._pending.append(ledger.line_of(commit))
-        line = ledger.line_of(commit, run_id=self.run_id, status=ledger.UP_TO_DATE, reason="",
-                              at=_now(), seconds=time.monotonic() - began)
+        line = ledger.line_of(
+            commit,
+            run_id=self.run_id,
+            status=ledger.UP_TO_DATE,
+            reason="",
+            at=_now(),
+            seconds=time.monotonic() - began,
+        )
         self._pending.append(line)
         self.emit(_finished(stage, line, "up to date"))
         return commit
@@ -316,8 +358,10 @@ def _check_rows(stage: Stage, line: ledger.Line, result: Result) -> None:
     if not result.accounted:
         return
     parts = (line.rows_out, line.quarantined, line.removed)
-    if None in parts or line.rows_in != sum(part for part in parts if part is not None) or (
-        line.removed is not None and line.removed < 0
+    if (
+        None in parts
+        or line.rows_in != sum(part for part in parts if part is not None)
+        or (line.removed is not None and line.removed < 0)
     ):
         raise AccountingError(
             f"stage {stage.name}: {line.rows_in} rows in, but {line.rows_out} kept, "

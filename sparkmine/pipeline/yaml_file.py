@@ -29,9 +29,13 @@ class Document:
 
     def error(self, place: Place, message: str) -> ConfigError:
         """An error that names the file, the line and the key path."""
-        line = next((self.lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self.lines), 1)
+        line = next(
+            (self.lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self.lines), 1
+        )
         where = f"{self.file}:{line}"
-        return ConfigError(f"{where}: {path_text(place)}: {message}" if place else f"{where}: {message}")
+        return ConfigError(
+            f"{where}: {path_text(place)}: {message}" if place else f"{where}: {message}"
+        )
 
 
 def path_text(place: Place) -> str:
@@ -68,7 +72,9 @@ def read_yaml(file: Path) -> Document:
         raise ConfigError(f"{file} is empty; see conf/retail.yaml for a pipeline")
     values = _value(document, root, ())
     if not isinstance(values, dict):
-        raise ConfigError(f"{file}:1: the top level must be a mapping with `pipeline:` and `stages:`")
+        raise ConfigError(
+            f"{file}:1: the top level must be a mapping with `pipeline:` and `stages:`"
+        )
     document.values = values
     return document
 
@@ -82,7 +88,9 @@ def _check_events(file: Path, text: bytes) -> None:
                 f"{file}:{line}: anchors and aliases are not allowed; use `parameters:` and ${{name}}"
             )
         if getattr(event, "tag", None):
-            raise ConfigError(f"{file}:{line}: the tag {event.tag} is not allowed; write plain YAML")
+            raise ConfigError(
+                f"{file}:{line}: the tag {event.tag} is not allowed; write plain YAML"
+            )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -105,8 +113,11 @@ def _value(document: Document, node: yaml.Node, place: Place) -> Any:
             inner = (*place, key)
             document.lines.setdefault(inner, line)
             if key in found:
-                raise document.error(inner, f"the key stands twice; the first is in line "
-                                            f"{document.lines[inner]}, the second in line {line}")
+                raise document.error(
+                    inner,
+                    f"the key stands twice; the first is in line "
+                    f"{document.lines[inner]}, the second in line {line}",
+                )
             found[key] = _value(document, value_node, inner)
         return found
     if isinstance(node, yaml.SequenceNode):

@@ -142,7 +142,9 @@ class FittedRecipe(Model):
         data = json.loads((folder / "recipe.json").read_text())
         if data.get("format") != FORMAT:
             raise ModelError(f"{folder} is a recipe of format {data.get('format')}, not {FORMAT}")
-        return cls([_step(folder, item) for item in data["steps"]], data["inputs"], data["untouched"])
+        return cls(
+            [_step(folder, item) for item in data["steps"]], data["inputs"], data["untouched"]
+        )
 
 
 def _step(folder: Path, data: Mapping[str, Any]) -> FittedStep:

@@ -63,7 +63,9 @@ class Operator(ABC):
         if inspect.isabstract(cls) or cls.__name__.startswith("_"):
             return
         if not cls.__doc__:
-            raise TypeError(f"operator {cls.__name__} needs a docstring: the manual is made of them")
+            raise TypeError(
+                f"operator {cls.__name__} needs a docstring: the manual is made of them"
+            )
         dotted = f"{cls.__module__}:{cls.__qualname__}"
         # A dataclass with slots would be made twice; ours are made once, so a repeat is a clash.
         if dotted in _REGISTRY:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import RecipeError
@@ -143,7 +142,9 @@ class _Run:
         try:
             picked = operator.columns.pick(self._view(index)[0])
         except RecipeError as error:
-            raise RecipeError(f"operator {index + 1} ({type(operator).__name__}): {error}") from None
+            raise RecipeError(
+                f"operator {index + 1} ({type(operator).__name__}): {error}"
+            ) from None
         self._fits[index] = operator.fitting(picked, self.recipe.label)
         self._send(index, None)
 
@@ -237,8 +238,9 @@ def _plan(recipe: Recipe, columns: Sequence[ColumnInfo]) -> str:
 def _session(source: Snapshot | DataFrame, spark: SparkSession | None) -> SparkSession:
     from pyspark.sql import SparkSession
 
-    found = spark or (SparkSession.getActiveSession() if isinstance(source, Snapshot)
-                      else source.sparkSession)
+    found = spark or (
+        SparkSession.getActiveSession() if isinstance(source, Snapshot) else source.sparkSession
+    )
     if found is None:
         raise RecipeError("fitting on a snapshot needs a running session: call sparkmine.session()")
     return found

@@ -60,7 +60,9 @@ class Ingest(Stage):
         return [
             file
             for path in found
-            for file in (sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path])
+            for file in (
+                sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+            )
         ]
 
     def check(self, base: Path) -> None:
@@ -71,9 +73,7 @@ class Ingest(Stage):
 
     def run(self, context: Context) -> Result:
         path = self._path(context.base)
-        df = read_source(
-            context.spark, path, self.source.format, self.columns, self.source.options
-        )
+        df = read_source(context.spark, path, self.source.format, self.columns, self.source.options)
         if self.source.format not in TEXT_FORMATS:
             # Types are checked as a whole, so no row can be bad: one scan.
             if df.isEmpty():
@@ -117,5 +117,3 @@ def _package_file(path: str, stage: str) -> str:
     if not file:
         raise ConfigError(f"stage {stage}: source.path package:{package} names no file")
     return str(Path(found.origin).parent / file)
-
-

@@ -175,12 +175,10 @@ class Baseline(ModelStage):
         from sparkmine import mine
 
         training = context.inputs[self.input].where(self.train)
-        estimator = (
-            mine.MajorityClass()
-            if isinstance(self.model, MajorityModel)
-            else mine.Persistence(column=self.model.column)
-        )
-        return estimator.fit(training, self.label, spark=context.spark), {}
+        if isinstance(self.model, MajorityModel):
+            return mine.MajorityClass().fit(training, self.label, spark=context.spark), {}
+        persistence = mine.Persistence(column=self.model.column)
+        return persistence.fit(training, spark=context.spark), {}
 
 
 class Ensemble(Stage):

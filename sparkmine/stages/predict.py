@@ -48,7 +48,9 @@ class Predict(Stage):
             F.count("prediction").alias("rows"),
             F.count_if(F.col("prediction") >= self.threshold).alias("positives"),
             *(
-                F.count_if(F.least(F.floor(F.col("prediction") * 20), F.lit(19)) == i).alias(f"b{i}")
+                F.count_if(F.least(F.floor(F.col("prediction") * 20), F.lit(19)) == i).alias(
+                    f"b{i}"
+                )
                 for i in range(20)
             ),
         ).first()

@@ -41,7 +41,9 @@ class Query(Stage):
 
     def check(self, base: Path) -> None:
         if not (base / self.sql).is_file():
-            raise SourceMissingError(f"stage {self.name}: SQL file {base / self.sql} does not exist")
+            raise SourceMissingError(
+                f"stage {self.name}: SQL file {base / self.sql} does not exist"
+            )
         for view in self.inputs:
             if not re.fullmatch(r"[a-z_][a-z0-9_]*", view):
                 raise ConfigError(f"stage {self.name}: inputs.{view} is no name for a view")

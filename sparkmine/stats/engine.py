@@ -91,9 +91,9 @@ class StatEngine:
         # In the order of the tasks, so that floating-point sums are the same in every run.
         for row in emitted.where("state is not null").collect():
             stat, found = requests[row["stat"]].stat, pickle.loads(row["state"])
-            states[row["stat"]] = stat.merge(states[row["stat"]], found) if row[
-                "stat"
-            ] in states else found
+            states[row["stat"]] = (
+                stat.merge(states[row["stat"]], found) if row["stat"] in states else found
+            )
         answers: list[Any] = []
         for index, request in enumerate(requests):
             stat = request.stat
@@ -169,7 +169,10 @@ def _states(
             # Our own bytes, between our own processes of one job, as Spark itself ships closures.
             rows.append((index, None, None, pickle.dumps(state, protocol=5)))
     if rows:
-        columns = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), _ARROW.types, strict=True)]
+        columns = [
+            pa.array(values, kind)
+            for values, kind in zip(zip(*rows, strict=True), _ARROW.types, strict=True)
+        ]
         yield pa.RecordBatch.from_arrays(columns, schema=_ARROW)
 
 

@@ -73,7 +73,9 @@ class Gram(Stat):
         bad = {n: int(c) for n, c in zip(self.names, state.invalid, strict=True) if c}
         if bad:
             listed = ", ".join(f"{name} ({count})" for name, count in list(bad.items())[:5])
-            raise DataError(f"null, NaN or infinite values in {listed}; impute these columns before")
+            raise DataError(
+                f"null, NaN or infinite values in {listed}; impute these columns before"
+            )
         return state
 
 

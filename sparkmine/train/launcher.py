@@ -107,7 +107,7 @@ def _run(
         spark.sparkContext.addJobTag(tag)
         try:
             stage.rows = _stage_frame(spark, told, ranks).collect()
-        except Exception as error:  # noqa: BLE001 - raised in the other thread
+        except Exception as error:
             stage.error = error
         finally:
             spark.sparkContext.removeJobTag(tag)

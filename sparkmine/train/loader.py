@@ -171,7 +171,7 @@ def prefetched(items: Iterator[T], *, depth: int) -> Iterator[T]:
                 if not put("item", item):
                     return
             put("end", None)
-        except BaseException as error:  # noqa: BLE001 - raised by the reader
+        except BaseException as error:
             put("error", error)
 
     threading.Thread(target=work, name="sparkmine-loader", daemon=True).start()

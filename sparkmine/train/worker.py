@@ -37,7 +37,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     try:
         _work(Path(os.environ[FOLDER]), control)
-    except BaseException as error:  # noqa: BLE001 - every end must be reported
+    except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()
         control.send("failed", **_described(error))

@@ -31,7 +31,9 @@ class BucketizeQuantile(ColumnOperator):
     def fit(self, column: str) -> Generator[Stat, Any, Expr]:
         sketch = yield Sketch(column)
         number = col(column).cast("double")
-        return when(number.is_nan(), lit(None)).otherwise(number.bucket(sketch.buckets(self.buckets)))
+        return when(number.is_nan(), lit(None)).otherwise(
+            number.bucket(sketch.buckets(self.buckets))
+        )
 
     def info(self, column: str, fitted: Expr) -> ColumnInfo:
         edges = next(len(c.edges) for c in fitted.children if isinstance(c, Bucket))

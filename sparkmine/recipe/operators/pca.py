@@ -32,7 +32,9 @@ class PCA(Operator):
     standardize: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not (0 < self.k < 1 or (self.k >= 1 and self.k == int(self.k))):
+        if isinstance(self.k, bool) or not (
+            0 < self.k < 1 or (self.k >= 1 and self.k == int(self.k))
+        ):
             raise RecipeError(f"PCA wants k as a whole number or a share below 1, not {self.k}")
         if not self.output:
             raise RecipeError("PCA needs the name of its array column as output=")
