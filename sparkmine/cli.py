@@ -219,7 +219,7 @@ def _plan(options: argparse.Namespace) -> int:
 def _existing(warehouse: str) -> Lake:
     if "://" not in warehouse and not Path(warehouse, "_ledger").is_dir():
         raise ConfigError(
-            f"there is no run in {warehouse}; name the warehouse with --warehouse, or run a pipeline"
+            f"there is no run in {warehouse}; name another with --warehouse, or run a pipeline"
         )
     return _open(warehouse, "ledger")[0]
 

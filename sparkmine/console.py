@@ -1,4 +1,4 @@
-"""What a run shows: a live table on a terminal, plain lines without one, JSON lines for machines."""
+"""What a run shows: a live table on a terminal, plain lines without one, or JSON lines."""
 
 from __future__ import annotations
 

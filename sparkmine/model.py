@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
@@ -58,7 +57,7 @@ class Model(ABC):
             (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
             if target.exists():
                 shutil.rmtree(target)
-            os.replace(temporary, target)
+            temporary.replace(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

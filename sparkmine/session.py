@@ -83,9 +83,9 @@ def session(
     check_delta(spark)
     for key, value in _SQL.items():
         spark.conf.set(key, value)
-    if spark.sparkContext.master.startswith("local") and "spark.sql.shuffle.partitions" not in (
-        conf or {}
-    ):
+    if (spark.sparkContext.master or "").startswith(
+        "local"
+    ) and "spark.sql.shuffle.partitions" not in (conf or {}):
         spark.conf.set("spark.sql.shuffle.partitions", str(spark.sparkContext.defaultParallelism))
     return spark
 

@@ -120,5 +120,6 @@ def decide(tally: Tally, max_bad_fraction: float, stage: str, table: str) -> Non
         raise TooManyBadRowsError(
             f"stage {stage}: {tally.quarantined} of {tally.rows} rows "
             f"({tally.quarantined / tally.rows:.2%}) broke rules, more than max_bad_fraction "
-            f"{max_bad_fraction:.2%}; {reasons}; the rows are in {table}, the clean table is as it was"
+            f"{max_bad_fraction:.2%}; {reasons}; the rows are in {table}, the clean table is "
+            "as it was"
         )

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
 
-Block = pa.Table | pa.RecordBatch
+Block = Any  # a pa.Table or a pa.RecordBatch; Arrow has no types for mypy
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _ARROW_TYPES = {
     "double": pa.float64(),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def to_column(expr: n.Expr) -> Column:
-    """The Spark Column that computes `expr`. Columns are resolved by the DataFrame it is used on."""
+    """The Spark Column that computes `expr`; names are resolved where it is used."""
     from pyspark.sql import functions as F
 
     match expr:
@@ -35,12 +35,12 @@ def to_column(expr: n.Expr) -> Column:
             return to_column(operand).isNull()
         case n.IsNaN(operand):
             return F.isnan(to_column(operand))
-        case n.IsIn(operand, values):
-            return to_column(operand).isin(list(values))
-        case n.Case(conditions, values, otherwise):
-            chain = F.when(to_column(conditions[0]), to_column(values[0]))
-            for condition, value in zip(conditions[1:], values[1:], strict=True):
-                chain = chain.when(to_column(condition), to_column(value))
+        case n.IsIn(operand, constants):
+            return to_column(operand).isin(list(constants))
+        case n.Case(conditions, results, otherwise):
+            chain = F.when(to_column(conditions[0]), to_column(results[0]))
+            for condition, result in zip(conditions[1:], results[1:], strict=True):
+                chain = chain.when(to_column(condition), to_column(result))
             return chain.otherwise(to_column(otherwise))
         case n.Function(name, arguments):
             return _function(name, [to_column(argument) for argument in arguments])
@@ -84,13 +84,13 @@ def _function(name: str, arguments: list[Column]) -> Column:
         return arguments[0] if len(arguments) == 1 else getattr(F, name)(*arguments)
     operand = arguments[0]
     if name in ("lower", "upper", "trim", "length"):
-        return getattr(F, name)(operand)  # type: ignore[no-any-return]
+        return getattr(F, name)(operand)
     operand = operand.cast("double")
     if name in ("floor", "ceil"):
         # Spark's floor returns a long, which has no NaN or infinity: keep those as they are.
         whole = getattr(F, name)(operand).cast("double")
         return F.when(F.abs(operand) < 2.0**52, whole).otherwise(operand)
-    return getattr(F, name)(operand)  # type: ignore[no-any-return]
+    return getattr(F, name)(operand)
 
 
 def _lookup(

@@ -12,15 +12,32 @@ from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
 
 _FUNCTIONS = {
-    "Abs": "abs", "Sqrt": "sqrt", "Exp": "exp", "Ln": "log", "Floor": "floor", "Ceil": "ceil",
-    "Least": "least", "Greatest": "greatest", "Coalesce": "coalesce", "Lower": "lower",
-    "Upper": "upper", "Trim": "trim", "Length": "length",
+    "Abs": "abs",
+    "Sqrt": "sqrt",
+    "Exp": "exp",
+    "Ln": "log",
+    "Floor": "floor",
+    "Ceil": "ceil",
+    "Least": "least",
+    "Greatest": "greatest",
+    "Coalesce": "coalesce",
+    "Lower": "lower",
+    "Upper": "upper",
+    "Trim": "trim",
+    "Length": "length",
 }
 _COMPARE = {"EQ": "=", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
 _TYPES = {
-    "DOUBLE": "double", "FLOAT": "double", "INT": "long", "BIGINT": "long", "TEXT": "string",
-    "VARCHAR": "string", "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp",
+    "DOUBLE": "double",
+    "FLOAT": "double",
+    "INT": "long",
+    "BIGINT": "long",
+    "TEXT": "string",
+    "VARCHAR": "string",
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
     "TIMESTAMPTZ": "timestamp",
 }
 

@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 _DAMAGE = re.compile(
-    r"DELTA_(LOG_FILE_NOT_FOUND|TRUNCATED_TRANSACTION_LOG|STATE_RECOVER_ERROR|VERSIONS_NOT_CONTIGUOUS"
-    r"|FAILED_READ_FILE|FILE_NOT_FOUND|METADATA_ABSENT|PROTOCOL_ABSENT|MISSING_PART_FILES|CHECKPOINT"
-    r"|FAIL\w*READ\w*|FILE_TO_OVERWRITE_NOT_FOUND|MALFORMED\w*)|FAILED_READ_FILE|FileNotFoundException"
-    r"|does not exist|is not a Parquet file|Could not read footer|JsonParseException|JsonEOFException"
+    r"DELTA_(LOG_FILE_NOT_FOUND|TRUNCATED_TRANSACTION_LOG|STATE_RECOVER_ERROR"
+    r"|VERSIONS_NOT_CONTIGUOUS"
+    r"|FAILED_READ_FILE|FILE_NOT_FOUND|METADATA_ABSENT|PROTOCOL_ABSENT|MISSING_PART_FILES"
+    r"|CHECKPOINT"
+    r"|FAIL\w*READ\w*|FILE_TO_OVERWRITE_NOT_FOUND|MALFORMED\w*)|FAILED_READ_FILE"
+    r"|FileNotFoundException"
+    r"|does not exist|is not a Parquet file|Could not read footer|JsonParseException"
+    r"|JsonEOFException"
     r"|MismatchedInput|JsonMappingException|Parquet magic bytes|CANNOT_READ_FILE"
 )
 _UNWRITABLE = re.compile(

@@ -126,7 +126,7 @@ class Scan:
             return block.rows
         read = self.snapshot.predicate.columns
         fields = pa.schema([self.wanted.field(name) for name in self.wanted.names if name in read])
-        return Scan(self.snapshot, fields, fields).read(block).num_rows
+        return int(Scan(self.snapshot, fields, fields).read(block).num_rows)
 
     def _read(self, file: pq.ParquetFile, block: Block) -> pa.Table:
         predicate = None if block.exact else self.snapshot.predicate

@@ -182,7 +182,7 @@ def _may_match(conjunct: Expr, file: DataFile) -> bool:
 def _comparable(low: Any, high: Any, value: Any) -> tuple[Any, Any, Any]:
     """The three values in one comparable type, or Nones."""
     number = (int, float)
-    if isinstance(low, datetime.datetime) or isinstance(low, bool):
+    if isinstance(low, datetime.datetime | bool):
         return None, None, None  # statistics of timestamps are cut to milliseconds
     if isinstance(low, datetime.date) and isinstance(value, str):
         try:

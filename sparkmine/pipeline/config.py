@@ -16,6 +16,8 @@ from sparkmine.errors import ConfigError, SparkmineError
 from sparkmine.pipeline.yaml_file import Document, Place, read_yaml, scalar, substitute
 from sparkmine.stages import STAGES, Stage
 
+# Names of union members, which pydantic puts into the path of an error.
+_UNION_TAGS = ("logistic", "tree", "majority", "persistence", "mlp")
 _TOP = ("pipeline", "warehouse", "seed", "parameters", "spark", "stages")
 
 
@@ -205,17 +207,16 @@ def _validation(
     document: Document, place: Place, kind: type[Stage], error: ValidationError
 ) -> ConfigError:
     first = error.errors()[0]
+    assert isinstance(place[1], int)
     block: Any = document.values["stages"][place[1]]
     path: list[str | int] = []
     for part in first["loc"]:
         # pydantic puts the chosen member of a union into the path; the file has no such key.
-        if (
-            isinstance(block, dict)
-            and part not in block
-            and part in ("logistic", "tree", "majority", "persistence")
-        ):
+        if isinstance(block, dict) and part not in block and part in _UNION_TAGS:
             continue
-        if (isinstance(block, dict) and part in block) or (isinstance(block, list) and isinstance(part, int) and part < len(block)):
+        if (isinstance(block, dict) and part in block) or (
+            isinstance(block, list) and isinstance(part, int) and part < len(block)
+        ):
             block = block[part]
         elif first["type"] not in ("missing", "extra_forbidden"):
             break

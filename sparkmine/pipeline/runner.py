@@ -233,7 +233,7 @@ class Runner:
                 result = stage.run(context)
                 commit = self._commit(stage, decision, result, began)
         finally:
-            spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
+            spark.sparkContext.setLocalProperty("spark.jobGroup.id", "")
         line = ledger.line_of(commit, seconds=time.monotonic() - began)
         _check_rows(stage, line, result)
         self._pending.append(line)

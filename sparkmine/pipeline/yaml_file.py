@@ -82,15 +82,15 @@ def read_yaml(file: Path) -> Document:
 def _check_events(file: Path, text: bytes) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ConfigError(
-                f"{file}:{line}: anchors and aliases are not allowed; use `parameters:` and ${{name}}"
+                f"{file}:{line}: anchors and aliases are not allowed; use `parameters:` and "
+                "${name}"
             )
-        if getattr(event, "tag", None):
-            raise ConfigError(
-                f"{file}:{line}: the tag {event.tag} is not allowed; write plain YAML"
-            )
+        tag = getattr(event, "tag", None)
+        if tag:
+            raise ConfigError(f"{file}:{line}: the tag {tag} is not allowed; write plain YAML")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -138,9 +138,9 @@ def _scalar(node: yaml.Node) -> Any:
         # Dates stay text: settings such as ${date} are put into SQL.
         if node.tag.endswith(":timestamp"):
             return node.value
-        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return loader.construct_object(node)
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
 
 
 def scalar(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a recipe knows of a column: its kind, cardinality and source, kept in the field's metadata."""
+"""What a recipe knows of a column: kind, cardinality and source, in the field's metadata."""
 
 from __future__ import annotations
 

@@ -127,9 +127,9 @@ class ColumnOperator(Operator):
 def in_step(parts: Sequence[Any]) -> Generator[list[Stat], list[Any], list[Any]]:
     """Advance generators together, so that each round of all of them is one scan."""
     results: dict[int, Any] = {}
-    waiting: dict[int, tuple[Generator[Stat, Any, Any], Stat]] = {}
+    waiting: dict[int, tuple[Any, Stat]] = {}
 
-    def advance(index: int, part: Generator[Stat, Any, Any], answer: Any) -> None:
+    def advance(index: int, part: Any, answer: Any) -> None:
         try:
             waiting[index] = (part, part.send(answer))
         except StopIteration as stop:

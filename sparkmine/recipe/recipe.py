@@ -130,12 +130,11 @@ class _Run:
             visible, pending = self._view(index)
             picked = selector.pick(visible)
         except RecipeError:
-            if unfitted:
-                return False  # a column may be made by a step that is not fitted yet
-            return True  # the error is real: the start raises it with its place
-        if unfitted and selector.reads_patterns():
-            return False
-        return not any(column.name in pending for column in picked)
+            # A column may be made by a step that is not fitted yet. If there is none, the error
+            # is real, and the start raises it with its place.
+            return not unfitted
+        patterns = unfitted and selector.reads_patterns()
+        return not patterns and not any(column.name in pending for column in picked)
 
     def _start(self, index: int) -> None:
         operator = self.recipe.operators[index]

@@ -224,7 +224,7 @@ def _build(node: ast.expr, source: str) -> Selector:
         texts = [argument for argument in arguments if isinstance(argument, str)]
         if function is not None and len(texts) == len(node.args):
             try:
-                return function(*texts)  # type: ignore[operator, no-any-return]
+                return function(*texts)
             except TypeError:
                 pass  # the wrong number of arguments: refused below like any other misuse
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):

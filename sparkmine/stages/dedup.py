@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from sparkmine.dedup import exact
 from sparkmine.stages.base import Context, Names, Result, Stage, TableName
 
@@ -20,7 +22,7 @@ class Dedup(Stage):
     input: TableName
     table: TableName
     key: Names | None = None
-    order_by: Names = []
+    order_by: Names = Field(default_factory=list)
 
     @property
     def writes(self) -> str:

@@ -29,7 +29,7 @@ class Features(Stage):
     fit_on: Condition | None = None
     keys: Names
     label: str | None = None
-    keep: Names = []
+    keep: Names = Field(default_factory=list)
     recipe: list[Mapping[str, Any]] = Field(min_length=1)
 
     @property

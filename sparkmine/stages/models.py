@@ -58,7 +58,7 @@ class MlpModel(Block):
     """A multi-layer perceptron: see `sparkmine.train.MLP`."""
 
     kind: Literal["mlp"]
-    hidden: list[Annotated[int, Field(ge=1)]] = [64]
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [64])
     activation: str = "relu"
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
     batch_normalisation: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -150,7 +149,7 @@ def _info(data: dict[str, Any], commit: Commit, context: Context) -> StageInfo:
 
 def _removed(data: dict[str, Any], commit: Commit) -> int | None:
     if data["removed"] is not None or not data["accounted"]:
-        return data["removed"]  # type: ignore[no-any-return]
+        return data["removed"]
     return int(data["rows_in"] - (commit.rows or 0) - data["quarantined"])
 
 
@@ -182,8 +181,3 @@ def _predictions(data: dict[str, Any], commit: Commit) -> Predictions:
         positives=metrics["positives"],
         threshold=metrics["threshold"],
     )
-
-
-def report_file(root: str, metadata: dict[str, Any]) -> Path:
-    """The HTML file that a report stage's commit names."""
-    return Path(root) / metadata["metrics"]["file"]

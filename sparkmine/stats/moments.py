@@ -104,7 +104,9 @@ class GroupedMoments(Stat):
 
 def finite_values(array: pa.Array) -> np.ndarray:
     """The finite values of a numeric array as float64."""
-    numbers = pc.cast(array.drop_null(), pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    numbers: np.ndarray = pc.cast(array.drop_null(), pa.float64(), safe=False).to_numpy(
+        zero_copy_only=False
+    )
     finite = np.isfinite(numbers)
     return numbers if finite.all() else numbers[finite]
 

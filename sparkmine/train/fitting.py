@@ -1,4 +1,4 @@
-"""`fit`: from a snapshot and a network to a trained model, on Horovod ranks in one barrier stage."""
+"""`fit`: from a snapshot and a network to a trained model, on ranks in one barrier stage."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # Executors of a fresh session register one by one.
-_SLOT_SECONDS = 8.0
+_SLOT_SECONDS = 7.0
 
 
 def check_cluster(spark: SparkSession, *, ranks: int, gpus_per_rank: int = 0) -> None:

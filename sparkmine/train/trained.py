@@ -101,7 +101,7 @@ class TrainedModel(Model):
         return df.mapInArrow(score, t.StructType([*df.schema.fields, *added]))
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the network's output [rows, outputs] for a matrix [rows, width], in this process."""
+        """The network's output [rows, outputs] for a matrix [rows, width], in this process."""
         if features.ndim != 2 or features.shape[1] != self.layout.width:
             raise ConfigError(
                 f"the matrix is {features.shape}; the model needs [rows, {self.layout.width}]"
@@ -209,16 +209,16 @@ def _forward(
             with_threads.set_inter_op_parallelism_threads(1)
         model = _read_keras(keras_file)
 
-        @tf.function(input_signature=[tf.TensorSpec([None, width], tf.float32)])
         def call(features: Any) -> Any:
             return model(features, training=False)
 
+        signature = [tf.TensorSpec([None, width], tf.float32)]
         _loaded.clear()  # a worker that is reused for another model need not keep this one
-        _loaded[digest] = call
-    call = _loaded[digest]
+        _loaded[digest] = tf.function(call, input_signature=signature)
+    compiled = _loaded[digest]
 
     def forward(features: NDArray[np.float32]) -> NDArray[np.float32]:
-        output: NDArray[np.float32] = call(features).numpy()
+        output: NDArray[np.float32] = compiled(features).numpy()
         return output
 
     return forward

@@ -172,12 +172,6 @@ class Validation:
         self._batch_size = max(job.batch_size, 4096)
         self._task = task
 
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([None, job.layout.width], tf.float32),
-                tf.TensorSpec([None, 1], tf.float32),
-            ]
-        )
         def step(features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             output = model(features, training=False)
             loss = model.compute_loss(features, labels, output, None, training=False)
@@ -185,7 +179,11 @@ class Validation:
                 return loss, tf.cast(tf.argmax(output, axis=-1), tf.float32)
             return loss, tf.reshape(tf.cast(output, tf.float32), [-1])
 
-        self._step = step
+        signature = [
+            tf.TensorSpec([None, job.layout.width], tf.float32),
+            tf.TensorSpec([None, 1], tf.float32),
+        ]
+        self._step = tf.function(step, input_signature=signature)
 
     def run(self) -> dict[str, float | None]:
         """Return `loss` and the figures of the task over all rows."""

@@ -166,7 +166,7 @@ def test_a_killed_rank_ends_all(fitted: Fitted) -> None:
         "checkpoint": None,
         "progress": kill_in_mid_training,
     }
-    with pytest.raises(RankFailedError, match="rank 1 of 2 .* killed by SIGKILL"):
+    with pytest.raises(RankFailedError, match=r"rank 1 of 2 .* killed by SIGKILL"):
         fit(NETWORK, **settings)
     assert time.monotonic() - killed_at < 60
     assert sorted(processes) == [0, 1]

@@ -105,4 +105,4 @@ class FunctionNetwork(Network):
             raise ConfigError(f"model {self.function}: {error}") from None
         if not callable(found):
             raise ConfigError(f"model {self.function} is not a function")
-        return found  # type: ignore[no-any-return]
+        return found
