@@ -45,9 +45,12 @@ class Persistence:
     column: str
 
     def fit(
-        self, train: DataFrame | Snapshot, spark: SparkSession | None = None
+        self,
+        train: DataFrame | Snapshot,
+        label: str | None = None,
+        spark: SparkSession | None = None,
     ) -> ExpressionModel:
-        """Check that the column holds 0 and 1 only: one scan.
+        """Check that the column holds 0 and 1 only: one scan. `label` is not read.
 
         Raises:
             ConfigError: no such column, or not a number.

@@ -44,7 +44,7 @@ def test_majority_class(weeks: DataFrame, tmp_path: Path) -> None:
 
 
 def test_persistence(spark: SparkSession, weeks: DataFrame) -> None:
-    model = Persistence(column="shopped").fit(weeks, "y")
+    model = Persistence(column="shopped").fit(weeks, "y", spark=spark)
     assert both(model, weeks) == [1.0, 0.0, 1.0, 0.0]
     assert both(model, spark.createDataFrame([(None,), (1,)], "shopped int")) == [None, 1.0]
     with pytest.raises(DataError, match="a is null or neither 0 nor 1 in 4 of 4 rows"):
