@@ -207,8 +207,8 @@ def _validation(
     document: Document, place: Place, kind: type[Stage], error: ValidationError
 ) -> ConfigError:
     first = error.errors()[0]
-    assert isinstance(place[1], int)
-    block: Any = document.values["stages"][place[1]]
+    blocks: Any = document.values["stages"]
+    block: Any = blocks[place[-1]]
     path: list[str | int] = []
     for part in first["loc"]:
         # pydantic puts the chosen member of a union into the path; the file has no such key.

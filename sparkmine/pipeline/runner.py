@@ -99,7 +99,7 @@ class Runner:
             )
             found: dict[str, Commit] = {}
             try:
-                for stage in self.pipeline.stages:
+                for stage in self._needed(selected):
                     commit = self._stage(stage, stage.name in selected, force, known)
                     found[stage.name] = commit
                     self._commits[stage.writes] = commit
@@ -138,6 +138,11 @@ class Runner:
             return set(names[names.index(self.pipeline.stage(start).name) :])
         return set(names)
 
+    def _needed(self, selected: set[str]) -> list[Stage]:
+        """The selected stages, and those whose tables they read."""
+        read = {name for stage in selected for name in self.pipeline.after[stage]}
+        return [stage for stage in self.pipeline.stages if stage.name in selected | read]
+
     def _stage(
         self, stage: Stage, selected: bool, force: bool, known: set[tuple[str, str]]
     ) -> Commit:
@@ -146,8 +151,8 @@ class Runner:
             commit = self._last(stage)
             if commit is None:
                 raise ConfigError(
-                    f"stage {stage.name} has not run yet, and the stages selected may need its "
-                    f"table {stage.writes}; run without --from or --only first"
+                    f"stage {stage.name} has not run yet, and the stages selected read its table "
+                    f"{stage.writes}; run without --from or --only first"
                 )
             self.emit({"event": "stage", "stage": stage.name, "status": "skipped"})
             return commit

@@ -122,7 +122,7 @@ class TreeModel(Block):
     """Decision tree: see `sparkmine.mine.DecisionTree`."""
 
     kind: Literal["tree"]
-    max_depth: int = Field(default=5, ge=1, le=30)
+    max_depth: int = Field(default=5, ge=1, le=12)
     min_rows: int = Field(default=1, ge=1)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -61,7 +61,7 @@ def line(
     sales: float = 10.0,
     quantity: int = 1,
     store: int = 100,
-    discounts: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    discounts: Sequence[float] = (0.0, 0.0, 0.0),
 ) -> tuple[Any, ...]:
     """One line of a basket; `local` is the time on the shop's clock."""
     moment = datetime.datetime.fromisoformat(local).replace(tzinfo=SHOP)
@@ -74,7 +74,7 @@ def run(spark: SparkSession, tables: Mapping[str, list[tuple[Any, ...]]]) -> pd.
         rows = tables.get(name, PRODUCTS if name == "products" else [])
         spark.createDataFrame(rows, schema).createOrReplaceTempView(name)
     try:
-        result = spark.sql(QUERY.read_text()).toPandas()
+        result = pd.DataFrame(spark.sql(QUERY.read_text()).toPandas())
     finally:
         for name in SCHEMAS:
             spark.catalog.dropTempView(name)
@@ -298,7 +298,7 @@ def test_equals_a_direct_calculation_on_random_data(spark: SparkSession) -> None
                     sales=float(random.integers(0, 2000)) / 100,
                     quantity=int(random.integers(1, 5)),
                     store=store,
-                    discounts=tuple(float(x) / 100 for x in random.integers(0, 99, 3)),
+                    discounts=[float(x) / 100 for x in random.integers(0, 99, 3)],
                 )
             )
     transactions.append(line(9, 999, "2017-01-01T00:00:00"))  # the data's first second
@@ -328,7 +328,7 @@ def test_equals_a_direct_calculation_on_random_data(spark: SparkSession) -> None
             anchor,
             lines.day.max(),
         )
-        actual = {name: None if pd.isna(row[name]) else float(row[name]) for name in expected}
+        actual = {name: math.nan if pd.isna(row[name]) else float(row[name]) for name in expected}
         assert actual == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True), (
             household,
             anchor,

@@ -1,0 +1,122 @@
+"""One expression, two engines: Spark and Arrow give the same values, nulls and NaNs."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from sparkmine.errors import ExpressionError
+from sparkmine.expr import Expr, col, evaluate, function, parse, to_column, when
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+NAN, INF = math.nan, math.inf
+TABLE = pa.table(
+    {
+        "x": pa.array([1.5, None, NAN, -3.0, INF, -INF, 0.0, -0.0, 2.0]),
+        "y": pa.array([0.0, 1.0, 2.0, NAN, 1.0, None, 0.0, 5.0, 2.0]),
+        "i": pa.array([1, 2, None, 4, 5, 6, 0, -8, 9], pa.int64()),
+        "s": pa.array(["a", "B ", None, " 12 ", "1e3", "nan", "", "ä", "true"]),
+        "b": pa.array([True, False, None] * 3),
+        "d": pa.array([datetime.date(2017, 1, day) for day in range(1, 9)] + [None]),
+        "v": pa.array([[1.0, 2.0], [3.0], None, [], [4.0, None], [5.0], [6.0], [7.0], [8.0]]),
+    }
+)
+EXPRESSIONS = [
+    *("x + y", "x - i", "x * 2", "x / y", "i / 0", "-x", "x = y", "x <> y", "x < y", "x <= y"),
+    *(
+        "x > y",
+        "x >= y",
+        "i = 4",
+        "i between 1 and 5",
+        "s = 'a'",
+        "s in ('a', 'B ')",
+        "i in (1, 2)",
+    ),
+    *("i not in (1, null)", "x is null", "x is not null", "isnan(x)", "not b", "b and x > 0"),
+    *("b or x > 0", "case when x > 1 then 1.0 when x < 0 then -1.0 else 0.0 end"),
+    *("case when b then x end", "coalesce(x, y, 0.0)", "least(x, y)", "greatest(x, y)"),
+    *("abs(x)", "sqrt(x)", "exp(x)", "ln(x)", "log1p(x)", "floor(x)", "ceil(x)", "lower(s)"),
+    *("upper(s)", "trim(s)", "length(s)", "cast(s as double)", "cast(s as boolean)"),
+    *("cast(x as bigint)", "cast(i as string)", "cast(b as double)", "d >= '2017-01-03'"),
+    *("cast('2017-01-05' as date) = d", "null = x", "x > 0 and null"),
+]
+
+
+def same(left: Any, right: Any) -> bool:
+    if isinstance(left, float) and isinstance(right, float):
+        return (
+            left == right
+            or (math.isnan(left) and math.isnan(right))
+            or (math.isclose(left, right, rel_tol=1e-12))
+        )
+    return bool(left == right)
+
+
+def test_spark_and_arrow_agree(spark: SparkSession) -> None:
+    built: dict[str, Expr] = {text: parse(text) for text in EXPRESSIONS}
+    built["item 0"] = col("v").item(0)
+    built["item 1"] = col("v").item(1)
+    built["lookup"] = col("s").lookup({"a": 1.0, "ä": 2.0}, default=-1.0)
+    built["lookup, no default"] = col("s").lookup({"a": 1.0})
+    built["lookup, empty"] = col("s").lookup({}, default=7.0)
+    built["bucket"] = col("x").bucket([-1.0, 0.0, 1.5])
+    built["when"] = when(col("x") > 0, col("i")).when(col("b"), 100).otherwise(None)
+    built["functions"] = function("greatest", col("x"), 0.0, col("y"))
+    frame = spark.createDataFrame(TABLE).coalesce(1)
+    names = list(built)
+    rows = frame.select(*(to_column(built[n]).alias(str(i)) for i, n in enumerate(names))).collect()
+    for index, name in enumerate(names):
+        arrow = evaluate(built[name], TABLE).to_pylist()
+        native = [row[index] for row in rows]
+        assert len(arrow) == TABLE.num_rows
+        pairs = list(zip(arrow, native, strict=True))
+        assert all(same(a, b) for a, b in pairs), f"{name}: {pairs}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x / y", [None, None, NAN, NAN, INF, None, None, 0.0, 1.0]),
+        ("x > 1", [True, None, True, False, True, False, False, False, True]),
+        ("least(x, 1)", [1.0, 1.0, 1.0, -3.0, 1.0, -INF, 0.0, 0.0, 1.0]),
+        ("x > 0 or b", [True, None, True, True, True, None, True, False, True]),
+    ],
+)
+def test_values_by_hand(text: str, expected: list[Any]) -> None:
+    found = evaluate(parse(text), TABLE).to_pylist()
+    assert all(same(a, b) for a, b in zip(found, expected, strict=True)), found
+
+
+def test_json_round_trip() -> None:
+    for text in EXPRESSIONS:
+        expr = parse(text)
+        assert Expr.from_json(expr.to_json()).same(expr)
+    for expr in (col("x") > NAN, col("d") == datetime.date(2017, 1, 2), col("x").bucket([-INF, 1])):
+        assert Expr.from_json(expr.to_json()).same(expr)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("(select 1)", "x; drop table t", "f(x)", "t.x > 1", "x in (select 1)", "x +", "", "*"),
+        *("x over (partition by y)", "cast(x as array<int>)", "input_file_name()", "x -> 'a'"),
+    ],
+)
+def test_text_outside_the_language_is_refused(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        parse(text)
+
+
+def test_an_unknown_column_or_node_is_named() -> None:
+    with pytest.raises(ExpressionError, match="'nope'"):
+        evaluate(col("nope") > 1, TABLE)
+    with pytest.raises(ExpressionError, match="'python'"):
+        Expr.from_json({"node": "python", "code": "1"})
+    with pytest.raises(TypeError, match="&"):
+        bool(col("x") > 1)

@@ -1,0 +1,294 @@
+"""A whole small pipeline: accounting, fingerprints, the ledger, failures that lose nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparkmine.errors import (
+    ConfigError,
+    SourceColumnsError,
+    SourceEmptyError,
+    TableDamagedError,
+    TooFewSlotsError,
+    TooManyBadRowsError,
+    VersionError,
+)
+from sparkmine.lake import Lake, ledger
+from sparkmine.pipeline import Runner, load_pipeline
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Small = Callable[..., Path]
+
+
+def run(
+    spark: SparkSession, file: Path, *, settings: list[str] | None = None, **options: Any
+) -> dict[str, Mapping[str, Any]]:
+    """Run in this process; the last event of every stage."""
+    pipeline = load_pipeline(file, settings=settings or [], date=options.pop("date", None))
+    events: dict[str, Mapping[str, Any]] = {}
+    reasons: dict[str, str] = {}
+
+    def note(event: Mapping[str, Any]) -> None:
+        if event["event"] == "stage":
+            if event["status"] == "running":
+                reasons[event["stage"]] = event["reason"]
+            events[event["stage"]] = {**event, "reason": reasons.get(event["stage"], "")}
+
+    Runner(pipeline, Lake(pipeline.warehouse, spark), note).run(**options)
+    return events
+
+
+def statuses(events: dict[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {name: event["status"] for name, event in events.items()}
+
+
+@pytest.fixture(scope="module")
+def finished(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse after one run, copied by the tests that go on from it."""
+    return tmp_path_factory.mktemp("finished")
+
+
+@pytest.fixture
+def done(
+    spark: SparkSession, small: Small, finished: Path, tmp_path: Path
+) -> tuple[Path, dict[str, Mapping[str, Any]]]:
+    """The YAML file of a pipeline that has run once, and the events of that run."""
+    file = small()
+    kept = finished / "lake"
+    if not kept.exists():
+        events = run(spark, file)
+        shutil.copytree(tmp_path / "lake", kept, symlinks=True)
+        (finished / "events.json").write_text(json.dumps(events))
+    else:
+        shutil.copytree(kept, tmp_path / "lake", symlinks=True)
+    return file, json.loads((finished / "events.json").read_text())
+
+
+Done = tuple[Path, dict[str, Mapping[str, Any]]]
+
+
+def lake_of(spark: SparkSession, file: Path) -> Lake:
+    return Lake(load_pipeline(file).warehouse, spark)
+
+
+def test_every_row_is_accounted_for(
+    spark: SparkSession, done: Done, expected_rows: dict[str, tuple[int, int, int, int]]
+) -> None:
+    file, events = done
+    lake = lake_of(spark, file)
+    for stage, expected in expected_rows.items():
+        event = events[stage]
+        keys = ("rows_in", "rows_out", "quarantined", "removed")
+        assert tuple(event[key] for key in keys) == expected
+        if stage != "dedup":
+            rows = lake.table(f"quarantine/{stage}").snapshot().dataframe(spark).collect()
+            assert len(rows) == expected[2] and all(row["reasons"] for row in rows)
+    bad = lake.table("quarantine/ingest").snapshot().dataframe(spark).collect()
+    assert {json.loads(row["row"])["day"] for row in bad} == {"soon"}
+    assert {(r["rule"], r["column"]) for row in bad for r in row["reasons"]} == {
+        ("type int", "day")
+    }
+    reasons = [line["metrics"] for line in ledger.read(lake) if line["stage"] == "clean"]
+    assert json.loads(reasons[0])["reasons"] == {"known shop": 10, "not_null (household)": 5}
+
+
+def test_the_survivor_is_the_larger_amount(spark: SparkSession, done: Done) -> None:
+    lake = lake_of(spark, done[0])
+    clean = lake.table("clean/visits").snapshot().dataframe(spark).toPandas()
+    unique = lake.table("unique/visits").snapshot().dataframe(spark).toPandas()
+    largest = clean.groupby("id")["amount"].max()
+    assert (unique.set_index("id")["amount"].sort_index() == largest.sort_index()).all()
+
+
+def test_a_second_run_does_nothing(spark: SparkSession, done: Done) -> None:
+    file, _ = done
+    lake = lake_of(spark, file)
+    before = {name: lake.table(name).snapshot().version for name in lake.tables()}
+    assert set(statuses(run(spark, file)).values()) == {"up to date"}
+    after = {name: lake.table(name).snapshot().version for name in lake.tables()}
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"_ledger"}
+
+
+def test_a_change_reruns_what_depends_on_it_and_says_why(spark: SparkSession, done: Done) -> None:
+    file, _ = done
+    events = run(spark, file, settings=["tree.model.max_depth=2"])
+    ran = {name for name, status in statuses(events).items() if status == "done"}
+    assert ran == {"tree", "averaging", "evaluate", "predict", "report"}
+    assert events["tree"]["reason"] == "model.max_depth changed (3 → 2)"
+    assert events["averaging"]["reason"] == "input scores/tree changed (version 0 → 1)"
+    # Back to the first setting: the table holds the other result, so it runs again.
+    events = run(spark, file, only="tree")
+    assert statuses(events)["tree"] == "done"
+    (file.parent / "table.sql").write_text(
+        "select id, household, day, amount, amount * 3 as twice, shop, again from visits"
+    )
+    events = run(spark, file, only="table")
+    assert events["table"]["reason"] == "file table.sql changed"
+    assert statuses(events)["clean"] == "skipped"
+    events = run(spark, file, only="table", force=True)
+    assert (statuses(events)["table"], events["table"]["reason"]) == ("done", "forced")
+
+
+def test_the_report_shows_the_run(spark: SparkSession, done: Done) -> None:
+    lake = lake_of(spark, done[0])
+    (commit, *_) = lake.table("reports/small").history()
+    assert commit.metadata is not None
+    text = (Path(lake.root) / commit.metadata["metrics"]["file"]).read_text()
+    HTMLParser().feed(text)
+    for word in ("clean/visits", "known shop", "logistic", "majority", "1,193", "households"[:5]):
+        assert word in text
+    assert "http://www.w3.org" in text and 'src="http' not in text and 'href="http' not in text
+
+
+def test_the_ledger_can_be_rebuilt(spark: SparkSession, done: Done) -> None:
+    lake = lake_of(spark, done[0])
+    keys = (
+        "stage",
+        "kind",
+        "fingerprint",
+        "version_written",
+        "rows_in",
+        "rows_out",
+        "quarantined",
+        "removed",
+        "versions_read",
+        "metrics",
+        "seed",
+        "code_version",
+    )
+
+    def content() -> list[str]:
+        return sorted(str([row[key] for key in keys]) for row in ledger.read(lake) if row["stage"])
+
+    before = content()
+    shutil.rmtree(Path(lake.root) / "_ledger")
+    ledger.rebuild(lake)
+    assert content() == before and len(before) == 13
+
+
+def test_too_many_bad_rows_leave_the_clean_table_as_it_was(spark: SparkSession, done: Done) -> None:
+    file, _ = done
+    lake = lake_of(spark, file)
+    before = lake.table("clean/visits").snapshot().version
+    with pytest.raises(TooManyBadRowsError, match=r"known shop: 10.*quarantine/clean"):
+        run(spark, file, settings=["clean.max_bad_fraction=0.01"])
+    assert lake.table("clean/visits").snapshot().version == before
+    rows = lake.table("quarantine/clean").snapshot().dataframe(spark)
+    assert rows.groupBy("run_id").count().count() == 2  # the failed run's rows, and the good one's
+    failed = [row for row in ledger.read(lake) if row["status"] == ledger.FAILED]
+    assert {row["stage"] for row in failed} == {"clean", ""}
+    assert "TOO_MANY_BAD_ROWS" in failed[0]["error"]
+
+
+def test_another_writer_is_noticed(spark: SparkSession, done: Done) -> None:
+    file, _ = done
+    lake = lake_of(spark, file)
+    path = lake.table("clean/visits").path
+    spark.sql(f"optimize delta.`{path}`")  # maintenance is no other writer
+    assert "failed" not in statuses(run(spark, file)).values()
+    spark.sql(f"delete from delta.`{path}` where id = 50")
+    with pytest.raises(VersionError, match=r"clean/visits: version \d+ \(DELETE\)"):
+        run(spark, file)
+
+
+def test_a_damaged_input_names_its_file(spark: SparkSession, done: Done) -> None:
+    file, _ = done
+    lake = lake_of(spark, file)
+    victim = Path(lake.table("unique/visits").snapshot().files[0].path)
+    victim.unlink()
+    with pytest.raises(TableDamagedError, match=victim.name):
+        run(spark, file, settings=["features.keys=[id, household]", "features.keep=[day]"])
+
+
+def source(file: Path) -> Path:
+    return file.parent / "visits.csv"
+
+
+def test_sources_with_other_columns_or_without_rows(spark: SparkSession, small: Small) -> None:
+    file = small()
+    lines = source(file).read_text().splitlines()
+    source(file).write_text("\n".join([lines[0].replace("amount", "amuont"), *lines[1:]]))
+    with pytest.raises(
+        SourceColumnsError, match=r"missing \['amount'\], not declared \['amuont'\]"
+    ):
+        run(spark, file)
+    source(file).write_text(lines[0] + "\n")
+    with pytest.raises(SourceEmptyError, match="no rows"):
+        run(spark, file)
+
+
+def test_more_ranks_than_slots_is_an_error_at_once(spark: SparkSession, small: Small) -> None:
+    file = small(training=True)
+    for stage in ("ingest", "clean", "dedup", "table", "features"):
+        run(spark, file, only=stage)
+    began = time.monotonic()
+    with pytest.raises(TooFewSlotsError, match="3"):
+        run(spark, file, only="mlp", settings=["mlp.ranks=3"])
+    assert time.monotonic() - began < 10
+
+
+def test_only_needs_the_tables_before_it(spark: SparkSession, small: Small) -> None:
+    with pytest.raises(ConfigError, match="stage ingest has not run yet"):
+        run(spark, small(), only="clean")
+
+
+DAILY = """
+pipeline: daily
+warehouse: {warehouse}
+stages:
+  - stage: ingest
+    name: ingest
+    source: {{format: json, path: "${{date}}.json"}}
+    columns: {{id: bigint, day: date}}
+    table: raw/days
+    output: {{partition_by: day, replace: "day = '${{date}}'"}}
+  - stage: clean
+    name: clean
+    input: raw/days
+    table: clean/days
+    columns: {{id: {{minimum: 0}}}}
+    max_bad_fraction: 1.0
+    output: {{partition_by: day, replace: "day = '${{date}}'"}}
+"""
+
+
+def test_a_rerun_for_an_earlier_date_rewrites_its_partition_only(
+    spark: SparkSession, small: Small
+) -> None:
+    file = small(text=DAILY)
+
+    def write(day: str, ids: list[int]) -> None:
+        rows = [json.dumps({"id": i, "day": day}) for i in ids]
+        (file.parent / f"{day}.json").write_text("\n".join(rows) + "\n")
+
+    def ids(day: str) -> list[int]:
+        table = lake_of(spark, file).table("clean/days").snapshot()
+        rows = table.where(f"day = '{day}'").dataframe(spark).collect()
+        return sorted(row["id"] for row in rows)
+
+    def files(day: str) -> set[str]:
+        table = lake_of(spark, file).table("clean/days").snapshot()
+        return {file.path for file in table.where(f"day = '{day}'").files}
+
+    write("2026-01-01", [1, 2, -3])
+    write("2026-01-02", [4, 5])
+    run(spark, file, date="2026-01-01")
+    run(spark, file, date="2026-01-02")
+    kept = files("2026-01-02")
+    write("2026-01-01", [1, 2, 3, 6])
+    events = run(spark, file, date="2026-01-01")
+    assert events["ingest"]["reason"] == "file 2026-01-01.json changed"
+    assert ids("2026-01-01") == [1, 2, 3, 6] and ids("2026-01-02") == [4, 5]
+    assert files("2026-01-02") == kept
+    assert set(statuses(run(spark, file, date="2026-01-01")).values()) == {"up to date"}

@@ -1,0 +1,140 @@
+"""Statistics against NumPy, for any partitioning; merge(a, b) equals the whole."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sparkmine.errors import DataError
+from sparkmine.expr import col
+from sparkmine.lake import Lake
+from sparkmine.stats import Counts, Gram, GroupedMoments, Moments, Request, Sketch, Stat, StatEngine
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+RNG = np.random.default_rng(11)
+HEAVY = np.exp(RNG.normal(0, 3, 4000)) * RNG.choice([-1, 1], 4000)
+
+
+def whole(stat: Stat, *arrays: Any) -> Any:
+    return stat.answer(stat.update(stat.zero(), [pa.array(a) for a in arrays]))
+
+
+def in_parts(stat: Stat, parts: int, *arrays: Any) -> Any:
+    states = []
+    for index in np.array_split(RNG.permutation(len(arrays[0])), parts):
+        states.append(stat.update(stat.zero(), [pa.array(np.asarray(a)[index]) for a in arrays]))
+    merged = stat.zero()
+    for state in states:
+        merged = stat.merge(merged, state)
+    return stat.answer(merged)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e9])
+def test_moments_do_not_cancel(offset: float) -> None:
+    values = RNG.normal(offset, 1.0, 5000)
+    for parts in (1, 2, 3, 7):
+        found = in_parts(Moments("x"), parts, values)
+        assert found.count == 5000
+        assert math.isclose(found.mean, values.mean(), rel_tol=1e-12)
+        assert math.isclose(found.variance, values.var(), rel_tol=1e-9)
+        assert (found.minimum, found.maximum) == (values.min(), values.max())
+
+
+def test_moments_count_what_is_no_number() -> None:
+    found = whole(Moments("x"), [1.0, None, math.nan, math.inf, -math.inf, 3.0])
+    assert (found.count, found.nulls, found.nans, found.infinities) == (2, 1, 1, 2)
+    assert (found.mean, found.variance) == (2.0, 1.0)
+    empty = whole(Moments("x"), np.array([], float))
+    assert (empty.count, empty.mean, empty.variance) == (0, 0.0, 0.0)
+
+
+def rank_error(values: np.ndarray, share: float, found: float) -> float:
+    below, upto = (values < found).mean(), (values <= found).mean()
+    return max(0.0, below - share, share - upto)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        HEAVY,
+        RNG.integers(0, 5, 3000).astype(float),
+        np.full(100, -2.5),
+        1000.0 + RNG.random(3000) * 1e-3,  # one bin of the first pass: must be refined
+        np.array([7.0]),
+        np.concatenate([np.zeros(500), -np.zeros(500), RNG.normal(0, 1e-300, 200)]),
+    ],
+    ids=["heavy tails", "few values", "constant", "narrow", "one", "tiny"],
+)
+def test_quantiles_have_a_rank_error_of_half_a_percent(values: np.ndarray) -> None:
+    stat: Any = Sketch("x")
+    while True:
+        answers = [in_parts(stat, parts, values) for parts in (1, 2, 3, 7)]
+        for answer in answers[1:]:  # identical for any partitioning, bit for bit
+            assert np.array_equal(answer.keys, answers[0].keys)
+            assert np.array_equal(answer.counts, answers[0].counts)
+            assert np.array_equal(answer.low, answers[0].low)
+        finer = stat.refined(answers[0])
+        if finer is None:
+            break
+        stat = finer
+    for share in (0.0, 0.01, 0.25, 0.5, 0.9, 0.999, 1.0):
+        assert rank_error(values, share, answers[0].quantile(share)) <= 0.005
+    assert whole(Sketch("x"), np.array([], float)).quantile(0.5) is None
+
+
+def test_gram_equals_numpy_covariance() -> None:
+    data = RNG.normal(1e6, 1.0, (2000, 5)) @ RNG.normal(0, 1, (5, 5))
+    names = tuple("abcde")
+    for parts in (1, 2, 3, 7):
+        found = in_parts(Gram(names), parts, *data.T)
+        assert np.allclose(found.covariance, np.cov(data.T, bias=True), rtol=1e-9, atol=1e-9)
+        assert np.allclose(found.mean, data.mean(axis=0), rtol=1e-12)
+    with pytest.raises(DataError, match=r"b \(2\)"):
+        whole(Gram(("a", "b")), [1.0, 2.0, 3.0], [1.0, None, math.nan])
+
+
+def test_grouped_moments() -> None:
+    values, labels = RNG.normal(size=500), RNG.integers(0, 3, 500)
+    found = in_parts(GroupedMoments("x", "y"), 3, values, labels)
+    assert set(found) == {"0", "1", "2"}
+    for label, state in found.items():
+        part = values[labels == int(label)]
+        assert state.count == len(part)
+        assert math.isclose(state.variance, part.var(), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("partitions", [1, 7])
+def test_engine_answers_all_in_one_scan(spark: SparkSession, lake: Lake, partitions: int) -> None:
+    values = RNG.normal(size=1000)
+    words = [None if i % 10 == 0 else f"w{i % 3}" for i in range(1000)]
+    table = pa.table({"x": values, "w": pa.array(words)})
+    frame = spark.createDataFrame(table).repartition(partitions)
+    lake.table("raw/stats").write(frame)
+    snapshot = lake.table("raw/stats").snapshot().where("x > -1")
+    kept = values > -1
+    for source in (snapshot, snapshot.dataframe(spark)):
+        engine = StatEngine(source, spark)
+        requests = [
+            Request(Moments("x"), (col("x"),)),
+            Request(Moments("x"), (col("x") * 2.0,)),
+            Request(Sketch("x"), (col("x"),)),
+            Request(Counts("w"), (col("w"),)),
+            Request(Moments("x"), (col("x"),)),
+        ]
+        plain, doubled, sketch, counts, again = engine.run(requests)
+        assert engine.scans == 1 and plain == again
+        assert math.isclose(plain.mean, values[kept].mean(), rel_tol=1e-9)
+        assert math.isclose(doubled.variance, (2 * values[kept]).var(), rel_tol=1e-9)
+        assert rank_error(values[kept], 0.5, sketch.quantile(0.5)) <= 0.005
+        expected = {
+            w: sum(1 for i in range(1000) if kept[i] and words[i] == w) for w in ("w0", "w1", "w2")
+        }
+        assert dict(counts.top()) == expected
+        assert len(counts.top(1)) == 1
+        engine.close()
