@@ -1,0 +1,138 @@
+"""A driver killed by SIGKILL in the middle of a stage: the next run resumes, nothing is doubled."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparkmine.lake import Lake
+from sparkmine.pipeline import Runner, load_pipeline
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Small = Callable[..., Path]
+
+# Columns that name a run, and so differ between two runs.
+RUN_COLUMNS = {"run_id", "sha256", "bytes", "file", "fingerprint"}
+
+
+@contextlib.contextmanager
+def started(file: Path, warehouse: Path) -> Iterator[subprocess.Popen[str]]:
+    """`sparkmine run` in a process group of its own, which has ended afterwards."""
+    command = [sys.executable, "-m", "sparkmine.cli", "run", str(file), "--log-json"]
+    process = subprocess.Popen(
+        [*command, "--warehouse", str(warehouse)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "SPARKMINE_MASTER": "local[2]"},
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+
+
+def events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            yield json.loads(line)
+
+
+def kill_in(file: Path, warehouse: Path, stage: str, delay: float) -> None:
+    """Run until `stage` has been running for `delay` seconds, then SIGKILL driver and JVM."""
+    with started(file, warehouse) as process:
+        for event in events(process):
+            assert event.get("status") != "failed", event
+            if event["stage"] == stage and event.get("status") == "running":
+                time.sleep(delay)
+                os.killpg(process.pid, signal.SIGKILL)
+                return
+        raise AssertionError(f"the run ended before stage {stage}")
+
+
+def finish(spark: SparkSession, file: Path, warehouse: Path) -> dict[str, str]:
+    """Run to the end, in this process; the status of every stage."""
+    found: dict[str, str] = {}
+
+    def note(event: Mapping[str, Any]) -> None:
+        if event["event"] == "stage":
+            found[event["stage"]] = event["status"]
+
+    pipeline = load_pipeline(file, warehouse=str(warehouse))
+    Runner(pipeline, Lake(warehouse, spark), note).run()
+    return found
+
+
+def content(spark: SparkSession, warehouse: Path) -> dict[str, list[str]]:
+    """All rows of all tables but the ledger, without what names a run."""
+    lake = Lake(warehouse, spark)
+    found = {}
+    for name in lake.tables():
+        if not name.startswith("_"):
+            frame = lake.table(name).snapshot().dataframe(spark)
+            columns = sorted(c for c in frame.columns if c not in RUN_COLUMNS)
+            rows = frame.select(*columns).collect()
+            found[name] = sorted(str([rounded(value) for value in row]) for row in rows)
+    return found
+
+
+def rounded(value: Any) -> Any:
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def assert_resumes(
+    spark: SparkSession, small: Small, tmp_path: Path, kills: dict[str, float], training: bool
+) -> None:
+    file = small(training=training)
+    for stage, delay in kills.items():
+        kill_in(file, tmp_path / "killed", stage, delay)
+    statuses = finish(spark, file, tmp_path / "killed")
+    before = list(statuses)[: list(statuses).index(next(reversed(kills)))]
+    assert {statuses[name] for name in before} <= {"up to date"}
+    assert statuses[next(reversed(kills))] == "done"
+    assert "failed" not in statuses.values()
+    finish(spark, file, tmp_path / "undisturbed")
+    assert content(spark, tmp_path / "killed") == content(spark, tmp_path / "undisturbed")
+
+
+def test_a_killed_run_resumes(spark: SparkSession, small: Small, tmp_path: Path) -> None:
+    assert_resumes(spark, small, tmp_path, {"clean": 0.7}, training=False)
+
+
+@pytest.mark.slow
+def test_kills_in_every_kind_of_stage(spark: SparkSession, small: Small, tmp_path: Path) -> None:
+    kills = {"ingest": 0.5, "clean": 1.0, "features": 1.5, "mlp": 15.0, "report": 1.0}
+    assert_resumes(spark, small, tmp_path, kills, training=True)
+
+
+def test_a_stopped_run_says_so_and_frees_its_lock(
+    small: Small, tmp_path: Path, spark: SparkSession
+) -> None:
+    file = small()
+    with started(file, tmp_path / "stopped") as process:
+        for event in events(process):
+            if event["stage"] == "clean" and event.get("status") == "running":
+                process.send_signal(signal.SIGTERM)
+                break
+        assert process.stdout is not None
+        rest = process.stdout.read()
+        assert process.wait(60) == 143
+    assert "TERMINATED" in rest
+    rows = Lake(tmp_path / "stopped", spark).table("_ledger").snapshot().dataframe(spark).collect()
+    assert ("clean", "failed") in {(row["stage"], row["status"]) for row in rows}
