@@ -92,6 +92,8 @@ def fit(
     for data in (train, validation):
         if data is not None:
             check_columns(data.schema, columns, label)
+    if batch_size < 1 or epochs < 1:
+        raise ConfigError(f"batch_size={batch_size}, epochs={epochs}: both at least 1")
     if learning_rate is not None and not learning_rate > 0:
         raise ConfigError(f"learning_rate={learning_rate}: must be above 0")
     if learning_rate is None and not isinstance(network, FunctionNetwork):
@@ -112,9 +114,7 @@ def fit(
 
         training = opened(train)
         validating = None if validation is None else opened(validation)
-        preflight.check_rows(
-            training, validating, ranks=ranks, batch_size=batch_size, epochs=epochs
-        )
+        preflight.check_rows(training, validating, ranks=ranks, batch_size=batch_size)
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
         job = Job(
             network=network,

@@ -64,17 +64,12 @@ def count_slots(spark: SparkSession) -> int:
     return int(scala_context.maxNumConcurrentTasks(profile))
 
 
-def check_rows(
-    train: Source, validation: Source | None, *, ranks: int, batch_size: int, epochs: int
-) -> None:
+def check_rows(train: Source, validation: Source | None, *, ranks: int, batch_size: int) -> None:
     """Check that there is a batch for every rank, and something to validate on.
 
     Raises:
-        ConfigError: batch size or epochs below 1.
         DataError: too few rows.
     """
-    if batch_size < 1 or epochs < 1:
-        raise ConfigError(f"batch_size={batch_size}, epochs={epochs}: both at least 1")
     if train.total < ranks * batch_size:
         largest = train.total // ranks
         advice = (
