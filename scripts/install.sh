@@ -29,7 +29,8 @@ command -v make >/dev/null || missing "make" "make"
 echo "install: packages into .venv (about 4 minutes; Horovod is built from source)"
 "$python" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==0.13.*"
-.venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.lock
+# Compiled now, because every training rank and Spark worker imports TensorFlow or pyspark afresh.
+.venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode -r requirements.lock
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
 
 echo "install: Delta's jars"

@@ -88,7 +88,7 @@ def plain_line(event: Event) -> str | None:
     if kind == "end":
         return f"done in {event['seconds']:.1f} s"
     if kind == "progress":
-        return f"{stage}: {progress_text(event)}" if "epoch" in event and "loss" in event else None
+        return f"{stage}: {progress_text(event)}" if event["what"] == "epoch" else None
     if event["status"] == "running":
         return f"{stage}: runs, because {event['reason']}"
     if event["status"] == "failed":
@@ -111,15 +111,24 @@ _COUNTS = {
 }
 
 
+_TIMES = ("seconds", "seconds_left", "rows_per_second")
+
+
 def progress_text(event: Event) -> str:
-    """Training progress: the epoch and its metrics."""
-    shown = [
+    """Training progress: epoch, step within it, metrics, and the time left."""
+    parts = [f"epoch {event['epoch']}/{event['epochs']}"]
+    if "step" in event:
+        parts.append(f"step {event['step']}/{event['steps']}")
+    parts += [
         f"{name} {value:.4f}"
         for name, value in event.items()
-        if isinstance(value, float) and name not in ("seconds", "rows_per_second", "at")
+        if isinstance(value, float) and name not in _TIMES
     ]
-    epochs = f"/{event['epochs']}" if "epochs" in event else ""
-    return " ".join([f"epoch {event['epoch']}{epochs}", *shown])
+    if event.get("rows_per_second"):
+        parts.append(f"{event['rows_per_second']:,.0f} rows/s")
+    if event.get("seconds_left"):
+        parts.append(f"{event['seconds_left']:.0f} s left")
+    return " ".join(parts)
 
 
 class LiveConsole(_Base):
@@ -163,7 +172,7 @@ class LiveConsole(_Base):
             row = self._rows.setdefault(event["stage"], {})
             row.update(event, note=event.get("reason", ""))
             self._began.setdefault(event["stage"], time.monotonic())
-        elif event["event"] == "progress" and "epoch" in event:
+        elif event["event"] == "progress" and event["what"] in ("step", "epoch"):
             self._rows[event["stage"]]["note"] = progress_text(event)
 
     def _table(self) -> Any:

@@ -231,7 +231,9 @@ class Runner:
             base=self.pipeline.base,
             inputs={table: self._snapshot(table) for table in self.pipeline.reads(stage)},
             commits={table: self._commits[table] for table in self.pipeline.reads(stage)},
-            progress=lambda event: self.emit({"event": "progress", "stage": stage.name, **event}),
+            progress=lambda event: self.emit(
+                {**event, "event": "progress", "stage": stage.name, "what": event.get("event", "")}
+            ),
         )
         try:
             with translated(f"an input of stage {stage.name}"):

@@ -133,10 +133,9 @@ def test_no_rows_and_one_row(spark: SparkSession, rows: int) -> None:
     )
     data = table(rows, "")
     fitted = recipe.fit(spark.createDataFrame(data, None if rows else schema_of(spark)))
-    assert_same(
-        fitted.transform(spark.createDataFrame(table(3, ""))).toArrow(),
-        fitted.transform_arrow(table(3, "")),
-    )
+    fresh = table(3, "")
+    native = fitted.transform(spark.createDataFrame(fresh)).toArrow()
+    assert_same(native, fitted.transform_arrow(fresh))
 
 
 def schema_of(spark: SparkSession) -> Any:

@@ -1,0 +1,75 @@
+"""spark-submit to a standalone cluster, with the properties file that the project ships."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # Modules of the tests cannot be imported here: the fixture brings the object.
+    from conftest import Cluster
+
+PROPERTIES = Path(__file__).parents[2] / "deploy" / "standalone" / "spark.conf"
+ROUND_TRIP = Path(__file__).with_name("round_trip.py")
+
+SMALL = """
+pipeline: small
+warehouse: {warehouse}
+stages:
+  - stage: ingest
+    name: ingest
+    source: {{format: csv, path: numbers.csv}}
+    columns: {{id: bigint, name: string}}
+    table: raw/numbers
+"""
+
+
+def write_pipeline(folder: Path) -> Path:
+    (folder / "numbers.csv").write_text("id,name\n1,one\n2,two\n3,three\n")
+    file = folder / "small.yaml"
+    file.write_text(SMALL.format(warehouse=folder / "warehouse"))
+    return file
+
+
+def test_a_delta_table_written_by_two_executors(cluster: Cluster, tmp_path: Path) -> None:
+    ended = cluster.submit(ROUND_TRIP, str(tmp_path / "lake"))
+    assert ended.code == 0, ended.output[-4000:]
+    (said,) = [line for line in ended.output.splitlines() if line.startswith("RESULT ")]
+    assert json.loads(said.removeprefix("RESULT ")) == {
+        "rows": 1500,
+        "sum": 1500 * 1499 // 2,
+        "version": 1,
+        "master": cluster.master,
+        "executors": 2,
+        "pythons": [sys.executable],
+        "time_zone": "UTC",
+    }
+
+
+def test_the_exit_code_tells_success_from_failure(cluster: Cluster, tmp_path: Path) -> None:
+    file = write_pipeline(tmp_path)
+    ended = cluster.submit("jobs/ingest.py", "--config", str(file))
+    assert ended.code == 0, ended.output[-4000:]
+
+    (tmp_path / "numbers.csv").write_text("id,title\n1,one\n")
+    ended = cluster.submit("jobs/run.py", "--config", str(file))
+    assert ended.code != 0
+    (error,) = ended.coded_errors
+    assert error.startswith("SOURCE_COLUMNS_DIFFER: ")
+
+
+def test_without_the_delta_jars_the_error_says_what_to_add(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    lines = PROPERTIES.read_text().splitlines(keepends=True)
+    bare = tmp_path / "bare.conf"
+    bare.write_text("".join(line for line in lines if not line.startswith("spark.jars.packages")))
+    file = write_pipeline(tmp_path)
+    ended = cluster.submit("jobs/run.py", "--config", str(file), properties=bare)
+    assert ended.code != 0
+    (error,) = ended.coded_errors
+    assert error.startswith("DELTA_JARS_MISSING: ")
+    (needed,) = [line for line in lines if line.startswith("spark.jars.packages")]
+    assert " ".join(needed.split()) in error
