@@ -48,11 +48,10 @@ def test_a_delta_table_written_by_two_executors(cluster: Cluster, tmp_path: Path
     }
 
 
-def test_the_exit_code_tells_success_from_failure(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_failed_stage_ends_with_a_code_and_a_coded_error(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     file = write_pipeline(tmp_path)
-    ended = cluster.submit("jobs/ingest.py", "--config", str(file))
-    assert ended.code == 0, ended.output[-4000:]
-
     (tmp_path / "numbers.csv").write_text("id,title\n1,one\n")
     ended = cluster.submit("jobs/run.py", "--config", str(file))
     assert ended.code != 0
