@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
+# Spark's own jars have the rest of what Delta asks for.
+DELTA_EXCLUDES = (
+    "org.apache.hadoop:*,org.apache.parquet:*,org.apache.logging.log4j:*,org.slf4j:*,"
+    "com.fasterxml.jackson.core:*,com.fasterxml.jackson.datatype:*,com.github.luben:*,"
+    "org.xerial.snappy:*,io.airlift:*,org.roaringbitmap:*,org.locationtech.jts:*,commons-pool:*,"
+    "commons-logging:*,com.google.code.findbugs:*,javax.annotation:*"
+)
 MINIMUM_JAVA = 17
 
 # Settings that every session needs and that can be set while it runs.
@@ -110,7 +117,10 @@ def _local(
         "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         # One JVM on few cores: the second compiler tier costs more than it gives in minutes.
-        "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
+        "spark.jars.excludes": DELTA_EXCLUDES,
+        # Minutes on few cores: what the second compiler costs, it does not bring in again. (On a
+        # cluster, with hours of work in each JVM, it does; the properties file leaves it on.)
+        "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:TieredStopAtLevel=1",
         **_DELTA,
         **conf,
     }

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     # Modules of the tests cannot be imported here: the fixture brings the object.
     from conftest import Cluster
@@ -33,6 +35,7 @@ def write_pipeline(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_delta_table_written_by_two_executors(cluster: Cluster, tmp_path: Path) -> None:
     ended = cluster.submit(ROUND_TRIP, str(tmp_path / "lake"))
     assert ended.code == 0, ended.output[-4000:]
