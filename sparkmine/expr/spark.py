@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 
 def to_column(expr: n.Expr) -> Column:
     """The Spark Column that computes `expr`; names are resolved where it is used."""
+    return _compile(expr, {})
+
+
+def _compile(expr: n.Expr, known: dict[int, Column]) -> Column:
+    """A node that stands in several places is compiled once: each costs calls into the JVM."""
+    if id(expr) not in known:
+        known[id(expr)] = _node(expr, lambda child: _compile(child, known))
+    return known[id(expr)]
+
+
+def _node(expr: n.Expr, to_column: Callable[[n.Expr], Column]) -> Column:
     from pyspark.sql import functions as F
 
     match expr:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from sparkmine.errors import ModelError, RecipeError
-from sparkmine.expr import Expr, col, evaluate, to_column
+from sparkmine.expr import Expr, evaluate, to_column
 from sparkmine.model import Model
 from sparkmine.recipe.block import BlockFunction
 from sparkmine.recipe.columns import ColumnInfo
@@ -164,16 +164,18 @@ def _step(folder: Path, data: Mapping[str, Any]) -> FittedStep:
 def _apply(df: DataFrame, outcome: Outcome) -> DataFrame:
     if outcome.blocks:
         df = _apply_blocks(df, dict(outcome.blocks))
-    outputs = outcome.outputs
-    names = [name for name in df.columns if name not in outcome.dropped or name in outputs]
-    names += [name for name in outputs if name not in names]
 
-    def column(name: str) -> Any:
-        expr, info = outputs.get(name), outcome.infos.get(name)
-        selected = to_column(col(name) if expr is None else expr)
-        return selected.alias(name, metadata=info.metadata()) if info else selected.alias(name)
+    def column(name: str, expr: Expr) -> Any:
+        info = outcome.infos.get(name)
+        compiled = to_column(expr)
+        return compiled.alias(name, metadata=info.metadata()) if info else compiled
 
-    return df.select(*(column(name) for name in names))
+    changed = {name: column(name, expr) for name, expr in outcome.outputs.items()}
+    df = df.withColumns(changed) if changed else df
+    for name in outcome.blocks:
+        if name in outcome.infos:
+            df = df.withMetadata(name, outcome.infos[name].metadata())
+    return df.drop(*(name for name in outcome.dropped if name not in changed))
 
 
 def _apply_blocks(df: DataFrame, blocks: dict[str, BlockFunction]) -> DataFrame:

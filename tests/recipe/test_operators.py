@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.decomposition import PCA as SklearnPCA
+from sklearn import decomposition
 from sklearn.feature_selection import f_classif
 from sklearn.preprocessing import StandardScaler
 
@@ -40,7 +40,7 @@ def test_pca_equals_scikit_learn(spark: SparkSession, standardize: bool) -> None
     )
     fitted = recipe.fit(spark.createDataFrame(table).repartition(3))
     data = StandardScaler().fit_transform(DATA) if standardize else DATA
-    reference = SklearnPCA(3, svd_solver="full").fit(data)
+    reference = decomposition.PCA(3, svd_solver="full").fit(data)
     (row,) = fitted.describe()
     ratio = row["details"]["explained_variance_ratio"]
     assert np.allclose(ratio[:3], reference.explained_variance_ratio_, rtol=1e-9)
