@@ -215,4 +215,4 @@ def check_delta(spark: SparkSession) -> None:
 
 if __name__ == "__main__":
     # The installation calls this once, so that Delta's jars are fetched where a failure is seen.
-    session("sparkmine install").stop()
+    session("sparkmine install", log_file=Path(sys.prefix) / "spark-install.log").stop()

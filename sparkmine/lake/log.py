@@ -51,6 +51,7 @@ class Commit:
     operation: str
     rows: int | None
     metadata: dict[str, Any] | None
+    at: float  # when it was written, in seconds since 1970
 
 
 @contextlib.contextmanager
@@ -198,6 +199,7 @@ def transaction_version(spark: SparkSession, path: str, application: str) -> int
 def history(spark: SparkSession, path: str, limit: int | None = None) -> list[Commit]:
     """The table's commits, newest first."""
     from delta.tables import DeltaTable
+    from pyspark.sql import functions as F
 
     with translated(path):
         frame = (
@@ -205,13 +207,20 @@ def history(spark: SparkSession, path: str, limit: int | None = None) -> list[Co
             if limit
             else DeltaTable.forPath(spark, path).history()
         )
-        rows = frame.select("version", "operation", "operationMetrics", "userMetadata").collect()
+        rows = frame.select(
+            "version",
+            "operation",
+            "operationMetrics",
+            "userMetadata",
+            F.unix_micros("timestamp").alias("micros"),
+        ).collect()
     return [
         Commit(
             version=row.version,
             operation=row.operation,
             rows=_output_rows(row.operationMetrics or {}),
             metadata=_json_object(row.userMetadata),
+            at=row.micros / 1e6,
         )
         for row in rows
     ]

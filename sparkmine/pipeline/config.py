@@ -8,7 +8,7 @@ import graphlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -214,10 +214,10 @@ def _validation(
         # pydantic puts the chosen member of a union into the path; the file has no such key.
         if isinstance(block, dict) and part not in block and part in _UNION_TAGS:
             continue
-        if (isinstance(block, dict) and part in block) or (
-            isinstance(block, list) and isinstance(part, int) and part < len(block)
-        ):
-            block = block[part]
+        key = isinstance(block, dict) and part in block
+        item = isinstance(block, list) and isinstance(part, int) and part < len(block)
+        if key or item:
+            block = cast(Any, block)[part]
         elif first["type"] not in ("missing", "extra_forbidden"):
             break
         path.append(part)

@@ -20,6 +20,7 @@ from sparkmine.evaluate.report import (
     TableQuality,
     render,
 )
+from sparkmine.lake import ledger
 from sparkmine.lake.log import Commit
 from sparkmine.stages.base import Context, Result, Stage, TableName, artifact_folder
 from sparkmine.stages.evaluate import load_evaluation
@@ -139,7 +140,7 @@ def _info(data: dict[str, Any], commit: Commit, context: Context) -> StageInfo:
         rows_out=commit.rows,
         quarantined=data["quarantined"],
         removed=_removed(data, commit),
-        seconds=data["seconds"],
+        seconds=ledger.seconds_of(commit),
         table=data["table"],
         version=commit.version,
         inputs=tuple(data["after"]),

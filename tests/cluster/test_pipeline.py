@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from sparkmine.lake import Lake, ledger
 from sparkmine.pipeline import Runner, load_pipeline
 
@@ -45,6 +47,7 @@ def same(a: Any, b: Any, tolerance: float) -> bool:
     return bool(a == b)
 
 
+@pytest.mark.slow
 def test_tables_equal_those_of_local_mode(
     cluster: Cluster, spark: SparkSession, small: Callable[..., Path], tmp_path: Path
 ) -> None:
