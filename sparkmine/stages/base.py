@@ -123,7 +123,16 @@ class Context:
         return (snapshot.where(where) if where else snapshot).dataframe(self.spark)
 
     def artifact(self) -> Path:
-        """The folder for this stage's files; its name is the fingerprint."""
+        """The folder for this stage's files; its name is the fingerprint.
+
+        Raises:
+            ConfigError: the warehouse is no folder that this machine mounts.
+        """
+        if not self.lake.local:
+            raise ConfigError(
+                f"stage {self.stage} leaves files, and the warehouse {self.lake.root} is no mounted "
+                "folder; use a shared file system for pipelines with models and reports"
+            )
         folder = artifact_folder(self.lake, self.stage, self.fingerprint)
         folder.parent.mkdir(parents=True, exist_ok=True)
         return folder

@@ -95,10 +95,9 @@ def learning(curve: LearningCurve, identifier: str) -> list[Picture]:
     """One picture for each metric, training and validation together; `loss` first."""
     names = [name for name in curve.history if not name.startswith("val_")]
     names.sort(key=lambda name: name != "loss")
-    alone = [name for name in curve.history if name.startswith("val_") and name[4:] not in names]
-    return [
-        _epochs(curve, name, f"{identifier}-{place}") for place, name in enumerate(names + alone)
-    ]
+    of_validation = [name.removeprefix("val_") for name in curve.history if name[:4] == "val_"]
+    shown = [*names, *(name for name in of_validation if name not in names)]
+    return [_epochs(curve, name, f"{identifier}-{place}") for place, name in enumerate(shown)]
 
 
 def _epochs(curve: LearningCurve, name: str, identifier: str) -> Picture:
