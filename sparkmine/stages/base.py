@@ -130,8 +130,8 @@ class Context:
         """
         if not self.lake.local:
             raise ConfigError(
-                f"stage {self.stage} leaves files, and the warehouse {self.lake.root} is no mounted "
-                "folder; use a shared file system for pipelines with models and reports"
+                f"stage {self.stage} leaves files, and the warehouse {self.lake.root} is no "
+                "mounted folder; use a shared file system for pipelines with models and reports"
             )
         folder = artifact_folder(self.lake, self.stage, self.fingerprint)
         folder.parent.mkdir(parents=True, exist_ok=True)
