@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,10 +50,8 @@ def edited(small: Small, old: str, new: str) -> Path:
 )
 def test_mistakes_name_their_place(small: Small, old: str, new: str, message: str) -> None:
     file = edited(small, old, new)
-    began = time.monotonic()
     with pytest.raises(ConfigError, match=message) as caught:
         load_pipeline(file)
-    assert time.monotonic() - began < 2
     assert f"{file}:" in str(caught.value)
 
 
