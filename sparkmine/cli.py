@@ -42,12 +42,12 @@ def guarded(action: Callable[[], int]) -> int:
     except SparkmineError as error:
         print(str(error), file=sys.stderr)
         return EXIT_ERROR
-    except KeyboardInterrupt:
-        print("INTERRUPTED: the run was stopped; run again to resume", file=sys.stderr)
-        return EXIT_INTERRUPTED
     except _Terminated:
         print("TERMINATED: the run was stopped; run again to resume", file=sys.stderr)
         return EXIT_TERMINATED
+    except KeyboardInterrupt:
+        print("INTERRUPTED: the run was stopped; run again to resume", file=sys.stderr)
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as with `sparkmine runs | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,8 +60,12 @@ def guarded(action: Callable[[], int]) -> int:
         return EXIT_ERROR
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as an exception, so that locks are freed and the ledger gets its line."""
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception, so that locks are freed and the ledger gets its line.
+
+    A KeyboardInterrupt, because that is what py4j expects when a call is interrupted: it then
+    drops the connection, whose late answer would be taken for that of the next call.
+    """
 
 
 def _terminated(number: int, frame: Any) -> NoReturn:
@@ -190,6 +194,8 @@ def _open(
         root.setLevel(logging.INFO)
         root.propagate = False
     spark = session(f"sparkmine {name}", conf=conf, log_file=log_file)
+    # Spark's own handler calls the JVM in the middle of the call that it interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return Lake(warehouse, spark), log_file
 
 

@@ -216,8 +216,9 @@ class Runner:
 
     def _execute(self, stage: Stage, decision: Decision, began: float) -> Commit:
         spark = self.lake.spark
+        group = f"{self.run_id}/{stage.name}"
         spark.sparkContext.setJobGroup(
-            f"{self.run_id}/{stage.name}", f"{self.pipeline.name}: {stage.kind} {stage.name}", True
+            group, f"{self.pipeline.name}: {stage.kind} {stage.name}", True
         )
         context = Context(
             spark=spark,
@@ -239,6 +240,10 @@ class Runner:
             with translated(f"an input of stage {stage.name}"):
                 result = stage.run(context)
                 commit = self._commit(stage, decision, result, began)
+        except KeyboardInterrupt:
+            # Python has left the stage; Spark does not know it yet.
+            spark.sparkContext.cancelJobGroup(group)
+            raise
         finally:
             spark.sparkContext.setLocalProperty("spark.jobGroup.id", "")
         line = ledger.line_of(commit, seconds=time.monotonic() - began)
