@@ -213,12 +213,12 @@ def _plan(options: argparse.Namespace) -> int:
             print(f"{stage.name}: runs, because stage {changed[0]} runs")
             continue
         decision = runner.decide(stage)
-        if decision.commit is None:
+        if decision.reason or decision.last is None:
             stale.add(stage.name)
             print(f"{stage.name}: runs, because {decision.reason}")
         else:
-            runner.follow(stage, decision.commit)
-            print(f"{stage.name}: up to date ({stage.writes} version {decision.commit.version})")
+            runner.follow(stage, decision.last)
+            print(f"{stage.name}: up to date ({stage.writes} version {decision.last.version})")
     return 0
 
 

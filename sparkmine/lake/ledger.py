@@ -144,7 +144,7 @@ def rebuild(lake: Lake) -> int:
         line_of(commit)
         for name in lake.tables()
         if not name.startswith("_")
-        for commit in lake.table(name).history()
+        for commit in lake.table(name).commits()
         if (commit.metadata or {}).get("sparkmine") == 1
     ]
     kept = [

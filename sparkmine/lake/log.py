@@ -97,11 +97,10 @@ def _reason(text: str) -> str:
     return (causes[-1] if causes else start)[:400]
 
 
-def exists(spark: SparkSession, path: str) -> bool:
-    """True when there is a Delta table at `path`."""
-    from delta.tables import DeltaTable
-
-    return bool(DeltaTable.isDeltaTable(spark, path))
+def newest_version(spark: SparkSession, path: str) -> int:
+    """The newest version of the table at `path`, or -1 if there is none."""
+    with translated(path):
+        return int(_log_and_newest(spark, path)[1].version())
 
 
 def read_snapshot(spark: SparkSession, path: str, version: int | None) -> Snapshot:
@@ -138,12 +137,17 @@ def read_snapshot(spark: SparkSession, path: str, version: int | None) -> Snapsh
     )
 
 
-def _jvm_snapshot(spark: SparkSession, path: str, version: int | None) -> Any:
+def _log_and_newest(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    """Delta's log of the table and its newest snapshot, which has version -1 without a table."""
     jvm = spark.sparkContext._jvm
     assert jvm is not None
     delta_log = jvm.org.apache.spark.sql.delta.DeltaLog
     pair = delta_log.forTableWithSnapshot(spark._jsparkSession, path)
-    newest = pair._2()
+    return pair._1(), pair._2()
+
+
+def _jvm_snapshot(spark: SparkSession, path: str, version: int | None) -> Any:
+    log, newest = _log_and_newest(spark, path)
     if newest.version() < 0:
         raise TableMissingError(f"there is no Delta table at {path}")
     if version is None or version == newest.version():
@@ -153,7 +157,6 @@ def _jvm_snapshot(spark: SparkSession, path: str, version: int | None) -> Any:
             f"{path} has no version {version}: its newest is {newest.version()}; "
             "it was replaced or restored since that version was read"
         )
-    log = pair._1()
     return log.getSnapshotAt(
         version,
         getattr(log, "getSnapshotAt$default$2")(),
@@ -187,43 +190,33 @@ def _file(root: str, row: Any, schema: StructType) -> DataFile:
     )
 
 
-def transaction_version(spark: SparkSession, path: str, application: str) -> int:
-    """The last version that `application` wrote as its Delta transaction, or -1."""
-    if not exists(spark, path):
-        return -1
+def commits(spark: SparkSession, path: str) -> Iterator[Commit]:
+    """The table's commits, newest first; none if there is no table.
+
+    Each is read from its own log file when it is asked for, without a Spark job. The commits end
+    where the log's retention has removed them.
+    """
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    delta = jvm.org.apache.spark.sql.delta
     with translated(path):
-        found = _jvm_snapshot(spark, path, None).transactions().get(application)
-    return int(found.get()) if found.isDefined() else -1
-
-
-def history(spark: SparkSession, path: str, limit: int | None = None) -> list[Commit]:
-    """The table's commits, newest first."""
-    from delta.tables import DeltaTable
-    from pyspark.sql import functions as F
-
-    with translated(path):
-        frame = (
-            DeltaTable.forPath(spark, path).history(limit)
-            if limit
-            else DeltaTable.forPath(spark, path).history()
-        )
-        rows = frame.select(
-            "version",
-            "operation",
-            "operationMetrics",
-            "userMetadata",
-            F.unix_micros("timestamp").alias("micros"),
-        ).collect()
-    return [
-        Commit(
-            version=row.version,
-            operation=row.operation,
-            rows=_output_rows(row.operationMetrics or {}),
-            metadata=_json_object(row.userMetadata),
-            at=row.micros / 1e6,
-        )
-        for row in rows
-    ]
+        log, newest = _log_and_newest(spark, path)
+        last = int(newest.version())
+        if last < 0:
+            return
+        conf, folder = log.newDeltaHadoopConf(), log.logPath()
+        first = delta.DeltaHistoryManager.getEarliestDeltaFile(log)
+        for version in range(last, first - 1, -1):
+            file = delta.util.FileNames.unsafeDeltaFile(folder, version)
+            found = delta.DeltaHistoryManager.getCommitInfoOpt(log.store(), file, conf)
+            info = json.loads(found.get().json())["commitInfo"] if found.isDefined() else {}
+            yield Commit(
+                version=version,
+                operation=info.get("operation", "unknown"),
+                rows=_output_rows(info.get("operationMetrics") or {}),
+                metadata=_json_object(info.get("userMetadata")),
+                at=info.get("timestamp", 0) / 1e3,
+            )
 
 
 def _output_rows(metrics: dict[str, str]) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import uuid
@@ -87,7 +88,7 @@ class Table:
     lake: Lake
 
     def exists(self) -> bool:
-        return log.exists(self.lake.spark, self.path)
+        return log.newest_version(self.lake.spark, self.path) >= 0
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """The table at `version`, the newest if None.
@@ -97,9 +98,9 @@ class Table:
         """
         return log.read_snapshot(self.lake.spark, self.path, version)
 
-    def history(self, limit: int | None = None) -> list[log.Commit]:
-        """Commits, newest first; empty when there is no table."""
-        return log.history(self.lake.spark, self.path, limit) if self.exists() else []
+    def commits(self) -> Iterator[log.Commit]:
+        """Commits, newest first, read one by one; none when there is no table."""
+        return log.commits(self.lake.spark, self.path)
 
     def write(
         self,
@@ -120,7 +121,7 @@ class Table:
             replace_where: With mode `replace_where`, the SQL condition on partition columns
                 whose rows are replaced; rows of `df` outside it are an error.
             metadata: A JSON object kept with the commit.
-            application: Delta's transaction id; the commit takes its next version.
+            application: Delta's transaction id; its version is the one that the commit makes.
 
         Raises:
             CommitError: Delta did not write this commit.
@@ -148,10 +149,11 @@ class Table:
                 writer = writer.partitionBy(*partition_by)
         with self.lake.locked(self.name, f"table {self.name}"), log.translated(self.path):
             if application is not None:
-                done = log.transaction_version(self.lake.spark, self.path, application)
-                writer = writer.option("txnAppId", application).option("txnVersion", done + 1)
+                # Transaction versions must grow, as the table's own do.
+                version = log.newest_version(self.lake.spark, self.path) + 1
+                writer = writer.option("txnAppId", application).option("txnVersion", version)
             writer.save(self.path)
-            for commit in log.history(self.lake.spark, self.path, 10):
+            for commit in itertools.islice(self.commits(), 10):
                 if (commit.metadata or {}).get("commit") == token:
                     return commit
         raise CommitError(f"table {self.name}: Delta skipped the commit; run again with --force")

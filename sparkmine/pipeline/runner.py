@@ -19,7 +19,7 @@ from sparkmine.errors import (
     SparkmineError,
     VersionError,
 )
-from sparkmine.lake import Lake, ledger
+from sparkmine.lake import Lake, Snapshot, ledger
 from sparkmine.lake.log import Commit, translated
 from sparkmine.pipeline.config import Pipeline
 from sparkmine.pipeline.fingerprint import code_version, components, difference, fingerprint
@@ -27,6 +27,10 @@ from sparkmine.stages import Context, Result, Stage
 from sparkmine.stages.base import artifact_folder
 
 log = logging.getLogger(__name__)
+
+# A commit to the ledger costs up to a second, which short stages should not pay one by one. What
+# a killed run did not write, the next one takes from the stages' own commits.
+LEDGER_SECONDS = 60.0
 
 Event = Mapping[str, Any]
 Emit = Callable[[Event], None]
@@ -41,11 +45,11 @@ class Decision:
     """What to do with a stage.
 
     Attributes:
-        commit: The commit that holds its result already, or None if it must run.
-        reason: Why it must run, in one line.
+        last: Its newest commit, if it has one.
+        reason: Why it must run, in one line; empty when `last` holds its result already.
     """
 
-    commit: Commit | None
+    last: Commit | None
     reason: str
     parts: Mapping[str, Any]
     fingerprint: str
@@ -62,8 +66,9 @@ class Runner:
         self.emit = emit
         self.run_id = run_id or new_run_id()
         self._commits: dict[str, Commit] = {}
-        self._versions: dict[str, int] = {}
+        self._snapshots: dict[str, Snapshot] = {}
         self._pending: list[ledger.Line] = []
+        self._flushed = time.monotonic()
 
     def run(
         self, *, start: str | None = None, only: str | None = None, force: bool = False
@@ -117,14 +122,18 @@ class Runner:
         parts = self._parts(stage)
         print_ = fingerprint(parts)
         last = self._last(stage)
+        reason = ""
         if last is None:
-            return Decision(None, "it has not run yet", parts, print_)
-        data = last.metadata or {}
-        if data["fingerprint"] != print_:
-            return Decision(None, difference(data["components"], parts), parts, print_)
-        if data["artifact"] and not artifact_folder(self.lake, stage.name, print_).is_dir():
-            return Decision(None, "its files are gone", parts, print_)
-        return Decision(None if force else last, "forced" if force else "", parts, print_)
+            reason = "it has not run yet"
+        else:
+            data = last.metadata or {}
+            if data["fingerprint"] != print_:
+                reason = difference(data["components"], parts)
+            elif data["artifact"] and not artifact_folder(self.lake, stage.name, print_).is_dir():
+                reason = "its files are gone"
+            elif force:
+                reason = "forced"
+        return Decision(last, reason, parts, print_)
 
     def follow(self, stage: Stage, commit: Commit) -> None:
         """Take a stage's commit as the input of those after it."""
@@ -158,8 +167,10 @@ class Runner:
             return commit
         try:
             decision = self.decide(stage, force)
-            if decision.commit is not None:
-                return self._up_to_date(stage, decision.commit, known, began)
+            if decision.last is not None:
+                self._recover(decision.last, known)
+                if not decision.reason:
+                    return self._up_to_date(stage, decision.last, began)
             self.emit(
                 {
                     "event": "stage",
@@ -195,13 +206,13 @@ class Runner:
                 raise
             raise problem from error
 
-    def _up_to_date(
-        self, stage: Stage, commit: Commit, known: set[tuple[str, str]], began: float
-    ) -> Commit:
+    def _recover(self, commit: Commit, known: set[tuple[str, str]]) -> None:
+        """Write the ledger's line of a commit whose run was killed before it could."""
         data = commit.metadata or {}
-        if (data["run_id"], stage.name) not in known:
-            # The run that committed it was killed before it could write its line.
+        if (data["run_id"], data["stage"]) not in known:
             self._pending.append(ledger.line_of(commit))
+
+    def _up_to_date(self, stage: Stage, commit: Commit, began: float) -> Commit:
         line = ledger.line_of(
             commit,
             run_id=self.run_id,
@@ -249,7 +260,8 @@ class Runner:
         line = ledger.line_of(commit, seconds=time.monotonic() - began)
         _check_rows(stage, line, result)
         self._pending.append(line)
-        self._flush()
+        if time.monotonic() - self._flushed > LEDGER_SECONDS:
+            self._flush()
         self.emit(_finished(stage, line, "done"))
         return commit
 
@@ -296,8 +308,11 @@ class Runner:
     def _version(self, table: str) -> int:
         return self._commits[table].version
 
-    def _snapshot(self, table: str) -> Any:
-        return self.lake.table(table).snapshot(self._version(table))
+    def _snapshot(self, table: str) -> Snapshot:
+        """A table at the version that its stage has written, read once a run."""
+        if table not in self._snapshots:
+            self._snapshots[table] = self.lake.table(table).snapshot(self._version(table))
+        return self._snapshots[table]
 
     def _last(self, stage: Stage) -> Commit | None:
         """The newest commit of a stage's table and scope; None if there is none.
@@ -306,7 +321,7 @@ class Runner:
             VersionError: somebody else wrote the table.
         """
         table = self.lake.table(stage.writes)
-        for commit in table.history():
+        for commit in table.commits():
             data = commit.metadata or {}
             if data.get("sparkmine") == 1 and data.get("stage") == stage.name:
                 if data["scope"] == stage.output.replace or stage.output.replace is None:
@@ -342,6 +357,7 @@ class Runner:
         if self._pending:
             ledger.append(self.lake, self._pending)
             self._pending = []
+            self._flushed = time.monotonic()
 
 
 def coded(error: BaseException) -> BaseException:
