@@ -142,9 +142,11 @@ class LiveConsole(_Base):
         self._rows: dict[str, dict[str, Any]] = {}
         self._title = ""
         self._began: dict[str, float] = {}
+        self._over = False
+        self._screen = RichConsole(file=out)
         self._live = Live(
             get_renderable=self._table,
-            console=RichConsole(file=out),
+            console=self._screen,
             refresh_per_second=4,
             transient=False,
         )
@@ -159,12 +161,13 @@ class LiveConsole(_Base):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._over = True
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
         if event["event"] in ("report", "verdict", "end"):
             # Below the table, which is finished by then.
-            self._live.console.print(plain_line(event), highlight=False, soft_wrap=True)
+            self._screen.print(plain_line(event), highlight=False, markup=False, soft_wrap=True)
         elif event["event"] == "run":
             self._title = f"{event['pipeline']} · {event['date']} · run {event['run_id']}"
             self._rows = {name: {"status": "waiting"} for name in event["stages"]}
@@ -176,15 +179,26 @@ class LiveConsole(_Base):
             self._rows[event["stage"]]["note"] = progress_text(event)
 
     def _table(self) -> Any:
+        from rich import box
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=self._title, title_justify="left", expand=False)
-        table.add_column("stage", no_wrap=True)
+        table = Table(
+            title=Text(self._title),
+            title_justify="left",
+            caption=Text(self._note()),
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+        )
+        # The first column alone gives way on a narrow screen.
+        table.add_column("stage", overflow="ellipsis")
         table.add_column("status", no_wrap=True)
         for name in ("rows in", "rows out", "quarantined", "removed", "seconds"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
-        for name, row in self._rows.items():
+        shown = self._shown()
+        if len(shown) < len(self._rows):
+            table.add_row(f"… {len(self._rows) - len(shown)} more", style="dim")
+        for name, row in shown.items():
             seconds = row.get("seconds")
             if row["status"] == "running":
                 seconds = time.monotonic() - self._began[name]
@@ -194,9 +208,28 @@ class LiveConsole(_Base):
                 f"[{_COLOURS.get(row['status'], 'dim')}]{row['status']}[/]",
                 *("" if count is None else f"{count:,}" for count in counts),
                 "" if seconds is None else f"{seconds:.1f}",
-                row.get("note", "") if row["status"] == "running" else "",
             )
         return table
 
+    def _note(self) -> str:
+        """What the running stage says: why it runs, and how far it is."""
+        notes = (
+            f"{name}: {row['note']}"
+            for name, row in self._rows.items()
+            if row["status"] == "running" and row.get("note")
+        )
+        return "" if self._over else next(notes, "")
 
+    def _shown(self) -> dict[str, dict[str, Any]]:
+        """The stages that fit on the screen: those around the one that runs; at the end, all."""
+        room = self._screen.size.height - _FRAME_LINES
+        if self._over or len(self._rows) <= room:
+            return self._rows
+        begun = sum(row["status"] != "waiting" for row in self._rows.values())
+        end = min(max(begun + 1, room), len(self._rows))
+        return dict(list(self._rows.items())[max(end - room, 0) : end])
+
+
+# The table's title, head and edges, what is left out, two lines of notes, and the cursor's line.
+_FRAME_LINES = 9
 _COLOURS = {"running": "yellow", "done": "green", "up to date": "cyan", "failed": "bold red"}

@@ -1,7 +1,16 @@
-"""Compile an expression to a native Spark Column (no Python in the plan)."""
+"""Compile an expression to a native Spark Column (no Python in the plan).
+
+It is written as SQL text, which Spark parses at once: built from Columns, each node would cost a
+few calls into the JVM, of a millisecond each. The text is made from the tree alone. Operators are
+written as function calls with their quoted names, as in `+`(a, b): nested parentheses would make
+Spark's parser look ahead to the end of each.
+"""
 
 from __future__ import annotations
 
+import datetime
+import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,121 +20,131 @@ from sparkmine.expr import nodes as n
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
+# Texts that mean themselves between quotes, whatever the session says of escapes and variables.
+_PLAIN = re.compile(r"[^'\"\\$\x00-\x1f]*")
+_SQL_TYPES = {"long": "bigint"}
+_SQL_FUNCTIONS = {"log": "ln"}
+_TEXT_FUNCTIONS = ("lower", "upper", "trim", "length")
+
 
 def to_column(expr: n.Expr) -> Column:
     """The Spark Column that computes `expr`; names are resolved where it is used."""
-    return _compile(expr, {})
+    from pyspark.sql import functions as F
+
+    return F.expr(_compile(expr, {}))
 
 
-def _compile(expr: n.Expr, known: dict[int, Column]) -> Column:
-    """A node that stands in several places is compiled once: each costs calls into the JVM."""
+def _compile(expr: n.Expr, known: dict[int, str]) -> str:
+    """A node may stand in several places; its text is made once."""
     if id(expr) not in known:
         known[id(expr)] = _node(expr, lambda child: _compile(child, known))
     return known[id(expr)]
 
 
-def _node(expr: n.Expr, to_column: Callable[[n.Expr], Column]) -> Column:
-    from pyspark.sql import functions as F
-
+def _node(expr: n.Expr, sql: Callable[[n.Expr], str]) -> str:
     match expr:
         case n.Column(name):
-            return F.col("`" + name.replace("`", "``") + "`")
+            return "`" + name.replace("`", "``") + "`"
         case n.Literal(value):
-            return F.lit(value)
+            return _literal(value)
         case n.Arithmetic(op, left, right):
-            return _arithmetic(op, to_column(left).cast("double"), to_column(right).cast("double"))
-        case n.Compare(op, left, right):
-            return _COMPARE[op](to_column(left), to_column(right))
-        case n.Logic("and", left, right):
-            return to_column(left) & to_column(right)
-        case n.Logic("or", left, right):
-            return to_column(left) | to_column(right)
+            name = "try_divide" if op == "/" else f"`{op}`"
+            return f"{name}({_double(sql(left))}, {_double(sql(right))})"
+        case n.Compare(op, left, right) | n.Logic(op, left, right):
+            return f"`{op}`({sql(left)}, {sql(right)})"
         case n.Not(operand):
-            return ~to_column(operand)
+            return f"`not`({sql(operand)})"
         case n.IsNull(operand):
-            return to_column(operand).isNull()
+            return f"isnull({sql(operand)})"
         case n.IsNaN(operand):
-            return F.isnan(to_column(operand))
-        case n.IsIn(operand, constants):
-            return to_column(operand).isin(list(constants))
+            return f"isnan({sql(operand)})"
+        case n.IsIn(operand, values):
+            if not values:
+                return "false"
+            return f"`in`({', '.join([sql(operand), *map(_literal, values)])})"
         case n.Case(conditions, results, otherwise):
-            chain = F.when(to_column(conditions[0]), to_column(results[0]))
-            for condition, result in zip(conditions[1:], results[1:], strict=True):
-                chain = chain.when(to_column(condition), to_column(result))
-            return chain.otherwise(to_column(otherwise))
+            pairs = zip(conditions, results, strict=True)
+            return _case(
+                [(sql(condition), sql(result)) for condition, result in pairs], sql(otherwise)
+            )
         case n.Function(name, arguments):
-            return _function(name, [to_column(argument) for argument in arguments])
+            return _function(name, [sql(argument) for argument in arguments])
         case n.Cast(operand, to):
-            return to_column(operand).try_cast(to)
+            return f"try_cast({sql(operand)} AS {_SQL_TYPES.get(to, to)})"
         case n.Item(operand, index):
-            return F.get(to_column(operand), F.lit(index))
+            return f"get({sql(operand)}, {_literal(index)})"
         case n.Lookup(operand, keys, values, default):
-            return _lookup(to_column(operand), keys, values, default)
+            return _lookup(sql(operand), keys, values, default)
         case n.Bucket(operand, edges):
-            return _bucket(to_column(operand).cast("double"), edges)
+            return _bucket(_double(sql(operand)), edges)
     raise ExpressionError(f"no Spark form of node {expr.node!r}")
 
 
-_COMPARE: dict[str, Callable[[Column, Column], Column]] = {
-    "=": lambda a, b: a == b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}
+def _literal(value: n.Scalar) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"{value}"
+        case float():
+            # The shortest text that reads back as the same double.
+            return f"{value!r}D" if math.isfinite(value) else f"double('{value}')"
+        case str():
+            if _PLAIN.fullmatch(value):
+                return f"'{value}'"
+            return f"decode(unhex('{value.encode().hex()}'), 'UTF-8')"
+        case datetime.datetime():
+            aware = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+            since = aware - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+            return f"timestamp_micros({since // datetime.timedelta(microseconds=1)})"
+        case datetime.date():
+            return f"DATE'{value.isoformat()}'"
 
 
-def _arithmetic(op: str, left: Column, right: Column) -> Column:
-    from pyspark.sql import functions as F
-
-    if op == "+":
-        return left + right
-    if op == "-":
-        return left - right
-    if op == "*":
-        return left * right
-    return F.try_divide(left, right)
+def _double(text: str) -> str:
+    return f"cast({text} AS DOUBLE)"
 
 
-def _function(name: str, arguments: list[Column]) -> Column:
-    from pyspark.sql import functions as F
+def _case(pairs: list[tuple[str, str]], otherwise: str = "NULL") -> str:
+    chain = " ".join(f"WHEN {condition} THEN {result}" for condition, result in pairs)
+    return f"CASE {chain} ELSE {otherwise} END"
 
+
+def _function(name: str, arguments: list[str]) -> str:
     if name in ("least", "greatest", "coalesce"):
         # One argument is its own minimum; Spark's functions want two.
-        return arguments[0] if len(arguments) == 1 else getattr(F, name)(*arguments)
-    operand = arguments[0]
-    if name in ("lower", "upper", "trim", "length"):
-        return getattr(F, name)(operand)
-    operand = operand.cast("double")
+        return arguments[0] if len(arguments) == 1 else f"{name}({', '.join(arguments)})"
+    if name in _TEXT_FUNCTIONS:
+        return f"{name}({arguments[0]})"
+    operand = _double(arguments[0])
     if name in ("floor", "ceil"):
         # Spark's floor returns a long, which has no NaN or infinity: keep those as they are.
-        whole = getattr(F, name)(operand).cast("double")
-        return F.when(F.abs(operand) < 2.0**52, whole).otherwise(operand)
-    return getattr(F, name)(operand)
+        small = f"`<`(abs({operand}), {_literal(2.0**52)})"
+        return _case([(small, _double(f"{name}({operand})"))], operand)
+    return f"{_SQL_FUNCTIONS.get(name, name)}({operand})"
 
 
 def _lookup(
-    operand: Column, keys: tuple[str, ...], values: tuple[float, ...], default: float | None
-) -> Column:
-    from pyspark.sql import functions as F
+    operand: str, keys: tuple[str, ...], values: tuple[float, ...], default: float | None
+) -> str:
+    found = _double(_literal(default))
+    if keys:
+        pairs = [_literal(item) for pair in zip(keys, values, strict=True) for item in pair]
+        entry = f"try_element_at(map({', '.join(pairs)}), string({operand}))"
+        found = f"coalesce({entry}, {found})"
+    return _case([(f"isnotnull({operand})", found)])
 
-    if not keys:
-        return F.when(operand.isNotNull(), F.lit(default).cast("double"))
-    pairs = [F.lit(item) for pair in zip(keys, values, strict=True) for item in pair]
-    found = F.try_element_at(F.create_map(*pairs), operand.cast("string"))
-    return F.when(operand.isNotNull(), F.coalesce(found, F.lit(default).cast("double")))
 
-
-def _bucket(operand: Column, edges: tuple[float, ...]) -> Column:
+def _bucket(operand: str, edges: tuple[float, ...]) -> str:
     """A balanced tree of comparisons: log2(edges) of them per row."""
-    from pyspark.sql import functions as F
 
-    def search(low: int, high: int) -> Column:
+    def search(low: int, high: int) -> str:
         if low == high:
-            return F.lit(float(low))
+            return _literal(float(low))
         middle = (low + high) // 2
-        return F.when(operand >= edges[middle], search(middle + 1, high)).otherwise(
-            search(low, middle)
-        )
+        above = f"`>=`({operand}, {_literal(edges[middle])})"
+        return _case([(above, search(middle + 1, high))], search(low, middle))
 
-    return F.when(operand.isNotNull(), search(0, len(edges)))
+    return _case([(f"isnotnull({operand})", search(0, len(edges)))])

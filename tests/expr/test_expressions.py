@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from sparkmine.errors import ExpressionError
-from sparkmine.expr import Expr, col, evaluate, function, parse, to_column, when
+from sparkmine.expr import Expr, col, evaluate, function, lit, parse, to_column, when
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -120,3 +120,39 @@ def test_an_unknown_column_or_node_is_named() -> None:
         Expr.from_json({"node": "python", "code": "1"})
     with pytest.raises(TypeError, match="&"):
         bool(col("x") > 1)
+
+
+def test_constants_reach_spark_as_they_are(spark: SparkSession) -> None:
+    moment = datetime.datetime(2017, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.UTC)
+    values = [
+        *(None, True, 5, -7, 2**40, -(2**63), 0.1, -0.0, 1e-310, 1.7976931348623157e308, 5e-324),
+        *(
+            INF,
+            -INF,
+            "",
+            "it's",
+            'a "b"',
+            "back\\slash\\n",
+            "line\nbreak",
+            "${env:HOME}",
+            "ä %s :x ?",
+        ),
+        *(datetime.date(1969, 12, 31), moment),
+    ]
+    row = spark.range(1).select(*(to_column(lit(value)) for value in values)).first()
+    assert row is not None
+    found = [
+        value.astimezone(datetime.UTC) if isinstance(value, datetime.datetime) else value
+        for value in row
+    ]
+    assert [str(value) for value in found] == [str(value) for value in values]
+    assert math.isnan(spark.range(1).select(to_column(lit(NAN))).first()[0])  # type: ignore[index]
+
+
+def test_odd_column_names(spark: SparkSession) -> None:
+    names = ["a b", "back`tick", "do.t", "it's", "x) or (1"]
+    frame = spark.range(1).toDF("n").selectExpr(*(f"n + {i} as c{i}" for i in range(len(names))))
+    frame = frame.toDF(*names)
+    assert list(frame.select(*(to_column(col(name) + 1) for name in names)).first() or ()) == [
+        float(i + 1) for i in range(len(names))
+    ]
