@@ -143,6 +143,7 @@ class LiveConsole(_Base):
         self._title = ""
         self._began: dict[str, float] = {}
         self._over = False
+        self._last: list[str] = []
         self._screen = RichConsole(file=out)
         self._live = Live(
             get_renderable=self._table,
@@ -163,17 +164,26 @@ class LiveConsole(_Base):
     ) -> None:
         self._over = True
         self._live.stop()
+        self._say_last()
+
+    def _say_last(self) -> None:
+        """Print what belongs below the finished table."""
+        for line in self._last:
+            self._screen.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._last = []
 
     def __call__(self, event: Event) -> None:
         if event["event"] in ("report", "verdict", "end"):
-            # Below the table, which is finished by then.
-            self._screen.print(plain_line(event), highlight=False, markup=False, soft_wrap=True)
+            self._last.append(plain_line(event) or "")
+            if self._over:
+                self._say_last()
         elif event["event"] == "run":
             self._title = f"{event['pipeline']} · {event['date']} · run {event['run_id']}"
             self._rows = {name: {"status": "waiting"} for name in event["stages"]}
         elif event["event"] == "stage":
             row = self._rows.setdefault(event["stage"], {})
-            row.update(event, note=event.get("reason", ""))
+            reason = event.get("reason")
+            row.update(event, note=f"runs, because {reason}" if reason else "")
             self._began.setdefault(event["stage"], time.monotonic())
         elif event["event"] == "progress" and event["what"] in ("step", "epoch"):
             self._rows[event["stage"]]["note"] = progress_text(event)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -194,19 +195,40 @@ def small(tmp_path: Path) -> Callable[..., Path]:
     """Write the pipeline and its files; returns the YAML file."""
 
     def write(training: bool = False, warehouse: Path | str = "", text: str = SMALL) -> Path:
-        folder = tmp_path / "conf"
-        folder.mkdir(exist_ok=True)
-        (folder / "visits.csv").write_text(visits_csv())
-        (folder / "table.sql").write_text(SQL)
-        file = folder / "small.yaml"
-        file.write_text(
-            text.format(
-                warehouse=warehouse or tmp_path / "lake", training=TRAINING if training else ""
-            )
-        )
-        return file
+        return write_small(tmp_path, warehouse or tmp_path / "lake", training, text)
 
     return write
+
+
+def write_small(
+    folder: Path, warehouse: Path | str, training: bool = False, text: str = SMALL
+) -> Path:
+    (folder / "conf").mkdir(exist_ok=True)
+    (folder / "conf" / "visits.csv").write_text(visits_csv())
+    (folder / "conf" / "table.sql").write_text(SQL)
+    file = folder / "conf" / "small.yaml"
+    file.write_text(text.format(warehouse=warehouse, training=TRAINING if training else ""))
+    return file
+
+
+@pytest.fixture(scope="session")
+def finished(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `lake`, the small pipeline's warehouse after one undisturbed run, and
+    `events.json`, the last event of every stage. Tests read it, or go on in a copy of it."""
+    from sparkmine.lake import Lake
+    from sparkmine.pipeline import Runner, load_pipeline
+
+    folder = tmp_path_factory.mktemp("finished")
+    events = {}
+
+    def note(event: Mapping[str, Any]) -> None:
+        if event["event"] == "stage":
+            events[event["stage"]] = event
+
+    pipeline = load_pipeline(write_small(folder, folder / "lake"))
+    Runner(pipeline, Lake(folder / "lake", spark), note).run()
+    (folder / "events.json").write_text(json.dumps(events))
+    return folder
 
 
 @pytest.fixture
