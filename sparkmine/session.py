@@ -125,6 +125,8 @@ def _local(
         "spark.ui.showConsoleProgress": "false",
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Each call of pyspark's functions would look up the line of Python that it stands in.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.jars.excludes": DELTA_EXCLUDES,
         "spark.driver.extraJavaOptions": _LOCAL_JVM,
         **_DELTA,
@@ -135,7 +137,16 @@ def _local(
     with _output_to(log_file):
         spark = configure_spark_with_delta_pip(builder).getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
+    _silence_query_loggers()
     return spark
+
+
+def _silence_query_loggers() -> None:
+    """Spark raises its errors, and so do we; its loggers would print their stack traces as well."""
+    from pyspark.logger import PySparkLogger
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).disabled = True
 
 
 @contextlib.contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -122,16 +120,6 @@ def test_undefined_resamples() -> None:
 def test_bad_groups(groups, says: str) -> None:
     with pytest.raises(DataError, match=says):
         bootstrap([0, 1], [0.1, 0.9], groups)
-
-
-def test_fast_enough_for_100_000_rows() -> None:
-    generator = np.random.default_rng(0)
-    probabilities = generator.random(100_000)
-    labels = (generator.random(100_000) < probabilities).astype(int)
-    start = time.process_time()
-    bootstrap(labels, probabilities, generator.integers(0, 2_500, 100_000), samples=500)
-    # About 1 s on one core; scikit-learn in a loop takes more than 20.
-    assert time.process_time() - start < 10
 
 
 def width(interval: Interval) -> float:

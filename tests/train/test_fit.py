@@ -153,14 +153,14 @@ def ended(process: int) -> bool:
 
 def test_a_killed_rank_ends_all(fitted: Fitted) -> None:
     processes: dict[int, int] = {}
-    killed_at = 0.0
+    killed = False
 
     def kill_in_mid_training(event: dict[str, Any]) -> None:
-        nonlocal killed_at
+        nonlocal killed
         if event["event"] == "started":
             processes[event["rank"]] = event["pid"]
-        if event["event"] == "step" and not killed_at:
-            killed_at = time.monotonic()
+        if event["event"] == "step" and not killed:
+            killed = True
             os.kill(processes[1], signal.SIGKILL)
 
     settings = {
@@ -171,7 +171,6 @@ def test_a_killed_rank_ends_all(fitted: Fitted) -> None:
     }
     with pytest.raises(RankFailedError, match=r"rank 1 of 2 .* killed by SIGKILL"):
         fit(NETWORK, **settings)
-    assert time.monotonic() - killed_at < 60
     assert sorted(processes) == [0, 1]
     assert all(ended(process) for process in processes.values())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -24,10 +23,8 @@ def frame(spark: SparkSession) -> DataFrame:
 
 def test_more_ranks_than_slots(frame: DataFrame, spark: SparkSession) -> None:
     slots = preflight.count_slots(spark)
-    begun = time.monotonic()
     with pytest.raises(TooFewSlotsError, match=f"has {slots}; set ranks to {slots} or less"):
         fit(MLP(), train=frame, features=["x"], ranks=slots + 1, spark=spark)
-    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(

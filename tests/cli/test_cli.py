@@ -1,0 +1,133 @@
+"""The commands as a user types them: what they print, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkmine.cli import main
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Small = Callable[..., Path]
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], spark: SparkSession) -> Iterator[Command]:
+    """Run a command in this process, in the session of the tests: exit code, output, errors."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    logger = logging.getLogger("sparkmine")
+    kept = list(logger.handlers), logger.level, logger.propagate
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(arguments)
+        return code, *capsys.readouterr()
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    for handler in set(logger.handlers) - set(kept[0]):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.level, logger.propagate = kept[1:]
+
+
+@pytest.fixture
+def warehouse(finished: Path, tmp_path: Path) -> str:
+    shutil.copytree(finished / "lake", tmp_path / "lake", symlinks=True)
+    return str(tmp_path / "lake")
+
+
+def test_runs_and_report(command: Command, warehouse: str) -> None:
+    code, output, _ = command("runs", "--warehouse", warehouse)
+    head, line = output.splitlines()
+    assert code == 0 and head.split() == [
+        *("run", "pipeline", "date", "status", "stages", "run", "up", "to", "date", "seconds")
+    ]
+    run_id, pipeline, _, status, stages, skipped, _ = line.split()
+    assert (pipeline, status, stages, skipped) == ("small", "succeeded", "13", "0")
+    code, output, _ = command("runs", run_id, "--warehouse", warehouse)
+    (clean,) = [line.split() for line in output.splitlines() if line.startswith("clean ")]
+    assert clean[1:6] == ["succeeded", "1,208", "1,193", "15", "0"]
+    assert clean[7] == "clean/visits@0"
+    code, output, _ = command("report", "--warehouse", warehouse)
+    assert code == 0 and Path(output.strip()).name == "report.html"
+    assert Path(output.strip()).is_file()
+    for wrong in (["runs", "no-such-run"], ["report", "no-such-run"]):
+        code, output, errors = command(*wrong, "--warehouse", warehouse)
+        assert code == 1 and errors.startswith("CONFIG_INVALID: ") and "no-such-run" in errors
+
+
+def test_plan_and_run_say_the_same(command: Command, small: Small, warehouse: str) -> None:
+    file = str(small())
+    code, output, _ = command("plan", file)
+    assert code == 0 and output.count("up to date") == 13
+    code, output, _ = command("plan", file, "--set", "tree.max_depth=2")
+    assert code == 1  # the key is model.max_depth
+    code, output, _ = command("plan", file, "--set", "tree.model.max_depth=2")
+    lines = output.splitlines()
+    assert "tree: runs, because model.max_depth changed (3 → 2)" in lines
+    assert "averaging: runs, because stage tree runs" in lines
+    assert "logistic: up to date (scores/logistic version 0)" in lines
+    code, output, errors = command("run", file, "--only", "tree", "--set", "tree.model.max_depth=2")
+    assert code == 0 and "tree: runs, because model.max_depth changed (3 → 2)" in output
+    assert "features: left as it is" in output and errors == ""
+
+
+def test_a_query_that_does_not_fit_its_tables(
+    command: Command, small: Small, warehouse: str
+) -> None:
+    file = small()
+    (file.parent / "table.sql").write_text("select id, no_such_column from visits")
+    code, output, errors = command("run", str(file))
+    assert code == 1 and "table: failed after" in output
+    first, second = errors.splitlines()
+    assert first.startswith("log: ")
+    assert "table.sql" in second and "no_such_column" in second
+
+
+def typed(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own that must end before Spark starts."""
+    environment = {**os.environ, "JAVA_HOME": "/no/java"}
+    return subprocess.run(
+        [sys.executable, "-m", "sparkmine.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run"], 2, "usage: sparkmine run"),
+        (["run", "small.yaml", "--only", "nothing"], 1, "CONFIG_INVALID: .*nothing"),
+        (["run", "gone.yaml"], 1, "CONFIG_INVALID: .*gone.yaml"),
+        (["run", "small.yaml", "--warehouse", "visits.csv/w"], 1, "WAREHOUSE_UNWRITABLE: .*visits"),
+        (["run", "small.yaml"], 1, "JAVA_MISSING: .*openjdk-17-jre-headless"),
+        (["runs"], 1, "CONFIG_INVALID: there is no run in warehouse/retail"),
+    ],
+)
+def test_mistakes_end_with_one_line(
+    small: Small, arguments: list[str], code: int, says: str
+) -> None:
+    done = typed(*arguments, folder=small().parent)
+    assert done.returncode == code
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 or code == 2
+    assert re.search(says, done.stderr)
