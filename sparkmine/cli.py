@@ -217,7 +217,7 @@ def _plan(options: argparse.Namespace) -> int:
             stale.add(stage.name)
             print(f"{stage.name}: runs, because {decision.reason}")
         else:
-            runner.follow(stage, decision.last)
+            runner.follow(stage, decision.last, decision.newest)
             print(f"{stage.name}: up to date ({stage.writes} version {decision.last.version})")
     return 0
 

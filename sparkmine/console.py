@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -50,6 +51,14 @@ class _Base:
     ) -> None:
         return None
 
+    def say(self, line: str) -> None:
+        """Print a line. A run goes on when nobody listens any more, as after `| head`."""
+        try:
+            print(line, file=self.out, flush=True)
+        except BrokenPipeError:
+            # Python writes what is left when it ends; let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
+
 
 class JsonConsole(_Base):
     """One JSON object a line, each with time, run and stage."""
@@ -61,7 +70,7 @@ class JsonConsole(_Base):
     def __call__(self, event: Event) -> None:
         self._run = str(event.get("run_id", self._run))
         line = {"at": round(time.time(), 3), "run": self._run, "stage": "", **event}
-        print(json.dumps(line, default=str), file=self.out, flush=True)
+        self.say(json.dumps(line, default=str))
 
 
 class PlainConsole(_Base):
@@ -70,7 +79,7 @@ class PlainConsole(_Base):
     def __call__(self, event: Event) -> None:
         line = plain_line(event)
         if line:
-            print(line, file=self.out, flush=True)
+            self.say(line)
 
 
 def plain_line(event: Event) -> str | None:
@@ -183,8 +192,9 @@ class LiveConsole(_Base):
         elif event["event"] == "stage":
             row = self._rows.setdefault(event["stage"], {})
             reason = event.get("reason")
-            row.update(event, note=f"runs, because {reason}" if reason else "")
+            # Before the row: another thread draws the table.
             self._began.setdefault(event["stage"], time.monotonic())
+            row.update(event, note=f"runs, because {reason}" if reason else "")
         elif event["event"] == "progress" and event["what"] in ("step", "epoch"):
             self._rows[event["stage"]]["note"] = progress_text(event)
 

@@ -48,17 +48,20 @@ def quarantine(
     run_id: str,
     stage: str,
     fingerprint: str,
-    source: Column | None = None,
+    source: Column | str,
 ) -> Tally:
     """Write the rows of `df` with reasons to `table`, and count all rows in the same scan.
 
-    `df` has the column `_reasons` of `clean.rules`. The table's columns are `run_id`, `stage`,
-    `fingerprint` (its partition), `source`, `reasons` and `row`, the row as JSON as it came.
+    `df` has the column `_reasons` of `clean.rules`. `source` says where each row is from: a
+    column, or the name of a column of `df`, which is then no part of the row. The table's columns
+    are `run_id`, `stage`, `fingerprint` (its partition), `source`, `reasons` and `row`, the row as
+    JSON as it came.
     """
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    columns = [name for name in df.columns if name != REASONS]
+    apart = {REASONS, source} if isinstance(source, str) else {REASONS}
+    columns = [name for name in df.columns if name not in apart]
     counted = Observation(f"quarantine-{uuid.uuid4().hex}")
     bad = F.size(REASONS) > 0
     floats = {f.name for f in df.schema.fields if f.dataType.typeName() in ("double", "float")}
@@ -77,7 +80,7 @@ def quarantine(
         F.lit(run_id).alias("run_id"),
         F.lit(stage).alias("stage"),
         F.lit(fingerprint).alias("fingerprint"),
-        (source if source is not None else F.lit(None).cast("string")).alias("source"),
+        (F.col(source) if isinstance(source, str) else source).alias("source"),
         F.col(REASONS).alias("reasons"),
         F.to_json(F.struct(*(df[name] for name in columns)), {"ignoreNullFields": "false"}).alias(
             "row"

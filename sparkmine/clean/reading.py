@@ -7,7 +7,8 @@ before anything is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sparkmine.clean.rules import REASON_TYPE, REASONS
@@ -72,7 +73,7 @@ def _text(
         found = spark.read.options(header="true", **options).csv(path).columns
         _compare(found, schema.names, path)
         as_text = StructType([StructField(name, StringType()) for name in [*found, CORRUPT]])
-        reader = spark.read.options(header="true", mode="PERMISSIVE", enforceSchema="true")
+        reader = spark.read.options(header="true", mode="PERMISSIVE", enforceSchema="false")
         reader = reader.options(columnNameOfCorruptRecord=CORRUPT, **options)
         return reader.schema(as_text).csv(path).withColumn(PATH, F.input_file_name())
     as_text = StructType([StructField(name, StringType()) for name in [*schema.names, CORRUPT]])
@@ -81,6 +82,20 @@ def _text(
     reader = spark.read.options(mode="PERMISSIVE", primitivesAsString="true", **options)
     reader = reader.options(columnNameOfCorruptRecord=CORRUPT)
     return reader.schema(as_text).json(path).withColumn(PATH, F.input_file_name())
+
+
+@contextlib.contextmanager
+def same_columns(path: str) -> Iterator[None]:
+    """Name the mistake when, while its rows are read, one CSV file has another header."""
+    try:
+        yield
+    except Exception as error:
+        if "CSV header" not in str(error):
+            raise
+        raise SourceColumnsError(
+            f"{path}: its files have headers that differ in names or order; "
+            "read them by stages of their own, or write them again with one header"
+        ) from error
 
 
 def _json_keys(spark: SparkSession, path: str, options: Mapping[str, str]) -> list[str]:

@@ -49,6 +49,8 @@ def column_checks(
         checks.append(
             Check(f"type {type_name}", column, value.is_null() | ~value.cast(type_name).is_null())
         )
+        # Of a value that is no such thing, nothing else is asked.
+        value = value.cast(type_name)
     if minimum is not None:
         checks.append(Check(f"minimum {minimum}", column, value >= minimum))
     if maximum is not None:

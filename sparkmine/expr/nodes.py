@@ -183,6 +183,9 @@ class Literal(Expr):
     node = "literal"
     value: Scalar
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", _plain(self.value))
+
 
 @dataclass(frozen=True, eq=False)
 class Arithmetic(Expr):
@@ -231,6 +234,9 @@ class IsIn(Expr):
     node = "is_in"
     operand: Expr
     values: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(_plain(value) for value in self.values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,6 +342,11 @@ def function(name: str, *arguments: Expr | Scalar) -> Expr:
 def coalesce(*arguments: Expr | Scalar) -> Expr:
     """The first argument that is not null."""
     return function("coalesce", *arguments)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars as Python's."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def _expressions(value: object) -> Iterable[Expr]:

@@ -60,7 +60,7 @@ def _node(expr: n.Expr, sql: Callable[[n.Expr], str]) -> str:
             return f"isnan({sql(operand)})"
         case n.IsIn(operand, values):
             if not values:
-                return "false"
+                return _case([(f"isnotnull({sql(operand)})", "false")])
             return f"`in`({', '.join([sql(operand), *map(_literal, values)])})"
         case n.Case(conditions, results, otherwise):
             pairs = zip(conditions, results, strict=True)
@@ -101,10 +101,12 @@ def _literal(value: n.Scalar) -> str:
             return f"timestamp_micros({since // datetime.timedelta(microseconds=1)})"
         case datetime.date():
             return f"DATE'{value.isoformat()}'"
+    raise ExpressionError(f"a constant of type {type(value).__name__} is no part of the language")
 
 
 def _double(text: str) -> str:
-    return f"cast({text} AS DOUBLE)"
+    """As a number; null where text is none."""
+    return f"try_cast({text} AS DOUBLE)"
 
 
 def _case(pairs: list[tuple[str, str]], otherwise: str = "NULL") -> str:

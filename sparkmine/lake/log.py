@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from sparkmine.errors import (
+    DataError,
     SparkmineError,
     TableDamagedError,
     TableMissingError,
@@ -51,6 +52,7 @@ class Commit:
     operation: str
     rows: int | None
     metadata: dict[str, Any] | None
+    parameters: dict[str, Any]
     at: float  # when it was written, in seconds since 1970
 
 
@@ -75,16 +77,32 @@ def translated(path: str) -> Iterator[None]:
             raise VersionError(f"{path}: {first}") from error
         if _UNWRITABLE.search(text):
             raise WarehouseError(f"{path} cannot be written: {first}") from error
+        if "CAST_INVALID_INPUT" in text:
+            raise DataError(
+                f"{path}: text is compared with a number or a date, and some values are none; "
+                "write try_cast(COLUMN as TYPE), or cast(...) in a condition, which gives null"
+            ) from error
         # A query that does not fit its tables is an analysis error of another kind.
         damage = "DELTA_" in text if isinstance(error, AnalysisException) else True
         if damage and _DAMAGE.search(text):
             found = re.search(r"[\w:./=%-]+\.(?:parquet|json|crc)\b", text)
             named = f" (file {found.group(0)})" if found else ""
+            # What is written may be whole, and what it is made from not.
+            table = _table_of(found.group(0)) if found else None
             raise TableDamagedError(
-                f"{path}{named} is damaged: {first}; restore the file, or RESTORE the table to an "
-                "earlier version, or delete the table and run its stage again"
+                f"{table or path}{named} is damaged: {first}; restore the file, or RESTORE the "
+                "table to an earlier version, or delete the table and run its stage again"
             ) from error
         raise
+
+
+def _table_of(file: str) -> str | None:
+    """The folder of the table that a data or log file belongs to; None for a bare file name."""
+    folder, slash, _ = file.removeprefix("file:").rpartition("/")
+    if not slash:
+        return None
+    folder = re.sub(r"^/+", "/", folder.removesuffix("/_delta_log"))
+    return re.sub(r"(/[^/=]+=[^/]*)+$", "", folder)
 
 
 def _reason(text: str) -> str:
@@ -215,6 +233,7 @@ def commits(spark: SparkSession, path: str) -> Iterator[Commit]:
                 operation=info.get("operation", "unknown"),
                 rows=_output_rows(info.get("operationMetrics") or {}),
                 metadata=_json_object(info.get("userMetadata")),
+                parameters=info.get("operationParameters") or {},
                 at=info.get("timestamp", 0) / 1e3,
             )
 

@@ -121,7 +121,7 @@ class Table:
             replace_where: With mode `replace_where`, the SQL condition on partition columns
                 whose rows are replaced; rows of `df` outside it are an error.
             metadata: A JSON object kept with the commit.
-            application: Delta's transaction id; its version is the one that the commit makes.
+            application: Delta's transaction id, under which two writers at once cannot both commit.
 
         Raises:
             CommitError: Delta did not write this commit.

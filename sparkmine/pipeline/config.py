@@ -271,12 +271,18 @@ def _ordered(
                     f"table {table!r} is written by stage {writers[table]!r} already",
                 )
             writers[table] = stage.name
+    beside = {table: stage.writes for stage in stages for table in stage.sides}
     after: dict[str, tuple[str, ...]] = {}
     for index, stage in enumerate(stages):
         if stage.reads_all:
             after[stage.name] = tuple(s.name for s in stages if s is not stage)
             continue
         for key, table in stage.reads.items():
+            if table in beside:
+                raise document.error(
+                    ("stages", index, *key.split(".")),
+                    f"table {table!r} is written beside {beside[table]!r}, and no input for stages",
+                )
             if table not in writers:
                 raise document.error(
                     ("stages", index, *key.split(".")),

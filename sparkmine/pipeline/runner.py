@@ -7,7 +7,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from sparkmine.errors import (
     SparkmineError,
     VersionError,
 )
+from sparkmine.expr import Expr, parse
+from sparkmine.expr.nodes import Column, Compare, Literal, Logic
 from sparkmine.lake import Lake, Snapshot, ledger
 from sparkmine.lake.log import Commit, translated
 from sparkmine.pipeline.config import Pipeline
@@ -45,11 +47,13 @@ class Decision:
     """What to do with a stage.
 
     Attributes:
-        last: Its newest commit, if it has one.
+        last: Its newest commit in its scope, if it has one.
+        newest: The newest version of its table that it wrote, in any scope.
         reason: Why it must run, in one line; empty when `last` holds its result already.
     """
 
     last: Commit | None
+    newest: int | None
     reason: str
     parts: Mapping[str, Any]
     fingerprint: str
@@ -66,7 +70,9 @@ class Runner:
         self.emit = emit
         self.run_id = run_id or new_run_id()
         self._commits: dict[str, Commit] = {}
-        self._snapshots: dict[str, Snapshot] = {}
+        self._newest: dict[str, int] = {}
+        self._snapshots: dict[tuple[str, int], Snapshot] = {}
+        self._known: set[tuple[str, str]] = set()
         self._pending: list[ledger.Line] = []
         self._flushed = time.monotonic()
 
@@ -90,7 +96,11 @@ class Runner:
         what = f"pipeline {self.pipeline.name} in {self.lake.root}"
         began = time.monotonic()
         with self.lake.locked(f"pipeline-{self.pipeline.name}", what, wait=0.0):
-            known = {(row["run_id"], row["stage"]) for row in ledger.read(self.lake)}
+            self._known = {
+                (row["run_id"], row["stage"])
+                for row in ledger.read(self.lake)
+                if row["status"] == ledger.SUCCEEDED
+            }
             self._note(ledger.STARTED)
             self.emit(
                 {
@@ -105,12 +115,14 @@ class Runner:
             found: dict[str, Commit] = {}
             try:
                 for stage in self._needed(selected):
-                    commit = self._stage(stage, stage.name in selected, force, known)
-                    found[stage.name] = commit
-                    self._commits[stage.writes] = commit
+                    found[stage.name] = self._stage(stage, stage.name in selected, force)
             except BaseException as error:
                 self._note(ledger.FAILED, time.monotonic() - began, str(coded(error)))
-                self._flush()
+                try:
+                    self._flush()
+                except Exception:
+                    # What ended the run is what its user must see.
+                    log.exception("the ledger could not be written")
                 raise
             self._note(ledger.SUCCEEDED, time.monotonic() - began)
             self._flush()
@@ -121,7 +133,7 @@ class Runner:
         """Whether a stage must run, given the versions of its inputs."""
         parts = self._parts(stage)
         print_ = fingerprint(parts)
-        last = self._last(stage)
+        last, newest = self._last(stage)
         reason = ""
         if last is None:
             reason = "it has not run yet"
@@ -131,13 +143,22 @@ class Runner:
                 reason = difference(data["components"], parts)
             elif data["artifact"] and not artifact_folder(self.lake, stage.name, print_).is_dir():
                 reason = "its files are gone"
+            elif not _adds_up(ledger.line_of(last), data["accounted"]):
+                reason = "its rows did not add up"
+            elif stage.always:
+                reason = stage.always
             elif force:
                 reason = "forced"
-        return Decision(last, reason, parts, print_)
+        return Decision(last, newest, reason, parts, print_)
 
-    def follow(self, stage: Stage, commit: Commit) -> None:
-        """Take a stage's commit as the input of those after it."""
+    def follow(self, stage: Stage, commit: Commit, newest: int | None = None) -> None:
+        """Take a stage's commit as the input of those after it.
+
+        Args:
+            newest: The newest version that the stage wrote, if that is not this commit's.
+        """
         self._commits[stage.writes] = commit
+        self._newest[stage.writes] = commit.version if newest is None else newest
 
     def _selected(self, start: str | None, only: str | None) -> set[str]:
         names = self.pipeline.names
@@ -152,25 +173,23 @@ class Runner:
         read = {name for stage in selected for name in self.pipeline.after[stage]}
         return [stage for stage in self.pipeline.stages if stage.name in selected | read]
 
-    def _stage(
-        self, stage: Stage, selected: bool, force: bool, known: set[tuple[str, str]]
-    ) -> Commit:
+    def _stage(self, stage: Stage, selected: bool, force: bool) -> Commit:
         began = time.monotonic()
         if not selected:
-            commit = self._last(stage)
+            commit, newest = self._last(stage)
             if commit is None:
                 raise ConfigError(
                     f"stage {stage.name} has not run yet, and the stages selected read its table "
                     f"{stage.writes}; run without --from or --only first"
                 )
+            self.follow(stage, commit, newest)
             self.emit({"event": "stage", "stage": stage.name, "status": "skipped"})
             return commit
         try:
             decision = self.decide(stage, force)
-            if decision.last is not None:
-                self._recover(decision.last, known)
-                if not decision.reason:
-                    return self._up_to_date(stage, decision.last, began)
+            if decision.last is not None and not decision.reason:
+                self.follow(stage, decision.last, decision.newest)
+                return self._up_to_date(stage, decision.last, began)
             self.emit(
                 {
                     "event": "stage",
@@ -180,7 +199,9 @@ class Runner:
                 }
             )
             log.info("stage %s runs: %s", stage.name, decision.reason)
-            return self._execute(stage, decision, began)
+            commit = self._execute(stage, decision, began)
+            self.follow(stage, commit)
+            return commit
         except BaseException as error:
             problem = coded(error)
             self.emit(
@@ -205,12 +226,6 @@ class Runner:
             if problem is error:
                 raise
             raise problem from error
-
-    def _recover(self, commit: Commit, known: set[tuple[str, str]]) -> None:
-        """Write the ledger's line of a commit whose run was killed before it could."""
-        data = commit.metadata or {}
-        if (data["run_id"], data["stage"]) not in known:
-            self._pending.append(ledger.line_of(commit))
 
     def _up_to_date(self, stage: Stage, commit: Commit, began: float) -> Commit:
         line = ledger.line_of(
@@ -241,7 +256,7 @@ class Runner:
             date=self.pipeline.date,
             code_version=code_version(),
             base=self.pipeline.base,
-            inputs={table: self._snapshot(table) for table in self.pipeline.reads(stage)},
+            inputs={table: self._snapshot(stage, table) for table in self.pipeline.reads(stage)},
             commits={table: self._commits[table] for table in self.pipeline.reads(stage)},
             progress=lambda event: self.emit(
                 {**event, "event": "progress", "stage": stage.name, "what": event.get("event", "")}
@@ -258,7 +273,13 @@ class Runner:
         finally:
             spark.sparkContext.setLocalProperty("spark.jobGroup.id", "")
         line = ledger.line_of(commit, seconds=time.monotonic() - began)
-        _check_rows(stage, line, result)
+        if not _adds_up(line, result.accounted):
+            raise AccountingError(
+                f"stage {stage.name}: {line.rows_in} rows in, but {line.rows_out} kept, "
+                f"{line.quarantined} quarantined and {line.removed} removed; its input changed "
+                "while it ran; run again"
+            )
+        self._known.add((self.run_id, stage.name))
         self._pending.append(line)
         if time.monotonic() - self._flushed > LEDGER_SECONDS:
             self._flush()
@@ -300,41 +321,70 @@ class Runner:
         )
 
     def _parts(self, stage: Stage) -> dict[str, Any]:
-        versions = {table: self._version(table) for table in self.pipeline.reads(stage)}
+        versions = {table: self._version(stage, table) for table in self.pipeline.reads(stage)}
         return components(
             stage, versions=versions, base=self.pipeline.base, seed=self.pipeline.seed
         )
 
-    def _version(self, table: str) -> int:
-        return self._commits[table].version
+    def _version(self, stage: Stage, table: str) -> int:
+        """The version of `table` that `stage` reads: the newest that its own stage wrote.
 
-    def _snapshot(self, table: str) -> Snapshot:
-        """A table at the version that its stage has written, read once a run."""
-        if table not in self._snapshots:
-            self._snapshots[table] = self.lake.table(table).snapshot(self._version(table))
-        return self._snapshots[table]
+        A stage that reads only rows of its scope, from a table that is written in the same scope,
+        depends on that scope's commit alone: other dates do not make it run again.
+        """
+        commit = self._commits[table]
+        scope = (commit.metadata or {})["scope"]
+        if stage.within_scope and scope is not None and stage.output.replace == scope:
+            return commit.version
+        return self._newest[table]
 
-    def _last(self, stage: Stage) -> Commit | None:
-        """The newest commit of a stage's table and scope; None if there is none.
+    def _snapshot(self, stage: Stage, table: str) -> Snapshot:
+        """A table as `stage` reads it, looked up once a run."""
+        key = table, self._version(stage, table)
+        if key not in self._snapshots:
+            self._snapshots[key] = self.lake.table(table).snapshot(key[1])
+        return self._snapshots[key]
+
+    def _last(self, stage: Stage) -> tuple[Commit, int] | tuple[None, None]:
+        """The newest commit that can have written rows of a stage's scope, and its table's newest.
+
+        Commits that the ledger lacks, because their run was killed, get their lines on the way.
 
         Raises:
             VersionError: somebody else wrote the table.
         """
-        table = self.lake.table(stage.writes)
-        for commit in table.commits():
+        last, newest = None, None
+        up_to_here = False
+        for commit in self._own_commits(stage):
+            data = commit.metadata or {}
+            newest = commit.version if newest is None else newest
+            up_to_here = up_to_here or (data["run_id"], stage.name) in self._known
+            if not up_to_here:
+                self._pending.append(ledger.line_of(commit))
+                self._known.add((data["run_id"], stage.name))
+            if last is None and not apart(data["scope"], stage.output.replace):
+                last = commit
+            if last is not None and up_to_here:
+                break
+        return (None, None) if last is None or newest is None else (last, newest)
+
+    def _own_commits(self, stage: Stage) -> Iterator[Commit]:
+        """The commits of a stage to its table that still count, newest first."""
+        restored: int | None = None
+        for commit in self.lake.table(stage.writes).commits():
+            if restored is not None and commit.version > restored:
+                continue
             data = commit.metadata or {}
             if data.get("sparkmine") == 1 and data.get("stage") == stage.name:
-                if data["scope"] == stage.output.replace or stage.output.replace is None:
-                    return commit
-                continue
-            if commit.operation in _MAINTENANCE:
-                continue
-            raise VersionError(
-                f"table {stage.writes}: version {commit.version} ({commit.operation}) was not "
-                f"written by stage {stage.name}; restore the table to the version before, or move "
-                f"it away and run again"
-            )
-        return None
+                yield commit
+            elif commit.operation == "RESTORE" and commit.parameters.get("version") is not None:
+                restored = int(commit.parameters["version"])
+            elif commit.operation not in _MAINTENANCE:
+                raise VersionError(
+                    f"table {stage.writes}: version {commit.version} ({commit.operation}) was not "
+                    f"written by stage {stage.name}; restore the table to the version before, or "
+                    "move it away and run again"
+                )
 
     def _line(self, status: str, **values: Any) -> ledger.Line:
         return ledger.Line(
@@ -354,9 +404,9 @@ class Runner:
             self._flush()
 
     def _flush(self) -> None:
-        if self._pending:
-            ledger.append(self.lake, self._pending)
-            self._pending = []
+        lines, self._pending = self._pending, []
+        if lines:
+            ledger.append(self.lake, lines)
             self._flushed = time.monotonic()
 
 
@@ -382,20 +432,34 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _check_rows(stage: Stage, line: ledger.Line, result: Result) -> None:
-    if not result.accounted:
-        return
+def _adds_up(line: ledger.Line, accounted: bool) -> bool:
+    """True unless rows in = kept + quarantined + removed must hold and does not."""
     parts = (line.rows_out, line.quarantined, line.removed)
-    if (
-        None in parts
-        or line.rows_in != sum(part for part in parts if part is not None)
-        or (line.removed is not None and line.removed < 0)
-    ):
-        raise AccountingError(
-            f"stage {stage.name}: {line.rows_in} rows in, but {line.rows_out} kept, "
-            f"{line.quarantined} quarantined and {line.removed} removed; its input changed while "
-            "it ran; run again with --force"
-        )
+    if not accounted:
+        return True
+    if line.rows_in is None or line.removed is None or line.removed < 0:
+        return False
+    return line.rows_in == sum(part for part in parts if part is not None) and None not in parts
+
+
+def apart(scope: str | None, other: str | None) -> bool:
+    """True when no row can match both scopes: they want different constants in one column."""
+    if scope is None or other is None or scope == other:
+        return False
+    left, right = _constants(parse(scope)), _constants(parse(other))
+    return any(left[name] != right[name] for name in set(left) & set(right))
+
+
+def _constants(condition: Expr) -> dict[str, object]:
+    """Columns that the condition sets equal to a constant, by name."""
+    match condition:
+        case Logic("and", one, two):
+            return {**_constants(one), **_constants(two)}
+        case Compare("=", Column(name), Literal(value)) | Compare(
+            "=", Literal(value), Column(name)
+        ):
+            return {name: value}
+    return {}
 
 
 def _finished(stage: Stage, line: ledger.Line, status: str) -> Event:

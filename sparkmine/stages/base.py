@@ -193,6 +193,16 @@ class Stage(Block, ABC):
         """True for a stage that reads the main tables of all other stages."""
         return False
 
+    @property
+    def within_scope(self) -> bool:
+        """True when, with `output.replace`, only rows of the input are read that match it."""
+        return False
+
+    @property
+    def always(self) -> str:
+        """Why the stage runs every time; empty when its fingerprint tells whether it must."""
+        return ""
+
     def files(self, base: Path) -> list[Path]:
         """Files whose content the result depends on (sources, SQL)."""
         return []

@@ -47,6 +47,10 @@ class Clean(Stage):
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
 
+    @property
+    def within_scope(self) -> bool:
+        return True
+
     def run(self, context: Context) -> Result:
         from pyspark.sql import functions as F
 

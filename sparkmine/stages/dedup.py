@@ -32,6 +32,10 @@ class Dedup(Stage):
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
 
+    @property
+    def within_scope(self) -> bool:
+        return True
+
     def run(self, context: Context) -> Result:
         snapshot = context.inputs[self.input]
         if self.output.replace is not None:

@@ -14,7 +14,7 @@ from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate import METRICS, Evaluation, Interval, evaluate_models, measure
 from sparkmine.evaluate.metrics import better
 from sparkmine.stages.base import Condition, Context, Result, Stage, TableName
-from sparkmine.stages.models import joined_scores
+from sparkmine.stages.models import check_joined, joined_scores
 
 FILE = "evaluation.json"
 
@@ -100,6 +100,7 @@ class Evaluate(Stage):
         table = frames.toArrow()
         if not table.num_rows:
             raise DataError(f"stage {self.name}: no row of the models' scores has {where}")
+        check_joined(context, tables, table.num_rows, where)
         return {name: table.column(name).to_numpy() for name in [*keys, *tables]}
 
     def _aligned(self, context: Context, tables: Mapping[str, str], where: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -39,6 +40,16 @@ class Features(Stage):
     @property
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
+
+    def files(self, base: Path) -> list[Path]:
+        """The modules of operators that are not sparkmine's."""
+        modules = {
+            str(entry.get("operator", "")).partition(":")[0]
+            for entry in self.recipe
+            if ":" in str(entry.get("operator", ""))
+        }
+        found = (importlib.util.find_spec(module) for module in sorted(modules))
+        return [Path(spec.origin) for spec in found if spec is not None and spec.origin]
 
     def check(self, base: Path) -> None:
         self._recipe()

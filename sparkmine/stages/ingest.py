@@ -11,9 +11,15 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sparkmine.clean.quarantine import decide, quarantine
-from sparkmine.clean.reading import PATH, TEXT_FORMATS, good_rows, read_source
+from sparkmine.clean.reading import PATH, TEXT_FORMATS, good_rows, read_source, same_columns
 from sparkmine.errors import ConfigError, SourceEmptyError, SourceMissingError
 from sparkmine.stages.base import Block, Context, Result, Stage, TableName
+
+# What reads text without losing a value, and is not for a pipeline to change.
+_OWN_OPTIONS = {
+    *("header", "mode", "enforceSchema", "inferSchema", "columnNameOfCorruptRecord"),
+    *("primitivesAsString", "multiLine"),
+}
 
 
 class Source(Block):
@@ -53,8 +59,13 @@ class Ingest(Stage):
     def reads(self) -> dict[str, str]:
         return {}
 
+    @property
+    def always(self) -> str:
+        remote = "://" in self.source.path.removeprefix("file://")
+        return "its source is not on this machine, so a change cannot be seen" if remote else ""
+
     def files(self, base: Path) -> list[Path]:
-        if "://" in self.source.path:
+        if self.always:
             return []
         found = [Path(name) for name in sorted(glob.glob(self._path(base)))]
         return [
@@ -66,7 +77,10 @@ class Ingest(Stage):
         ]
 
     def check(self, base: Path) -> None:
-        if "://" not in self.source.path and not glob.glob(self._path(base)):
+        taken = sorted(set(self.source.options) & _OWN_OPTIONS)
+        if taken:
+            raise ConfigError(f"stage {self.name}: source.options.{taken[0]} cannot be changed")
+        if not self.always and not glob.glob(self._path(base)):
             raise SourceMissingError(
                 f"stage {self.name}: source {self._path(base)} does not exist; correct source.path"
             )
@@ -75,22 +89,31 @@ class Ingest(Stage):
         path = self._path(context.base)
         df = read_source(context.spark, path, self.source.format, self.columns, self.source.options)
         if self.source.format not in TEXT_FORMATS:
-            # Types are checked as a whole, so no row can be bad: one scan.
-            if df.isEmpty():
+            # Types are checked as a whole, so no row can be bad; the files' footers have the count.
+            rows = df.count()
+            if not rows:
                 raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
-            return Result(frame=good_rows(df, self.columns))
-        tally = quarantine(
-            df.drop(PATH),
-            context.lake.table(self.sides[0]),
-            run_id=context.run_id,
-            stage=self.name,
-            fingerprint=context.fingerprint,
-        )
+            return Result(
+                frame=good_rows(df, self.columns),
+                rows_in=rows,
+                quarantined=0,
+                removed=0,
+                accounted=True,
+            )
+        with same_columns(path):
+            tally = quarantine(
+                df,
+                context.lake.table(self.sides[0]),
+                run_id=context.run_id,
+                stage=self.name,
+                fingerprint=context.fingerprint,
+                source=PATH,
+            )
         if not tally.rows:
             raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
         decide(tally, self.max_bad_fraction, self.name, self.sides[0])
         return Result(
-            frame=good_rows(df.drop(PATH), self.columns),
+            frame=good_rows(df, self.columns),
             rows_in=tally.rows,
             quarantined=tally.quarantined,
             removed=0,
@@ -100,7 +123,7 @@ class Ingest(Stage):
         )
 
     def _path(self, base: Path) -> str:
-        path = self.source.path
+        path = self.source.path.removeprefix("file://")
         if path.startswith("package:"):
             return _package_file(path.removeprefix("package:"), self.name)
         return path if "://" in path or path.startswith("/") else str(base / path)

@@ -6,6 +6,7 @@ probability of class 1.
 
 from __future__ import annotations
 
+import shutil
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,8 +87,6 @@ class Train(ModelStage):
         table = context.inputs[self.input]
         features = feature_columns(context, self.input, self.features)
         settings = self.model.model_dump(exclude={"kind"})
-        # Beside the artifact, which is replaced whole when it is saved.
-        checkpoint = context.artifact().with_name(f"{context.artifact().name}.checkpoint")
         trained = train.fit(
             train.MLP(**settings, task="binary"),
             train=table.where(self.train),
@@ -100,13 +99,25 @@ class Train(ModelStage):
             learning_rate=self.learning_rate,
             seed=context.seed,
             gpus_per_rank=self.gpus_per_rank,
-            checkpoint=checkpoint,
+            checkpoint=_checkpoint(context),
             spark=context.spark,
             progress=context.progress,
             scratch=f"{context.lake.root}/_scratch",
         )
         metrics = {"history": trained.history, "features": len(features), "ranks": self.ranks}
         return trained, metrics
+
+    def run(self, context: Context) -> Result:
+        result = super().run(context)
+        # The model is saved: --force shall train anew, and nothing shall pile up.
+        shutil.rmtree(_checkpoint(context), ignore_errors=True)
+        return result
+
+
+def _checkpoint(context: Context) -> Path:
+    """Beside the artifact, which is replaced whole when it is saved."""
+    folder = context.artifact()
+    return folder.with_name(f"{folder.name}.checkpoint")
 
 
 class LogisticModel(Block):
@@ -225,6 +236,7 @@ class Ensemble(Stage):
             combiner=combiner, members={n: Model.load(f) for n, f in folders.items()}
         ).save(context.artifact())
         scores = joined_scores(context, self.members, [*self.keys, self.label])
+        check_joined(context, self.members, scores.count(), None)
         return Result(
             frame=combiner.transform(scores).select(*self.keys, self.label, "prediction"),
             metrics={"members": list(names), "method": self.method},
@@ -256,6 +268,20 @@ def joined_scores(
         condition = [first[key].eqNullSafe(other[key]) for key in keys]
         first = first.join(other, condition).drop(*(other[key] for key in keys))
     return first
+
+
+def check_joined(context: Context, tables: Mapping[str, str], rows: int, where: str | None) -> None:
+    """Raise ConfigError unless each model's rows were joined one to one."""
+    first = next(iter(tables.values()))
+    table = context.inputs[first]
+    expected = table.rows if where is None else None
+    if expected is None:
+        expected = context.frame(first, where).count()
+    if rows != expected:
+        raise ConfigError(
+            f"stage {context.stage}: {expected} rows of {first} became {rows} when the models' "
+            "scores were joined; give their stages the same `score:`, and `keys:` that name a row"
+        )
 
 
 def _prediction(name: str) -> Any:

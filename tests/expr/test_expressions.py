@@ -44,7 +44,7 @@ EXPRESSIONS = [
     *("abs(x)", "sqrt(x)", "exp(x)", "ln(x)", "log1p(x)", "floor(x)", "ceil(x)", "lower(s)"),
     *("upper(s)", "trim(s)", "length(s)", "cast(s as double)", "cast(s as boolean)"),
     *("cast(x as bigint)", "cast(i as string)", "cast(b as double)", "d >= '2017-01-03'"),
-    *("cast('2017-01-05' as date) = d", "null = x", "x > 0 and null"),
+    *("cast('2017-01-05' as date) = d", "null = x", "x > 0 and null", "s + 1", "abs(s)"),
 ]
 
 

@@ -144,7 +144,14 @@ def test_the_report_shows_the_run(spark: SparkSession, done: Done) -> None:
     assert commit.metadata is not None
     text = (Path(lake.root) / commit.metadata["metrics"]["file"]).read_text()
     HTMLParser().feed(text)
-    for word in ("clean/visits", "known shop", "logistic", "majority", "1,193", "households"[:5]):
+    for word in (
+        "clean/visits",
+        "known shop",
+        "logistic",
+        "majority",
+        "1,193",
+        "evaluation/models",
+    ):
         assert word in text
     assert "http://www.w3.org" in text and 'src="http' not in text and 'href="http' not in text
 
@@ -198,6 +205,8 @@ def test_another_writer_is_noticed(spark: SparkSession, done: Done) -> None:
     spark.sql(f"delete from delta.`{path}` where id = 50")
     with pytest.raises(VersionError, match=r"clean/visits: version \d+ \(DELETE\)"):
         run(spark, file)
+    spark.sql(f"restore delta.`{path}` to version as of 1")  # as the error advises
+    assert set(statuses(run(spark, file)).values()) == {"up to date"}
 
 
 def test_a_damaged_input_names_its_file(spark: SparkSession, done: Done) -> None:
@@ -223,6 +232,14 @@ def test_sources_with_other_columns_or_without_rows(spark: SparkSession, small: 
         run(spark, file)
     source(file).write_text(lines[0] + "\n")
     with pytest.raises(SourceEmptyError, match="no rows"):
+        run(spark, file)
+    # The same columns in another order, in a second file: their values must not be swapped.
+    folder = file.parent / "visits.csv.d"
+    folder.mkdir()
+    (folder / "a.csv").write_text("\n".join(lines[:50]))
+    (folder / "b.csv").write_text("id,day,household,amount,shop,again\n1,2,3,4.0,north,1\n")
+    file.write_text(file.read_text().replace("path: visits.csv", "path: visits.csv.d"))
+    with pytest.raises(SourceColumnsError, match="names or order"):
         run(spark, file)
 
 
@@ -256,6 +273,11 @@ stages:
     columns: {{id: {{minimum: 0}}}}
     max_bad_fraction: 1.0
     output: {{partition_by: day, replace: "day = '${{date}}'"}}
+  - stage: query
+    name: totals
+    sql: totals.sql
+    inputs: {{days: clean/days}}
+    table: mart/totals
 """
 
 
@@ -278,14 +300,30 @@ def test_a_rerun_for_an_earlier_date_rewrites_its_partition_only(
         table = lake.table("clean/days").snapshot()
         return {file.path for file in table.where(f"day = '{day}'").files}
 
+    def totals() -> dict[str, int]:
+        rows = lake.table("mart/totals").snapshot().dataframe(spark).collect()
+        return {str(row["day"]): row["ids"] for row in rows}
+
+    (file.parent / "totals.sql").write_text("select day, count(*) as ids from days group by day")
     write("2026-01-01", [1, 2, -3])
     write("2026-01-02", [4, 5])
     run(spark, file, date="2026-01-01")
     run(spark, file, date="2026-01-02")
     kept = files("2026-01-02")
+    assert set(statuses(run(spark, file, date="2026-01-01")).values()) == {"up to date"}
+    assert totals() == {"2026-01-01": 2, "2026-01-02": 2}
     write("2026-01-01", [1, 2, 3, 6])
     events = run(spark, file, date="2026-01-01")
     assert events["ingest"]["reason"] == "file 2026-01-01.json changed"
     assert ids("2026-01-01") == [1, 2, 3, 6] and ids("2026-01-02") == [4, 5]
     assert files("2026-01-02") == kept
-    assert set(statuses(run(spark, file, date="2026-01-01")).values()) == {"up to date"}
+    # The other date is as it was, and what reads both has both.
+    assert set(statuses(run(spark, file, date="2026-01-02")).values()) == {"up to date"}
+    assert totals() == {"2026-01-01": 4, "2026-01-02": 2}
+    # A run that replaces all of it takes the other dates away, so they must run again.
+    whole = file.with_name("whole.yaml")
+    whole.write_text(file.read_text().replace(", replace: \"day = '${date}'\"", ""))
+    run(spark, whole, date="2026-01-02")
+    assert totals() == {"2026-01-02": 2}
+    assert statuses(run(spark, file, date="2026-01-01"))["ingest"] == "done"
+    assert totals() == {"2026-01-01": 4, "2026-01-02": 2}
