@@ -276,8 +276,7 @@ class Runner:
         if not _adds_up(line, result.accounted):
             raise AccountingError(
                 f"stage {stage.name}: {line.rows_in} rows in, but {line.rows_out} kept, "
-                f"{line.quarantined} quarantined and {line.removed} removed; its input changed "
-                "while it ran; run again"
+                f"{line.quarantined} quarantined and {line.removed} removed: {result.mismatch}"
             )
         self._known.add((self.run_id, stage.name))
         self._pending.append(line)

@@ -78,6 +78,7 @@ class Result:
         quarantined, removed: Rows that are not in `frame`, None where that is not accounted;
             `removed` None with `accounted` is what is left when the rows are written.
         accounted: True if rows in = kept + quarantined + removed must hold.
+        mismatch: What it means when that does not hold, and what to do.
         metrics: JSON for the ledger and the report.
         sides: Versions of the side tables written.
         artifact: True when files were written to the context's artifact folder.
@@ -88,6 +89,7 @@ class Result:
     quarantined: int | None = None
     removed: int | None = None
     accounted: bool = False
+    mismatch: str = "its input changed while it ran; run again"
     metrics: Mapping[str, Any] = field(default_factory=dict)
     sides: Mapping[str, int] = field(default_factory=dict)
     artifact: bool = False

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
+from sparkmine.lake.scan import DirectScanRefused, Scan
 from sparkmine.model import Model
 from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.features import feature_columns
@@ -236,9 +237,13 @@ class Ensemble(Stage):
             combiner=combiner, members={n: Model.load(f) for n, f in folders.items()}
         ).save(context.artifact())
         scores = joined_scores(context, self.members, [*self.keys, self.label])
-        check_joined(context, self.members, scores.count(), None)
         return Result(
             frame=combiner.transform(scores).select(*self.keys, self.label, "prediction"),
+            rows_in=context.inputs[next(iter(self.members.values()))].rows,
+            quarantined=0,
+            removed=0,
+            accounted=True,
+            mismatch=MISMATCH,
             metrics={"members": list(names), "method": self.method},
             artifact=True,
         )
@@ -270,17 +275,24 @@ def joined_scores(
     return first
 
 
-def check_joined(context: Context, tables: Mapping[str, str], rows: int, where: str | None) -> None:
+MISMATCH = (
+    "the models' scores do not join one to one; give their stages the same `score:`, and `keys:` "
+    "that name a row"
+)
+
+
+def check_joined(context: Context, tables: Mapping[str, str], rows: int, where: str) -> None:
     """Raise ConfigError unless each model's rows were joined one to one."""
     first = next(iter(tables.values()))
-    table = context.inputs[first]
-    expected = table.rows if where is None else None
-    if expected is None:
-        expected = context.frame(first, where).count()
+    snapshot = context.inputs[first].where(where)
+    try:
+        scan = Scan.of(snapshot, [])
+        expected = sum(scan.count(block) for block in scan.blocks())
+    except DirectScanRefused:
+        expected = snapshot.dataframe(context.spark).count()
     if rows != expected:
         raise ConfigError(
-            f"stage {context.stage}: {expected} rows of {first} became {rows} when the models' "
-            "scores were joined; give their stages the same `score:`, and `keys:` that name a row"
+            f"stage {context.stage}: {expected} rows of {first} became {rows}: {MISMATCH}"
         )
 
 

@@ -85,6 +85,21 @@ def test_plan_and_run_say_the_same(command: Command, small: Small, warehouse: st
     code, output, errors = command("run", file, "--only", "tree", "--set", "tree.model.max_depth=2")
     assert code == 0 and "tree: runs, because model.max_depth changed (3 → 2)" in output
     assert "features: left as it is" in output and errors == ""
+    code, output, _ = command("run", file, "--from", "report")
+    assert code == 0 and output.count("left as it is") == 12
+    assert "report: runs, because input scores/tree changed (version 0 → 1)" in output
+    code, output, _ = command("run", file, "--only", "majority", "--force")
+    assert code == 0 and "majority: runs, because forced" in output
+
+
+def test_doctor(command: Command) -> None:
+    code, output, _ = command("doctor", "--ranks", "999")
+    lines = output.splitlines()
+    assert code == 1 and [line for line in lines if line.startswith("FAIL")] == [lines[-1]]
+    assert "999" in lines[-1]
+    assert {"Java", "tensorflow", "horovod", "disk"} <= {
+        line.split(":")[0].removeprefix("ok").strip() for line in lines
+    }
 
 
 def test_a_query_that_does_not_fit_its_tables(

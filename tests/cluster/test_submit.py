@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkmine.lake import Lake, ledger
+
 if TYPE_CHECKING:
     # Modules of the tests cannot be imported here: the fixture brings the object.
     from conftest import Cluster
+    from pyspark.sql import SparkSession
 
 PROPERTIES = Path(__file__).parents[2] / "deploy" / "standalone" / "spark.conf"
 ROUND_TRIP = Path(__file__).with_name("round_trip.py")
@@ -25,6 +28,11 @@ stages:
     source: {{format: csv, path: numbers.csv}}
     columns: {{id: bigint, name: string}}
     table: raw/numbers
+  - stage: clean
+    name: clean
+    input: raw/numbers
+    table: clean/numbers
+    columns: {{id: {{minimum: 3}}}}
 """
 
 
@@ -51,15 +59,21 @@ def test_a_delta_table_written_by_two_executors(cluster: Cluster, tmp_path: Path
     }
 
 
-def test_a_failed_stage_ends_with_a_code_and_a_coded_error(
-    cluster: Cluster, tmp_path: Path
+def test_one_stage_succeeds_and_the_next_ends_with_a_coded_error(
+    cluster: Cluster, spark: SparkSession, tmp_path: Path
 ) -> None:
     file = write_pipeline(tmp_path)
-    (tmp_path / "numbers.csv").write_text("id,title\n1,one\n")
     ended = cluster.submit("jobs/run.py", "--config", str(file))
-    assert ended.code != 0
+    assert ended.code == 1
     (error,) = ended.coded_errors
-    assert error.startswith("SOURCE_COLUMNS_DIFFER: ")
+    assert error.startswith("TOO_MANY_BAD_ROWS: ") and "2 of 3 rows" in error
+    # What the executors wrote is what local mode reads.
+    lake = Lake(tmp_path / "warehouse", spark)
+    rows = lake.table("raw/numbers").snapshot().dataframe(spark).collect()
+    assert sorted(map(tuple, rows)) == [(1, "one"), (2, "two"), (3, "three")]
+    assert lake.tables() == ["_ledger", "quarantine/clean", "quarantine/ingest", "raw/numbers"]
+    lines = {(line["stage"], line["status"]) for line in ledger.read(lake)}
+    assert lines >= {("ingest", ledger.SUCCEEDED), ("clean", ledger.FAILED)}
 
 
 def test_without_the_delta_jars_the_error_says_what_to_add(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Small = Callable[..., Path]
 
-# Columns that name a run, and so differ between two runs.
-RUN_COLUMNS = {"run_id", "sha256", "bytes", "file", "fingerprint"}
+# Columns that name a run or its source's folder, and so differ between two runs.
+RUN_COLUMNS = {"run_id", "sha256", "bytes", "file", "fingerprint", "source"}
 
 
 @contextlib.contextmanager
@@ -131,8 +131,11 @@ def test_a_stopped_and_a_killed_run_resume(
 def test_kills_in_every_kind_of_stage(spark: SparkSession, small: Small, tmp_path: Path) -> None:
     file = small(training=True)
     kills = {"ingest": 0.5, "clean": 1.0, "features": 1.5, "mlp": 15.0, "report": 1.0}
+    tables = {stage.name: stage.writes for stage in load_pipeline(file).stages}
+    lake = Lake(tmp_path / "killed", spark)
     for stage, delay in kills.items():
         kill_in(file, tmp_path / "killed", stage, delay)
+        assert not lake.table(tables[stage]).exists()  # it was killed in time
     statuses = finish(spark, file, tmp_path / "killed")
     assert statuses.pop("report") == "done"
     assert set(statuses.values()) == {"up to date"}

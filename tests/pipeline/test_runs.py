@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkmine.errors import (
+    AccountingError,
     ConfigError,
     SourceColumnsError,
     SourceEmptyError,
@@ -216,6 +217,14 @@ def test_a_damaged_input_names_its_file(spark: SparkSession, done: Done) -> None
     victim.unlink()
     with pytest.raises(TableDamagedError, match=victim.name):
         run(spark, file, only="features", force=True)
+
+
+def test_scores_that_do_not_join_one_to_one(spark: SparkSession, done: Done) -> None:
+    file, _ = done
+    keys = ["averaging.keys=[household]"]
+    for _ in range(2):  # what is wrong is not taken for a result by the next run
+        with pytest.raises(AccountingError, match="`keys:` that name a row"):
+            run(spark, file, only="averaging", settings=keys)
 
 
 def source(file: Path) -> Path:
