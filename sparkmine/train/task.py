@@ -84,7 +84,7 @@ def _run(context: BarrierTaskContext, launch: Launch, folder: Path) -> Iterator[
     # The process starts first: TensorFlow's import takes longer than all that follows.
     (folder / "job").write_bytes(launch.job)
     with (
-        _Process(folder, _environment(context, launch)) as process,
+        _Process(folder, _environment(context, launch, folder)) as process,
         _rendezvous(context, launch) as (slot, variables),
     ):
         sender = Sender(launch.driver_host, launch.driver_port, launch.token, slot.rank)
@@ -355,7 +355,7 @@ def _meeting(meeting: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _environment(context: BarrierTaskContext, launch: Launch) -> dict[str, str]:
+def _environment(context: BarrierTaskContext, launch: Launch, folder: Path) -> dict[str, str]:
     gpus = ""
     if launch.gpus:
         gpus = ",".join(context.resources()["gpu"].addresses)
@@ -363,6 +363,8 @@ def _environment(context: BarrierTaskContext, launch: Launch) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "PYTHONUNBUFFERED": "1",
+        # What TensorFlow leaves when it is killed goes with the rank's folder.
+        "TMPDIR": str(folder),
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         # -1, not empty: a CPU rank must not take the memory of every GPU it sees.

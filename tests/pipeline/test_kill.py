@@ -31,13 +31,22 @@ RUN_COLUMNS = {"run_id", "sha256", "bytes", "file", "fingerprint", "source"}
 def started(file: Path, warehouse: Path) -> Iterator[subprocess.Popen[str]]:
     """`sparkmine run` in a process group of its own, which has ended afterwards."""
     command = [sys.executable, "-m", "sparkmine.cli", "run", str(file), "--log-json"]
+    # What a killed process leaves goes with the test's folder.
+    temporary = file.parent / "tmp"
+    temporary.mkdir(exist_ok=True)
     process = subprocess.Popen(
         [*command, "--warehouse", str(warehouse)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "SPARKMINE_MASTER": "local[2]"},
+        env={
+            **os.environ,
+            "SPARKMINE_MASTER": "local[2]",
+            "SPARK_LOCAL_DIRS": str(temporary),
+            "TMPDIR": str(temporary),
+            "JDK_JAVA_OPTIONS": f"-Djava.io.tmpdir={temporary}",
+        },
     )
     try:
         yield process
