@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from sparkmine.clean.quarantine import Tally, quarantine
 from sparkmine.errors import ConfigError, ExpressionError
 from sparkmine.expr import parse
 from sparkmine.lake import Lake, Snapshot
@@ -21,7 +22,7 @@ from sparkmine.lake.log import Commit
 from sparkmine.lake.table import TABLE_NAME
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 STAGES: dict[str, type[Stage]] = {}
 
@@ -123,6 +124,17 @@ class Context:
         """A pinned input, or the part of it for which `where` is true."""
         snapshot = self.inputs[table]
         return (snapshot.where(where) if where else snapshot).dataframe(self.spark)
+
+    def quarantine(self, df: DataFrame, table: str, source: Column | str) -> Tally:
+        """Write the rows of `df` with reasons to the side table, marked with this run and stage."""
+        return quarantine(
+            df,
+            self.lake.table(table),
+            run_id=self.run_id,
+            stage=self.stage,
+            fingerprint=self.fingerprint,
+            source=source,
+        )
 
     def artifact(self) -> Path:
         """The folder for this stage's files; its name is the fingerprint.

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sparkmine.clean.quarantine import decide, quarantine
+from sparkmine.clean.quarantine import decide
 from sparkmine.clean.rules import REASONS, Check, column_checks, expression_check, with_reasons
 from sparkmine.stages.base import Block, Condition, Context, Result, Stage, TableName
 
@@ -55,14 +55,8 @@ class Clean(Stage):
         from pyspark.sql import functions as F
 
         df = with_reasons(context.frame(self.input, self.output.replace), self._checks())
-        tally = quarantine(
-            df,
-            context.lake.table(self.sides[0]),
-            run_id=context.run_id,
-            stage=self.name,
-            fingerprint=context.fingerprint,
-            source=F.lit(f"{self.input}@{context.inputs[self.input].version}"),
-        )
+        version = context.inputs[self.input].version
+        tally = context.quarantine(df, self.sides[0], F.lit(f"{self.input}@{version}"))
         decide(tally, self.max_bad_fraction, self.name, self.sides[0])
         rows = max(tally.rows, 1)
         return Result(

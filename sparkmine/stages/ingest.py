@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sparkmine.clean.quarantine import decide, quarantine
+from sparkmine.clean.quarantine import decide
 from sparkmine.clean.reading import PATH, TEXT_FORMATS, good_rows, read_source, same_columns
 from sparkmine.errors import ConfigError, SourceEmptyError, SourceMissingError
 from sparkmine.stages.base import Block, Context, Result, Stage, TableName
@@ -101,14 +101,7 @@ class Ingest(Stage):
                 accounted=True,
             )
         with same_columns(path):
-            tally = quarantine(
-                df,
-                context.lake.table(self.sides[0]),
-                run_id=context.run_id,
-                stage=self.name,
-                fingerprint=context.fingerprint,
-                source=PATH,
-            )
+            tally = context.quarantine(df, self.sides[0], PATH)
         if not tally.rows:
             raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
         decide(tally, self.max_bad_fraction, self.name, self.sides[0])
