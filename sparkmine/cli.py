@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sparkmine")
 
+TERMINATED, INTERRUPTED = "TERMINATED: the run was stopped", "INTERRUPTED: the run was stopped"
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 
 
@@ -43,10 +44,10 @@ def guarded(action: Callable[[], int]) -> int:
         print(str(error), file=sys.stderr)
         return EXIT_ERROR
     except _Terminated:
-        print("TERMINATED: the run was stopped; run again to resume", file=sys.stderr)
+        print(f"{TERMINATED}; run again to resume", file=sys.stderr)
         return EXIT_TERMINATED
     except KeyboardInterrupt:
-        print("INTERRUPTED: the run was stopped; run again to resume", file=sys.stderr)
+        print(f"{INTERRUPTED}; run again to resume", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as with `sparkmine runs | head`.
@@ -69,7 +70,11 @@ class _Terminated(KeyboardInterrupt):
 
 
 def _terminated(number: int, frame: Any) -> NoReturn:
-    raise _Terminated
+    raise _Terminated(TERMINATED)
+
+
+def _interrupted(number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt(INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -195,7 +200,7 @@ def _open(
         root.propagate = False
     spark = session(f"sparkmine {name}", conf=conf, log_file=log_file)
     # Spark's own handler calls the JVM in the middle of the call that it interrupts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupted)
     return Lake(warehouse, spark), log_file
 
 

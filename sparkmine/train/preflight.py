@@ -19,8 +19,10 @@ from sparkmine.train.source import Source
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Executors of a fresh session register one by one.
-_SLOT_SECONDS = 7.0
+# Executors of a fresh application register one by one. Spark's own setting for how long to wait
+# for them counts where it is set; this is for where it is not.
+_REGISTERING = "spark.scheduler.maxRegisteredResourcesWaitingTime"
+_REGISTERING_MS = 8_000
 
 
 def check_cluster(spark: SparkSession, *, ranks: int, gpus_per_rank: int = 0) -> None:
@@ -45,11 +47,10 @@ def check_cluster(spark: SparkSession, *, ranks: int, gpus_per_rank: int = 0) ->
         raise ConfigError(
             "gpus_per_rank needs a cluster: Spark has no task resources in local mode"
         )
-    deadline = time.monotonic() + (0.0 if local else _SLOT_SECONDS)
     while (slots := count_slots(spark)) < ranks:
-        if time.monotonic() > deadline:
+        if local or _age_ms(spark) > _registering_ms(spark):
             raise TooFewSlotsError(_advice(spark, ranks, slots))
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
 def is_local(spark: SparkSession) -> bool:
@@ -62,6 +63,16 @@ def count_slots(spark: SparkSession) -> int:
     scala_context = spark.sparkContext._jsc.sc()
     profile = scala_context.resourceProfileManager().defaultResourceProfile()
     return int(scala_context.maxNumConcurrentTasks(profile))
+
+
+def _age_ms(spark: SparkSession) -> float:
+    """How long the application has been there: later stages need not wait for executors."""
+    return time.time() * 1000 - spark.sparkContext.startTime
+
+
+def _registering_ms(spark: SparkSession) -> int:
+    conf = spark.sparkContext._jsc.sc().conf()
+    return int(conf.getTimeAsMs(_REGISTERING, f"{_REGISTERING_MS}ms"))
 
 
 def check_rows(train: Source, validation: Source | None, *, ranks: int, batch_size: int) -> None:
@@ -92,6 +103,7 @@ def _advice(spark: SparkSession, ranks: int, slots: int) -> str:
         )
     return (
         f"{ranks} ranks need {ranks} slots at once, but {master} gives this application {slots} "
-        f"(executors x cores / spark.task.cpus, after {_SLOT_SECONDS:g} s); set ranks to "
-        f"{max(slots, 1)} or less, or ask for more executors or cores"
+        f"(executors x cores / spark.task.cpus); set ranks to {max(slots, 1)} or less, ask for more "
+        f"executors or cores, or set {_REGISTERING} if executors take longer than "
+        f"{_registering_ms(spark) / 1000:g} s to come"
     )

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkmine.cli import main
+from sparkmine.lake import Lake, ledger
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -88,8 +90,6 @@ def test_plan_and_run_say_the_same(command: Command, small: Small, warehouse: st
     code, output, _ = command("run", file, "--from", "report")
     assert code == 0 and output.count("left as it is") == 12
     assert "report: runs, because input scores/tree changed (version 0 → 1)" in output
-    code, output, _ = command("run", file, "--only", "majority", "--force")
-    assert code == 0 and "majority: runs, because forced" in output
 
 
 def test_doctor(command: Command) -> None:
@@ -100,6 +100,37 @@ def test_doctor(command: Command) -> None:
     assert {"Java", "tensorflow", "horovod", "disk"} <= {
         line.split(":")[0].removeprefix("ok").strip() for line in lines
     }
+
+
+def test_sigterm_in_the_middle_of_a_stage(
+    command: Command, small: Small, warehouse: str, spark: SparkSession
+) -> None:
+    ended = threading.Event()
+
+    def terminate() -> None:
+        """As soon as the stage's own Spark job runs."""
+        store = spark.sparkContext._jsc.sc().statusStore()
+        while not ended.wait(0.02):
+            jobs = store.jobsList(None)
+            newest = jobs.head() if jobs.nonEmpty() else None
+            if newest is not None and str(newest.status()) == "RUNNING":
+                group = newest.jobGroup()
+                if group.isDefined() and group.get().endswith("/clean"):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
+
+    sender = threading.Thread(target=terminate)
+    sender.start()
+    try:
+        code, _, errors = command("run", str(small()), "--only", "clean", "--force")
+    finally:
+        ended.set()
+        sender.join()
+    assert code == 143 and errors.startswith("TERMINATED: ")
+    lake = Lake(warehouse, spark)
+    assert lake.table("clean/visits").snapshot().version == 0
+    last = [line for line in ledger.read(lake) if line["stage"] == "clean"][-1]
+    assert last["status"] == ledger.FAILED and "TERMINATED" in last["error"]
 
 
 def test_a_query_that_does_not_fit_its_tables(

@@ -290,49 +290,63 @@ stages:
 """
 
 
-def test_a_rerun_for_an_earlier_date_rewrites_its_partition_only(
-    spark: SparkSession, small: Small, tmp_path: Path
-) -> None:
-    file = small(text=DAILY)
-    lake = Lake(tmp_path / "lake", spark)
+class Days:
+    """The daily pipeline, its sources and what its tables hold."""
 
-    def write(day: str, ids: list[int]) -> None:
+    def __init__(self, spark: SparkSession, file: Path, lake: Lake) -> None:
+        self.spark, self.file, self.lake = spark, file, lake
+        query = "select day, count(*) as ids from days group by day"
+        (file.parent / "totals.sql").write_text(query)
+
+    def write(self, day: str, ids: list[int]) -> None:
         rows = [json.dumps({"id": i, "day": day}) for i in ids]
-        (file.parent / f"{day}.json").write_text("\n".join(rows) + "\n")
+        (self.file.parent / f"{day}.json").write_text("\n".join(rows) + "\n")
 
-    def ids(day: str) -> list[int]:
-        table = lake.table("clean/days").snapshot()
-        rows = table.where(f"day = '{day}'").dataframe(spark).collect()
-        return sorted(row["id"] for row in rows)
+    def run(self, day: str) -> dict[str, Mapping[str, Any]]:
+        return run(self.spark, self.file, date=day)
 
-    def files(day: str) -> set[str]:
-        table = lake.table("clean/days").snapshot()
-        return {file.path for file in table.where(f"day = '{day}'").files}
+    def ids(self, day: str) -> list[int]:
+        table = self.lake.table("clean/days").snapshot().where(f"day = '{day}'")
+        return sorted(row["id"] for row in table.dataframe(self.spark).collect())
 
-    def totals() -> dict[str, int]:
-        rows = lake.table("mart/totals").snapshot().dataframe(spark).collect()
+    def files(self, day: str) -> set[str]:
+        table = self.lake.table("clean/days").snapshot().where(f"day = '{day}'")
+        return {file.path for file in table.files}
+
+    def totals(self) -> dict[str, int]:
+        rows = self.lake.table("mart/totals").snapshot().dataframe(self.spark).collect()
         return {str(row["day"]): row["ids"] for row in rows}
 
-    (file.parent / "totals.sql").write_text("select day, count(*) as ids from days group by day")
-    write("2026-01-01", [1, 2, -3])
-    write("2026-01-02", [4, 5])
-    run(spark, file, date="2026-01-01")
-    run(spark, file, date="2026-01-02")
-    kept = files("2026-01-02")
-    assert set(statuses(run(spark, file, date="2026-01-01")).values()) == {"up to date"}
-    assert totals() == {"2026-01-01": 2, "2026-01-02": 2}
-    write("2026-01-01", [1, 2, 3, 6])
-    events = run(spark, file, date="2026-01-01")
+
+@pytest.fixture
+def days(spark: SparkSession, small: Small, tmp_path: Path) -> Days:
+    """Two days, both run."""
+    days = Days(spark, small(text=DAILY), Lake(tmp_path / "lake", spark))
+    days.write("2026-01-01", [1, 2, -3])
+    days.write("2026-01-02", [4, 5])
+    days.run("2026-01-01")
+    days.run("2026-01-02")
+    return days
+
+
+def test_a_rerun_for_an_earlier_date_rewrites_its_partition_only(days: Days) -> None:
+    kept = days.files("2026-01-02")
+    days.write("2026-01-01", [1, 2, 3, 6])
+    events = days.run("2026-01-01")
     assert events["ingest"]["reason"] == "file 2026-01-01.json changed"
-    assert ids("2026-01-01") == [1, 2, 3, 6] and ids("2026-01-02") == [4, 5]
-    assert files("2026-01-02") == kept
+    assert days.ids("2026-01-01") == [1, 2, 3, 6] and days.ids("2026-01-02") == [4, 5]
+    assert days.files("2026-01-02") == kept
     # The other date is as it was, and what reads both has both.
-    assert set(statuses(run(spark, file, date="2026-01-02")).values()) == {"up to date"}
-    assert totals() == {"2026-01-01": 4, "2026-01-02": 2}
-    # A run that replaces all of it takes the other dates away, so they must run again.
-    whole = file.with_name("whole.yaml")
-    whole.write_text(file.read_text().replace(", replace: \"day = '${date}'\"", ""))
-    run(spark, whole, date="2026-01-02")
-    assert totals() == {"2026-01-02": 2}
-    assert statuses(run(spark, file, date="2026-01-01"))["ingest"] == "done"
-    assert totals() == {"2026-01-01": 4, "2026-01-02": 2}
+    assert set(statuses(days.run("2026-01-02")).values()) == {"up to date"}
+    assert days.totals() == {"2026-01-01": 4, "2026-01-02": 2}
+
+
+@pytest.mark.slow
+def test_a_run_that_replaces_all_dates_makes_each_run_again(days: Days) -> None:
+    assert set(statuses(days.run("2026-01-01")).values()) == {"up to date"}
+    whole = days.file.with_name("whole.yaml")
+    whole.write_text(days.file.read_text().replace(", replace: \"day = '${date}'\"", ""))
+    run(days.spark, whole, date="2026-01-02")
+    assert days.totals() == {"2026-01-02": 2}
+    assert statuses(days.run("2026-01-01"))["ingest"] == "done"
+    assert days.totals() == {"2026-01-01": 2, "2026-01-02": 2}

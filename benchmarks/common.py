@@ -1,0 +1,85 @@
+"""What the benchmarks share: generated tables that are kept between runs, and medians."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from sparkmine.lake import Snapshot
+
+FOLDER = Path(__file__).parents[1] / "build" / "bench"
+CHUNK = 250_000
+
+
+def bench_session(memory: str = "6g", **conf: str) -> SparkSession:
+    """A session with the driver's memory stated and nothing else changed."""
+    from sparkmine import session
+
+    settings = {"spark.driver.memory": memory, "spark.ui.enabled": "false"}
+    return session("bench", conf={**settings, **conf}, log_file=FOLDER / "spark.log")
+
+
+def table(spark: SparkSession, name: str, chunks: Callable[[], Iterator[pa.Table]]) -> Snapshot:
+    """The generated Delta table `name`, made once: the chunks become its Parquet files."""
+    from sparkmine import Lake
+
+    lake = Lake(FOLDER / "lake", spark)
+    path = Path(lake.table(name).path)
+    if not (path / "_delta_log").is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        for number, chunk in enumerate(chunks()):
+            # Dictionary and Snappy, as Spark itself writes.
+            pq.write_table(chunk, path / f"part-{number:05}.snappy.parquet", compression="snappy")
+        spark.sql(f"convert to delta parquet.`{path}`")
+    return lake.table(name).snapshot()
+
+
+def sizes(rows: int, chunk: int = CHUNK) -> Iterator[int]:
+    """The rows of each chunk."""
+    for begin in range(0, rows, chunk):
+        yield min(chunk, rows - begin)
+
+
+def mixed(rows: int, seed: int = 1) -> Iterator[pa.Table]:
+    """13 floats with 5 % nulls, 26 heavy-tailed integer categories, a label: 40 columns.
+
+    A category of cardinality C is log-uniform, P(k) ~ 1/k; C goes from 4 to 2 million.
+    """
+    rng = np.random.default_rng(seed)
+    for size in sizes(rows):
+        columns: dict[str, pa.Array] = {}
+        for i in range(13):
+            values = rng.lognormal(i % 3, 1.0, size) if i % 2 else rng.normal(10.0 * i, 3.0, size)
+            columns[f"f{i}"] = pa.array(values, mask=rng.random(size) < 0.05)
+        for i, cardinality in enumerate(np.geomspace(4, 2e6, 26)):
+            columns[f"c{i}"] = pa.array((cardinality ** rng.random(size)).astype(np.int64))
+        columns["y"] = pa.array(rng.integers(0, 2, size))
+        yield pa.table(columns)
+
+
+def median_seconds(work: Callable[[], Any], runs: int = 3, warm: int = 1) -> float:
+    """Median seconds of `runs` calls after `warm` calls that are not counted."""
+    found = []
+    for number in range(warm + runs):
+        began = time.perf_counter()
+        work()
+        if number >= warm:
+            found.append(time.perf_counter() - began)
+    return statistics.median(found)
+
+
+def commit() -> str:
+    """The commit that is measured, for the published table."""
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
