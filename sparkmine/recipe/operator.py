@@ -57,6 +57,9 @@ class Operator(ABC):
 
     columns: Selector = field(default_factory=numeric)
     output: str | None = None
+    # True where every result is a fill or an affine map of its own column (see `stats.derive`):
+    # then what operators behind it ask for is known from the scan that serves this one.
+    derivable: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

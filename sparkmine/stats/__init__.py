@@ -1,21 +1,25 @@
 """Mergeable statistics, and the engine that answers any set of them in one scan."""
 
-from sparkmine.stats.base import KeyedStat, Stat
-from sparkmine.stats.counts import Counts, KeyedCounts
-from sparkmine.stats.engine import Request, StatEngine
+from sparkmine.stats.base import ColumnStat, KeyedStat, Stat
+from sparkmine.stats.counts import Counts, SelectedCounts
+from sparkmine.stats.derive import origin
+from sparkmine.stats.engine import StatEngine
 from sparkmine.stats.gram import Gram
 from sparkmine.stats.moments import GroupedMoments, Moments
 from sparkmine.stats.sketch import Sketch
+from sparkmine.stats.task import Request
 
 __all__ = [
+    "ColumnStat",
     "Counts",
     "Gram",
     "GroupedMoments",
-    "KeyedCounts",
     "KeyedStat",
     "Moments",
     "Request",
+    "SelectedCounts",
     "Sketch",
     "Stat",
     "StatEngine",
+    "origin",
 ]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from sparkmine.stats.derive import Change
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,11 @@ class Stat(ABC):
     def columns(self) -> tuple[str, ...]:
         """The columns it reads, in the order in which `update` receives them."""
 
+    @property
+    def base(self) -> Stat:
+        """The stat whose state answers this one: the same columns without the question."""
+        return self
+
     @abstractmethod
     def zero(self) -> Any:
         """The state of no rows."""
@@ -40,25 +49,44 @@ class Stat(ABC):
         """What the operator receives; the state itself unless a stat says otherwise."""
         return state
 
-    def refined(self, answer: Any) -> Stat | None:
-        """A finer stat that must be scanned before the answer is good enough, or None."""
+    def refined(self, state: Any) -> Stat | None:
+        """A finer stat that must be scanned before the state is good enough, or None."""
         return None
 
 
 @dataclass(frozen=True)
-class KeyedStat(Stat):
-    """A stat whose state is a count for each key; the engine sums keys by one shuffle.
+class ColumnStat(Stat):
+    """A stat of one column of numbers, whose state may be known after a change of every value."""
 
-    The local state is a dict from key (string) to count. It never reaches the driver whole:
-    the answer is a `KeyedCounts`, which collects only what a question selects.
+    column: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @abstractmethod
+    def changed(self, state: Any, change: Change) -> Any:
+        """The state after a change of every value, in closed form; None where there is none."""
+
+
+@dataclass(frozen=True)
+class KeyedStat(Stat):
+    """A stat whose state is a count for each key and may be too large for one process.
+
+    Tasks `split` their states by key, one shuffle brings the pieces of a key together, and each
+    reducer answers for its keys. The driver joins what the reducers selected.
     """
 
     keyed: ClassVar[bool] = True
 
-    def merge(self, a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
-        for key, count in b.items():
-            a[key] = a.get(key, 0) + count
-        return a
+    @abstractmethod
+    def split(self, state: Any, parts: int) -> list[Any]:
+        """The state as `parts` states; a key's part depends on the key alone."""
 
-    def zero(self) -> dict[str, int]:
-        return {}
+    @abstractmethod
+    def select(self, state: Any) -> Any:
+        """The part of an answer that one reducer gives for its keys."""
+
+    @abstractmethod
+    def join(self, selected: Sequence[Any]) -> Any:
+        """The answer, from those of all reducers."""

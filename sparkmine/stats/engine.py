@@ -1,49 +1,52 @@
 """Answer any set of questions in one scan.
 
-A request is a stat with the expressions that give its columns. Requests with equal stats and
-expressions are computed once. Each task reads its share of the table, updates every state on
-every Arrow batch, and emits one row for a small state and one for each key of a keyed one; the
-driver merges the small states, one shuffle sums the keys.
+A request is a stat with the expressions that give its columns. What is asked of a column after
+fills and affine maps is derived from the column's own state where that is exact (`derive.py`);
+equal states are computed once and kept. The tasks of a scan (`task.py`) update every state on
+every Arrow block. Keyed states meet in one shuffle of columnar pieces, where their questions are
+answered; the other states are merged in a tree.
 """
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sparkmine.expr import Expr, evaluate, to_column
+from sparkmine.expr import col, to_column
 from sparkmine.lake import Snapshot
 from sparkmine.lake.scan import Block, DirectScanRefused, Scan
-from sparkmine.stats.base import Stat
-from sparkmine.stats.counts import KeyedCounts
+from sparkmine.stats import task
+from sparkmine.stats.base import ColumnStat, KeyedStat, Stat
+from sparkmine.stats.derive import Change, origin
+from sparkmine.stats.task import Request
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_SCHEMA = "stat int, key string, count long, state binary"
-_ARROW = pa.schema(
-    [("stat", pa.int32()), ("key", pa.string()), ("count", pa.int64()), ("state", pa.binary())]
-)
-
-
-_BLOCK_ROWS = 1 << 16
+# States of one stat that one process merges; above it there is one more level of the tree.
+FAN_IN = 16
 
 
 @dataclass(frozen=True)
-class Request:
-    """A stat and, for each of its columns, the expression over the table that gives it."""
+class _Plan:
+    """How a request is answered: by the state of `scan`, changed in closed form."""
 
-    stat: Stat
-    inputs: tuple[Expr, ...]
+    scan: Request
+    changes: tuple[Change, ...]
 
-    @property
-    def key(self) -> tuple[Stat, str]:
-        return self.stat, " ".join(_text(expr) for expr in self.inputs)
+
+def planned(request: Request) -> _Plan:
+    """Derive a request from the state of the column itself where that is exact."""
+    stat = request.stat
+    found = origin(request.inputs[0]) if isinstance(stat, ColumnStat) else None
+    if isinstance(stat, ColumnStat) and found is not None:
+        column, changes = found
+        if all(stat.changed(stat.zero(), change) is not None for change in changes):
+            return _Plan(Request(replace(stat, column=column), (col(column),)), changes)
+    return _Plan(request, ())
 
 
 class StatEngine:
@@ -56,59 +59,88 @@ class StatEngine:
     def __init__(self, source: Snapshot | DataFrame, spark: SparkSession) -> None:
         self._source = source
         self._spark = spark
-        self._persisted: list[DataFrame] = []
+        self._known: dict[Any, Any] = {}
         self.scans = 0
 
-    def run(self, requests: Sequence[Request]) -> list[Any]:
-        """The answers, in the order of the requests: one scan, more only to refine quantiles."""
-        answers: dict[Any, Any] = {}
-        current = {request.key: request for request in requests}
-        while current:
-            following = {}
-            for (key, request), answer in zip(
-                current.items(), self._scan(list(current.values())), strict=True
-            ):
-                finer = request.stat.refined(answer)
-                if finer is not None:
-                    following[key] = Request(finer, request.inputs)
-                answers[key] = answer
-            current = following
-        return [answers[request.key] for request in requests]
+    def run(self, requests: Sequence[Request], ahead: Sequence[Request] = ()) -> list[Any]:
+        """The answers, in the order of the requests; no scan for what is known already.
 
-    def close(self) -> None:
-        """Free what the answers of keyed stats hold; they cannot be asked any more."""
-        for frame in self._persisted:
-            frame.unpersist()
-        self._persisted.clear()
+        Args:
+            ahead: What will be asked later; it shares the scan if there is one.
+        """
+        plans = [planned(request) for request in requests]
+        if any(plan.scan.key not in self._known for plan in plans):
+            self._learn([plan.scan for plan in plans] + [planned(later).scan for later in ahead])
+        return [self._answer(plan) for plan in plans]
+
+    def _answer(self, plan: _Plan) -> Any:
+        state, stat = self._known[plan.scan.key], plan.scan.stat
+        if isinstance(stat, ColumnStat):
+            for change in plan.changes:
+                state = stat.changed(state, change)
+        return stat.answer(state)
+
+    def _learn(self, requests: Sequence[Request]) -> None:
+        """Scan for the states that are not known, and again for those that must be refined."""
+        pending = {r.key: r for r in requests if r.key not in self._known}
+        while pending:
+            states = self._scan(list(pending.values()))
+            finer = {}
+            for (key, request), state in zip(pending.items(), states, strict=True):
+                self._known[key] = state
+                stat = request.stat.refined(state)
+                if stat is not None:
+                    finer[key] = replace(request, stat=stat)
+            pending = finer
 
     def _scan(self, requests: list[Request]) -> list[Any]:
-        from pyspark.sql import functions as F
-
+        """One scan: the states of the requests, or what their questions select of keyed ones."""
         self.scans += 1
-        emitted = self._emit(requests)
-        keyed = any(request.stat.keyed for request in requests)
-        if keyed:
-            emitted = emitted.persist()
-            self._persisted.append(emitted)
-        states: dict[int, Any] = {}
-        # In the order of the tasks, so that floating-point sums are the same in every run.
-        for row in emitted.where("state is not null").collect():
-            stat, found = requests[row["stat"]].stat, pickle.loads(row["state"])
-            states[row["stat"]] = (
-                stat.merge(states[row["stat"]], found) if row["stat"] in states else found
-            )
-        answers: list[Any] = []
-        for index, request in enumerate(requests):
-            stat = request.stat
-            if stat.keyed:
-                rows = emitted.where((F.col("stat") == index) & F.col("key").isNotNull())
-                answers.append(KeyedCounts(rows.groupBy("key").agg(F.sum("count").alias("count"))))
+        bases = {request.base.key: request.base for request in requests}
+        numbers = {key: number for number, key in enumerate(bases)}
+        stats = [(numbers[request.base.key], request.stat) for request in requests]
+        rows = task.rows_of(self._met(list(bases.values()), stats).toArrow().to_batches())
+        states: dict[int, list[tuple[int, Any]]] = {}
+        answers: dict[int, list[tuple[int, Any]]] = {}
+        for number, bucket, part, state in rows:
+            if number >= 0:
+                states.setdefault(number, []).append((part, state))
             else:
-                answers.append(stat.answer(states.get(index, stat.zero())))
-        return answers
+                answers.setdefault(-1 - number, []).append((bucket, state))
+        found = []
+        for question, (number, stat) in enumerate(stats):
+            if isinstance(stat, KeyedStat):
+                parts = sorted(answers.get(question, []), key=lambda item: item[0])
+                found.append(stat.join([state for _, state in parts]))
+            else:
+                parts = states.get(number, [])
+                found.append(task.merge_parts(stat, parts) if parts else stat.zero())
+        return found
 
-    def _emit(self, requests: list[Request]) -> DataFrame:
+    def _met(self, bases: list[Request], stats: list[tuple[int, Stat]]) -> DataFrame:
+        """States that few enough are left of for the driver, and the answers of keyed ones."""
+        rows, tasks = self._emit(bases)
+        keyed = any(stat.keyed for _, stat in stats)
+        buckets = self._buckets()
+        if keyed or tasks > FAN_IN:
+            rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
+            tasks = -(-tasks // FAN_IN)
+        if keyed:
+            rows = rows.mapInArrow(_selecting(stats), task.SCHEMA)
+        while tasks > FAN_IN:
+            rows = rows.selectExpr("stat", f"bucket div {FAN_IN} AS bucket", "part", "state")
+            rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
+            tasks = -(-tasks // FAN_IN)
+        return rows
+
+    def _buckets(self) -> int:
+        return int(self._spark.conf.get("spark.sql.shuffle.partitions") or 200)
+
+    def _emit(self, requests: list[Request]) -> tuple[DataFrame, int]:
+        """The states of every task, and how many tasks there are."""
         needed = sorted({name for r in requests for expr in r.inputs for name in expr.columns})
+        if not needed:
+            raise ValueError("requests without columns")
         if isinstance(self._source, Snapshot):
             try:
                 return self._direct(Scan.of(self._source, needed), requests)
@@ -116,31 +148,56 @@ class StatEngine:
                 frame = self._source.dataframe(self._spark)
         else:
             frame = self._source
-        if not needed:
-            raise ValueError("requests without columns")
-        from sparkmine.expr import col
-
-        selected = frame.select(*(to_column(col(name)).alias(name) for name in needed))
+        scanning = _scanning(requests, self._buckets())
 
         def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            yield from _states(requests, batches)
+            from pyspark import TaskContext
 
-        return selected.mapInArrow(update, _SCHEMA)
+            context = TaskContext.get()
+            yield from scanning(batches, context.partitionId() if context else 0)
 
-    def _direct(self, scan: Scan, requests: list[Request]) -> DataFrame:
+        # Few tasks of many partitions: each leaves one state of every stat.
+        tasks = 2 * self._spark.sparkContext.defaultParallelism
+        columns = [to_column(col(name)).alias(name) for name in needed]
+        return frame.select(*columns).coalesce(tasks).mapInArrow(update, task.SCHEMA), tasks
+
+    def _direct(self, scan: Scan, requests: list[Request]) -> tuple[DataFrame, int]:
         shares = _shares(scan.blocks(), self._spark.sparkContext.defaultParallelism)
+        scanning = _scanning(requests, self._buckets())
 
         def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 for index in batch.column(0).to_pylist():
-                    yield from _states(requests, scan.read_many(shares[index]))
+                    yield from scanning(scan.read_many(shares[index]), index)
 
         tasks = max(len(shares), 1)
-        return self._spark.range(0, len(shares), 1, tasks).mapInArrow(update, _SCHEMA)
+        numbers = self._spark.range(0, len(shares), 1, tasks)
+        return numbers.mapInArrow(update, task.SCHEMA), tasks
+
+
+def _scanning(requests: list[Request], buckets: int) -> Any:
+    def states(blocks: Iterable[Any], part: int) -> Iterator[pa.RecordBatch]:
+        yield from task.scanned(requests, blocks, part=part, buckets=buckets, group=part // FAN_IN)
+
+    return states
+
+
+def _merging(requests: list[Request]) -> Any:
+    def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from task.merged(requests, batches)
+
+    return merge
+
+
+def _selecting(questions: list[tuple[int, Stat]]) -> Any:
+    def select(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from task.selected(questions, batches)
+
+    return select
 
 
 def _shares(blocks: list[Block], tasks: int) -> list[list[Block]]:
-    """Split blocks into contiguous shares of about equal rows, a few for each task slot."""
+    """Split blocks into contiguous shares of about equal rows, one for each task slot."""
     total = sum(block.rows for block in blocks)
     wanted = max(total / max(tasks, 1), 1)
     shares: list[list[Block]] = []
@@ -152,52 +209,3 @@ def _shares(blocks: list[Block], tasks: int) -> list[list[Block]]:
         shares[-1].append(block)
         filled += block.rows
     return shares
-
-
-def _states(
-    requests: list[Request], blocks: Iterable[pa.Table | pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """Update all states over the blocks of one task and emit them."""
-    states = [request.stat.zero() for request in requests]
-    texts = [[_text(expr) for expr in request.inputs] for request in requests]
-    for block in _joined(blocks):
-        known: dict[str, pa.Array] = {}  # each distinct expression is evaluated once a block
-        for index, request in enumerate(requests):
-            arrays = []
-            for expr, text in zip(request.inputs, texts[index], strict=True):
-                if text not in known:
-                    known[text] = evaluate(expr, block)
-                arrays.append(known[text])
-            states[index] = request.stat.update(states[index], arrays)
-    rows: list[tuple[int, str | None, int | None, bytes | None]] = []
-    for index, (request, state) in enumerate(zip(requests, states, strict=True)):
-        if request.stat.keyed:
-            rows.extend((index, key, count, None) for key, count in sorted(state.items()))
-        else:
-            # Our own bytes, between our own processes of one job, as Spark itself ships closures.
-            rows.append((index, None, None, pickle.dumps(state, protocol=5)))
-    if rows:
-        columns = [
-            pa.array(values, kind)
-            for values, kind in zip(zip(*rows, strict=True), _ARROW.types, strict=True)
-        ]
-        yield pa.RecordBatch.from_arrays(columns, schema=_ARROW)
-
-
-def _joined(blocks: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Join small blocks: an update costs the same Python for ten rows as for ten thousand."""
-    waiting: list[pa.Table] = []
-    rows = 0
-    for block in blocks:
-        table = block if isinstance(block, pa.Table) else pa.Table.from_batches([block])
-        waiting.append(table)
-        rows += table.num_rows
-        if rows >= _BLOCK_ROWS:
-            yield pa.concat_tables(waiting).combine_chunks()
-            waiting, rows = [], 0
-    if waiting:
-        yield pa.concat_tables(waiting).combine_chunks()
-
-
-def _text(expr: Expr) -> str:
-    return json.dumps(expr.to_json(), sort_keys=True)

@@ -7,13 +7,15 @@ Variances" (1979). Over finite values; nulls, NaN and infinities are counted apa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkmine.stats.base import Stat
+from sparkmine.stats.base import ColumnStat, Stat
+from sparkmine.stats.derive import Affine, Change, Fill
+from sparkmine.stats.numbers import numbers
 
 MAX_CLASSES = 1000
 
@@ -43,14 +45,8 @@ class MomentsState:
 
 
 @dataclass(frozen=True)
-class Moments(Stat):
+class Moments(ColumnStat):
     """Moments of one numeric column."""
-
-    column: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def zero(self) -> MomentsState:
         return MomentsState()
@@ -60,6 +56,24 @@ class Moments(Stat):
 
     def merge(self, a: MomentsState, b: MomentsState) -> MomentsState:
         return merge_moments(a, b)
+
+    def changed(self, state: MomentsState, change: Change) -> MomentsState:
+        match change:
+            case Fill(value):
+                missing = state.nulls + state.nans
+                known = replace(state, nulls=0, nans=0)
+                filled = MomentsState(missing, mean=value, minimum=value, maximum=value)
+                return merge_moments(known, filled) if missing else known
+            case Affine(scale, shift) if state.count:
+                ends = (state.minimum * scale + shift, state.maximum * scale + shift)
+                return replace(
+                    state,
+                    mean=state.mean * scale + shift,
+                    m2=state.m2 * scale * scale,
+                    minimum=min(ends),
+                    maximum=max(ends),
+                )
+        return state
 
 
 @dataclass(frozen=True)
@@ -102,33 +116,23 @@ class GroupedMoments(Stat):
         return merged
 
 
-def finite_values(array: pa.Array) -> np.ndarray:
-    """The finite values of a numeric array as float64."""
-    numbers: np.ndarray = pc.cast(array.drop_null(), pa.float64(), safe=False).to_numpy(
-        zero_copy_only=False
-    )
-    finite = np.isfinite(numbers)
-    return numbers if finite.all() else numbers[finite]
-
-
 def moments(array: pa.Array) -> MomentsState:
     """The moments of one array."""
-    numbers = pc.cast(array.drop_null(), pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    nans, infinities = int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum())
-    if nans or infinities:
-        numbers = numbers[np.isfinite(numbers)]
-    if not len(numbers):
-        return MomentsState(nulls=array.null_count, nans=nans, infinities=infinities)
-    mean = float(numbers.mean())
+    found = numbers(array)
+    values = found.finite
+    if not len(values):
+        return MomentsState(nulls=found.nulls, nans=found.nans, infinities=found.infinities)
+    mean = float(values.mean())
+    deviations = values - mean
     return MomentsState(
-        count=len(numbers),
-        nulls=array.null_count,
-        nans=nans,
-        infinities=infinities,
+        count=len(values),
+        nulls=found.nulls,
+        nans=found.nans,
+        infinities=found.infinities,
         mean=mean,
-        m2=float(np.square(numbers - mean).sum()),
-        minimum=float(numbers.min()),
-        maximum=float(numbers.max()),
+        m2=float(np.dot(deviations, deviations)),
+        minimum=float(values.min()),
+        maximum=float(values.max()),
     )
 
 

@@ -1,7 +1,7 @@
 """Quantiles by counting over order-preserving float bits.
 
-A float64, read as an integer with its sign handled, keeps its order. Its first 22 bits (sign,
-exponent, 10 of the mantissa) name a bin at most 0.1 % wide; each bin keeps its count, minimum
+A float64, read as an integer with its sign handled, keeps its order. Its first 24 bits (sign,
+exponent, 12 of the mantissa) name a bin at most 0.025 % wide; each bin keeps its count, minimum
 and maximum. Counting is commutative and has no random bits, so any partitioning and any rerun
 gives the same answer. Where one bin holds more than 0.5 % of the rows and more than one value,
 the bin is split by 10 more bits in a further scan, so the rank error is at most 0.5 %.
@@ -9,15 +9,16 @@ the bin is split by 10 more bits in a further scan, so the rank error is at most
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from sparkmine.stats.base import Stat
-from sparkmine.stats.moments import finite_values
+from sparkmine.stats.base import ColumnStat
+from sparkmine.stats.derive import Affine, Change, Fill
+from sparkmine.stats.numbers import numbers
 
-FIRST_BITS = 22
+FIRST_BITS = 24
 MORE_BITS = 10
 RANK_ERROR = 0.005
 
@@ -26,12 +27,16 @@ _SIGN = np.uint64(1 << 63)
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """Bins in ascending order: `keys` uint64 [b], `counts` int64 [b], `low`, `high` float64 [b]."""
+    """Bins in ascending order: `keys` uint64 [b], `counts` int64 [b], `low`, `high` float64 [b].
+
+    `missing` counts nulls and NaN, which are in no bin.
+    """
 
     keys: np.ndarray
     counts: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    missing: int = 0
 
     @property
     def count(self) -> int:
@@ -62,38 +67,37 @@ class Bins:
 
 
 @dataclass(frozen=True)
-class Sketch(Stat):
+class Sketch(ColumnStat):
     """The distribution of one numeric column over finite values.
 
     Attributes:
         splits: For each further level, the left-aligned keys of the bins that are split there.
     """
 
-    column: str
     splits: tuple[tuple[int, ...], ...] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def zero(self) -> Bins:
         empty = np.zeros(0)
         return Bins(empty.astype(np.uint64), empty.astype(np.int64), empty, empty)
 
     def update(self, state: Bins, arrays: list[pa.Array]) -> Bins:
-        numbers = np.sort(finite_values(arrays[0]) + 0.0)  # + 0.0 makes -0.0 a 0.0
-        if not len(numbers):
-            return state
-        keys = self._keys(numbers)
+        found = numbers(arrays[0])
+        values = np.sort(found.finite + 0.0)  # + 0.0 makes -0.0 a 0.0
+        missing = found.nulls + found.nans
+        if not len(values):
+            return replace(state, missing=state.missing + missing)
+        keys = self._keys(values)
         starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
         ends = np.append(starts[1:], len(keys))
-        found = Bins(keys[starts], ends - starts, numbers[starts], numbers[ends - 1])
-        return self.merge(state, found)
+        bins = Bins(keys[starts], ends - starts, values[starts], values[ends - 1], missing)
+        return self.merge(state, bins)
 
-    def _keys(self, numbers: np.ndarray) -> np.ndarray:
-        """Left-aligned bin keys of sorted numbers; ascending like them."""
-        bits = numbers.view(np.uint64)
-        ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)
+    def _keys(self, values: np.ndarray) -> np.ndarray:
+        """Left-aligned bin keys of sorted values; ascending like them."""
+        bits = values.view(np.uint64)
+        negative = int(np.searchsorted(values, 0.0))
+        ordered = bits | _SIGN
+        ordered[:negative] = ~bits[:negative]
         keys = _prefix(ordered, FIRST_BITS)
         for level, heavy in enumerate(self.splits, start=1):
             deeper = np.isin(keys, np.asarray(heavy, np.uint64))
@@ -101,15 +105,36 @@ class Sketch(Stat):
         return keys
 
     def merge(self, a: Bins, b: Bins) -> Bins:
+        missing = a.missing + b.missing
         if not len(a.keys) or not len(b.keys):
-            return a if len(a.keys) else b
-        keys, where = np.unique(np.concatenate([a.keys, b.keys]), return_inverse=True)
-        counts = np.zeros(len(keys), np.int64)
-        np.add.at(counts, where, np.concatenate([a.counts, b.counts]))
-        low, high = np.full(len(keys), np.inf), np.full(len(keys), -np.inf)
-        np.minimum.at(low, where, np.concatenate([a.low, b.low]))
-        np.maximum.at(high, where, np.concatenate([a.high, b.high]))
-        return Bins(keys, counts, low, high)
+            return replace(a if len(a.keys) else b, missing=missing)
+        keys = np.concatenate([a.keys, b.keys])
+        order = np.argsort(keys, kind="stable")  # two ascending runs: one merge of them
+        keys = keys[order]
+        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+
+        def joined(reduce: np.ufunc, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+            return reduce.reduceat(np.concatenate([x, y])[order], starts)
+
+        return Bins(
+            keys[starts],
+            joined(np.add, a.counts, b.counts),
+            joined(np.minimum, a.low, b.low),
+            joined(np.maximum, a.high, b.high),
+            missing,
+        )
+
+    def changed(self, state: Bins, change: Change) -> Bins:
+        match change:
+            case Fill(value):
+                return _filled(state, value)
+            case Affine(scale, shift):
+                low, high = state.low * scale + shift, state.high * scale + shift
+                if scale > 0:
+                    return replace(state, low=low, high=high)
+                return Bins(
+                    state.keys[::-1], state.counts[::-1], high[::-1], low[::-1], state.missing
+                )
 
     def refined(self, answer: Bins) -> Sketch | None:
         wide = (answer.counts > RANK_ERROR * answer.count) & (answer.low < answer.high)
@@ -118,6 +143,36 @@ class Sketch(Stat):
         if not wide.any() or depth >= 64:
             return None
         return Sketch(self.column, (*self.splits, tuple(int(key) for key in answer.keys[wide])))
+
+
+def _filled(state: Bins, value: float) -> Bins:
+    """The missing values become a bin of their own, which cuts the bin that they fall into.
+
+    How many of the cut bin's rows are below the value is not known; it holds at most the allowed
+    share of the rows, or one value only.
+    """
+    if not state.missing:
+        return state
+    below = int(np.searchsorted(state.high, value))  # bins wholly below
+    cut = below < len(state.low) and state.low[below] < value
+    pieces = [[float(state.missing), value, value]]
+    if cut:
+        count, low, high = int(state.counts[below]), state.low[below], state.high[below]
+        under = round(count * (value - low) / (high - low))
+        pieces = [[under, low, value], *pieces, [count - under, value, high]]
+    pieces = [piece for piece in pieces if piece[0]]
+    after = below + cut
+    counts, lows, highs = np.array(pieces).T
+
+    def put(whole: np.ndarray, piece: np.ndarray) -> np.ndarray:
+        return np.concatenate([whole[:below], piece.astype(whole.dtype), whole[after:]])
+
+    return Bins(
+        put(state.keys, np.zeros(len(pieces))),  # a changed state is asked, not merged
+        put(state.counts, counts),
+        put(state.low, lows),
+        put(state.high, highs),
+    )
 
 
 def _prefix(ordered: np.ndarray, bits: int) -> np.ndarray:

@@ -103,7 +103,7 @@ def _advice(spark: SparkSession, ranks: int, slots: int) -> str:
         )
     return (
         f"{ranks} ranks need {ranks} slots at once, but {master} gives this application {slots} "
-        f"(executors x cores / spark.task.cpus); set ranks to {max(slots, 1)} or less, ask for more "
-        f"executors or cores, or set {_REGISTERING} if executors take longer than "
+        f"(executors x cores / spark.task.cpus); set ranks to {max(slots, 1)} or less, ask for "
+        f"more executors or cores, or set {_REGISTERING} if executors take longer than "
         f"{_registering_ms(spark) / 1000:g} s to come"
     )

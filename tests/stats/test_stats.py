@@ -125,9 +125,10 @@ def test_engine_answers_all_in_one_scan(spark: SparkSession, lake: Lake, partiti
             Request(Moments("x"), (col("x") * 2.0,)),
             Request(Sketch("x"), (col("x"),)),
             Request(Counts("w"), (col("w"),)),
+            Request(Counts("w", top_k=1), (col("w"),)),
             Request(Moments("x"), (col("x"),)),
         ]
-        plain, doubled, sketch, counts, again = engine.run(requests)
+        plain, doubled, sketch, counts, one, again = engine.run(requests)
         assert engine.scans == 1 and plain == again
         assert math.isclose(plain.mean, values[kept].mean(), rel_tol=1e-9)
         assert math.isclose(doubled.variance, (2 * values[kept]).var(), rel_tol=1e-9)
@@ -136,5 +137,4 @@ def test_engine_answers_all_in_one_scan(spark: SparkSession, lake: Lake, partiti
             w: sum(1 for i in range(1000) if kept[i] and words[i] == w) for w in ("w0", "w1", "w2")
         }
         assert dict(counts.top()) == expected
-        assert len(counts.top(1)) == 1
-        engine.close()
+        assert one.top() == counts.top(1) and one.distinct == 3

@@ -36,12 +36,12 @@ class OneHot(Operator):
         return made, tuple(column.name for column in picked)
 
     def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
-        answers = yield [Counts(column.name) for column in picked]
+        answers = yield [Counts(column.name, self.top_k, self.min_count) for column in picked]
         outputs: dict[str, Expr] = {}
         infos: dict[str, ColumnInfo] = {}
         details = {}
         for column, counts in zip(picked, answers, strict=True):
-            categories = [key for key, _ in counts.top(self.top_k, self.min_count)]
+            categories = [str(key) for key, _ in counts.top()]
             details[column.name] = categories
             value = col(column.name).cast("string")
             slots = {f"is_{safe_name(c)}": when(value == c, 1.0).otherwise(0.0) for c in categories}

@@ -22,6 +22,8 @@ def _fill(column: str, value: float | None) -> Expr:
 class ImputeMean(ColumnOperator):
     """Replace missing numbers by the mean of the finite ones (0 if there are none)."""
 
+    derivable: ClassVar[bool] = True
+
     def fit(self, column: str) -> Generator[Stat, Any, Expr]:
         moments = yield Moments(column)
         return _fill(column, moments.mean)
@@ -30,6 +32,8 @@ class ImputeMean(ColumnOperator):
 @dataclass(frozen=True, kw_only=True)
 class ImputeMedian(ColumnOperator):
     """Replace missing numbers by the median of the finite ones (0 if there are none)."""
+
+    derivable: ClassVar[bool] = True
 
     def fit(self, column: str) -> Generator[Stat, Any, Expr]:
         sketch = yield Sketch(column)

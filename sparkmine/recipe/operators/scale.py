@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sparkmine.errors import RecipeError
 from sparkmine.expr import Expr, col, function, when
@@ -15,6 +15,8 @@ from sparkmine.stats import Moments, Sketch, Stat
 @dataclass(frozen=True, kw_only=True)
 class Standardize(ColumnOperator):
     """Subtract the mean and divide by the standard deviation (by 1 for a constant column)."""
+
+    derivable: ClassVar[bool] = True
 
     def fit(self, column: str) -> Generator[Stat, Any, Expr]:
         moments = yield Moments(column)

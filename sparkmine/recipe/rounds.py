@@ -1,0 +1,221 @@
+"""The rounds of a fit: which operators can ask now, and what each column is at every position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sparkmine.errors import RecipeError
+from sparkmine.expr import Expr, col
+from sparkmine.recipe.columns import ColumnInfo
+from sparkmine.recipe.fitted import FittedStep
+from sparkmine.recipe.operator import Fitting, Operator, Outcome
+from sparkmine.stats import ColumnStat, Request, Stat, origin
+
+if TYPE_CHECKING:
+    from sparkmine.recipe.recipe import Recipe
+
+
+class Rounds:
+    """The state of one fit: which operators are done, and what each column is in terms of the
+    table's columns at every position."""
+
+    def __init__(self, recipe: Recipe, columns: list[ColumnInfo]) -> None:
+        self.recipe = recipe
+        self.columns = columns
+        self.steps: list[FittedStep | None] = [None] * len(recipe.operators)
+        self._fits: dict[int, Fitting] = {}
+        self._waiting: dict[int, tuple[list[Stat], list[Request]]] = {}
+
+    def advance(self) -> list[Request] | None:
+        """Start every operator that can start; the requests of this round, or None at the end."""
+        progress = True
+        while progress:
+            progress = False
+            for index in range(len(self.steps)):
+                if self.steps[index] is None and index not in self._fits and self._ready(index):
+                    self._start(index)
+                    progress = progress or self.steps[index] is not None
+        if not self._waiting:
+            return None
+        return [request for _, requests in self._waiting.values() for request in requests]
+
+    def ahead(self) -> list[Request]:
+        """What operators that cannot start yet will ask of columns that are only filled or mapped
+        affinely before: it can be derived from the statistics of the table's own columns."""
+        found: list[Request] = []
+        for index, operator in enumerate(self.recipe.operators):
+            if self.steps[index] is None and index not in self._fits:
+                found += self._ahead(index, operator)
+        return found
+
+    def _ahead(self, index: int, operator: Operator) -> list[Request]:
+        visible = self._view(index)
+        try:
+            picked = operator.columns.pick(visible.columns)
+        except RecipeError:
+            return []  # a column that only a fit will make
+        known, found = self._inputs(index), []
+        for stat in first_stats(operator, picked, self.recipe.label):
+            if isinstance(stat, ColumnStat) and stat.column not in visible.opaque:
+                start = origin(known.get(stat.column, col(stat.column)))
+                if start is not None:
+                    column = start[0]
+                    found.append(Request(replace(stat, column=column), (col(column),)))
+        return found
+
+    def receive(self, answers: list[object]) -> None:
+        """Hand the answers of a round to the operators that asked."""
+        current, self._waiting = self._waiting, {}
+        position = 0
+        for index, (stats, _) in current.items():
+            share = answers[position : position + len(stats)]
+            position += len(stats)
+            self._send(index, share)
+
+    def _view(self, index: int) -> View:
+        return view(self.recipe, self.columns, self.steps, index)
+
+    def _ready(self, index: int) -> bool:
+        """True when every column of the operator is final at its position."""
+        selector = self.recipe.operators[index].columns
+        unfitted = any(step is None for step in self.steps[:index])
+        try:
+            visible = self._view(index)
+            picked = selector.pick(visible.columns)
+        except RecipeError:
+            # A column may be made by a step that is not fitted yet. If there is none, the error
+            # is real, and the start raises it with its place.
+            return not unfitted
+        patterns = unfitted and selector.reads_patterns()
+        return not patterns and not any(column.name in visible.pending for column in picked)
+
+    def _start(self, index: int) -> None:
+        operator = self.recipe.operators[index]
+        try:
+            picked = operator.columns.pick(self._view(index).columns)
+        except RecipeError as error:
+            raise RecipeError(
+                f"operator {index + 1} ({type(operator).__name__}): {error}"
+            ) from None
+        self._fits[index] = operator.fitting(picked, self.recipe.label)
+        self._send(index, None)
+
+    def _send(self, index: int, answers: list[object] | None) -> None:
+        try:
+            stats = self._fits[index].send(answers)  # type: ignore[arg-type]
+            while not stats:
+                stats = self._fits[index].send([])
+        except StopIteration as stop:
+            self._finish(index, stop.value)
+            return
+        inputs = self._inputs(index)
+        requests = [Request(s, tuple(inputs.get(c, col(c)) for c in s.columns)) for s in stats]
+        self._waiting[index] = (stats, requests)
+
+    def _inputs(self, index: int) -> dict[str, Expr]:
+        """Columns at a position as expressions over the table's own columns."""
+        known: dict[str, Expr] = {}
+        for step in self.steps[:index]:
+            if step is not None:
+                composed = {n: e.substitute(known) for n, e in step.outcome.outputs.items()}
+                known.update(composed)
+        return known
+
+    def _finish(self, index: int, outcome: Outcome) -> None:
+        operator = self.recipe.operators[index]
+        made = [*outcome.outputs, *outcome.blocks]
+        clash = [name for name in made if name in self.recipe.untouched]
+        if operator.output is not None or outcome.dropped:
+            present = {c.name for c in self._view(index).columns} - set(outcome.dropped)
+            clash += [name for name in made if name in present]
+        if clash:
+            raise RecipeError(
+                f"operator {index + 1} ({type(operator).__name__}) would write column "
+                f"{clash[0]!r}, which is there already; give it another output="
+            )
+        name = f"{type(operator).__module__}:{type(operator).__qualname__}"
+        self.steps[index] = FittedStep(name, operator.parameters(), outcome)
+
+
+@dataclass(frozen=True)
+class View:
+    """What is known of the columns at one position of a recipe that is partly fitted.
+
+    Attributes:
+        columns: The columns that an operator there may select.
+        pending: Columns that unfitted steps touch; the last such step.
+        opaque: Those of them that are more than filled or mapped affinely.
+    """
+
+    columns: list[ColumnInfo]
+    pending: dict[str, int]
+    opaque: set[str]
+
+
+def view(
+    recipe: Recipe, columns: Sequence[ColumnInfo], steps: Sequence[FittedStep | None], index: int
+) -> View:
+    """The columns at position `index`."""
+    known = {column.name: column for column in columns if column.name not in recipe.untouched}
+    pending: dict[str, int] = {}
+    opaque: set[str] = set()
+    for number, step in enumerate(steps[:index]):
+        if step is not None:
+            dropped, made = step.outcome.dropped, list(step.outcome.infos.values())
+        else:
+            operator = recipe.operators[number]
+            picked = operator.columns.pick(list(known.values()))
+            made, dropped = operator.predicted(picked)
+            touched = [info.name for info in made]
+            if operator.output is None or dropped or not made:
+                touched += [column.name for column in picked]
+            pending.update(dict.fromkeys(touched, number))
+            if not (operator.derivable and operator.output is None):
+                opaque.update(touched)
+        for name in dropped:
+            known.pop(name, None)
+        known.update({info.name: info for info in made})
+    return View(list(known.values()), pending, opaque)
+
+
+def first_stats(operator: Operator, picked: Sequence[ColumnInfo], label: str | None) -> list[Stat]:
+    """The stats that an operator asks for first."""
+    try:
+        return operator.fitting(picked, label).send(None)  # type: ignore[arg-type]
+    except StopIteration:
+        return []
+
+
+def plan(recipe: Recipe, columns: Sequence[ColumnInfo]) -> str:
+    """Find the round of each operator from the columns that operators before it touch."""
+    rounds: dict[int, list[str]] = {}
+    last: list[int] = []  # the round after which each operator is fitted
+    unfitted: list[FittedStep | None] = [None] * len(recipe.operators)
+    keyed = 0
+    for index, operator in enumerate(recipe.operators):
+        visible = view(recipe, columns, unfitted, index)
+        picked = operator.columns.pick(visible.columns)
+        if operator.columns.reads_patterns():
+            after = max(last, default=0)
+        else:
+            behind = [visible.pending[c.name] for c in picked if c.name in visible.pending]
+            after = max((last[number] for number in behind), default=0)
+        stats = first_stats(operator, picked, recipe.label)
+        if not stats:
+            last.append(after)
+            continue
+        derived = after > 0 and all(
+            isinstance(stat, ColumnStat) and stat.column not in visible.opaque for stat in stats
+        )
+        kinds = ", ".join(sorted({type(stat).__name__ for stat in stats}))
+        entry = f"  {type(operator).__name__}({operator.columns}): {len(stats)} × {kinds}"
+        keyed += sum(stat.keyed for stat in stats)
+        fitted = after if derived else after + 1
+        rounds.setdefault(fitted, []).append(entry + (", derived" if derived else ""))
+        last.append(fitted)
+    lines = []
+    for number, entries in sorted(rounds.items()):
+        lines += [f"round {number} (1 scan)", *entries]
+    return "\n".join([*lines, f"{len(rounds)} scans, {keyed} keyed counts shuffled"])

@@ -1,0 +1,167 @@
+"""What the tasks of a scan do: update all states over their blocks, merge states, answer questions.
+
+Rows between tasks are `(stat, bucket, part, state)`: the number of the stat, where its next merge
+happens, which task it is from, and the state. Answers of keyed stats have the number -1 - question
+and pass further merges. States are pickled: our own bytes between our own processes of one job, as
+Spark itself ships closures.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from sparkmine.expr import Expr, evaluate
+from sparkmine.stats.base import KeyedStat, Stat
+
+SCHEMA = "stat int, bucket int, part int, state binary"
+_ARROW = pa.schema(
+    [
+        pa.field("stat", pa.int32()),
+        pa.field("bucket", pa.int32()),
+        pa.field("part", pa.int32()),
+        pa.field("state", pa.binary()),
+    ]
+)
+# An update costs the same Python for ten rows as for ten thousand.
+_BLOCK_BYTES = 1 << 25
+
+Row = tuple[int, int, int, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A stat and, for each of its columns, the expression over the table that gives it."""
+
+    stat: Stat
+    inputs: tuple[Expr, ...]
+
+    @property
+    def key(self) -> tuple[Stat, str]:
+        """Equal for equal questions about equal columns."""
+        return self.stat, " ".join(text_of(expr) for expr in self.inputs)
+
+    @property
+    def base(self) -> Request:
+        """What must be scanned for it."""
+        return replace(self, stat=self.stat.base)
+
+
+def text_of(expr: Expr) -> str:
+    return json.dumps(expr.to_json(), sort_keys=True)
+
+
+def scanned(
+    requests: Sequence[Request],
+    blocks: Iterable[pa.Table | pa.RecordBatch],
+    *,
+    part: int,
+    buckets: int,
+    group: int,
+) -> Iterator[pa.RecordBatch]:
+    """The states of one task's blocks: keyed ones split into `buckets`, the others whole, to be
+    merged in the bucket `group`."""
+    states = _states(requests, blocks)
+    for number, (request, state) in enumerate(zip(requests, states, strict=True)):
+        if isinstance(request.stat, KeyedStat):
+            for bucket, piece in enumerate(request.stat.split(state, buckets)):
+                yield _batch([(number, bucket, part, piece)])
+        else:
+            yield _batch([(number, group, part, state)])
+
+
+def merged(
+    requests: Sequence[Request], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """One state for each stat and bucket of this task, merged in the order of the parts."""
+    found: dict[tuple[int, int], list[tuple[int, Any]]] = {}
+    for batch in batches:
+        for number, bucket, part, state in _rows(batch):
+            if number < 0:
+                yield _batch([(number, bucket, part, state)])
+                continue
+            found.setdefault((number, bucket), []).append((part, state))
+    for (number, bucket), parts in sorted(found.items()):
+        yield _batch([(number, bucket, parts[0][0], merge_parts(requests[number].stat, parts))])
+
+
+def merge_parts(stat: Stat, parts: list[tuple[int, Any]]) -> Any:
+    """Merge states in the order of their parts, so that sums are the same in every run."""
+    state = None
+    for _, other in sorted(parts, key=lambda item: item[0]):
+        state = other if state is None else stat.merge(state, other)
+    return state
+
+
+def selected(
+    stats: Sequence[tuple[int, Stat]], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """The answers of questions to keyed states, given as (number of the state, stat); other
+    states pass."""
+    asked: dict[int, list[tuple[int, KeyedStat]]] = {}
+    for question, (number, stat) in enumerate(stats):
+        if isinstance(stat, KeyedStat):
+            asked.setdefault(number, []).append((question, stat))
+    for batch in batches:
+        for number, bucket, part, state in _rows(batch):
+            if number not in asked:
+                yield _batch([(number, bucket, part, state)])
+            for question, stat in asked.get(number, []):
+                yield _batch([(-1 - question, bucket, part, stat.select(state))])
+
+
+def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
+    """The rows of collected batches, their states read."""
+    for batch in batches:
+        yield from _rows(batch)
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[Row]:
+    for row in batch.to_pylist():
+        yield row["stat"], row["bucket"], row["part"], pickle.loads(row["state"])
+
+
+def _batch(rows: Sequence[Row]) -> pa.RecordBatch:
+    numbers, buckets, parts, states = zip(*rows, strict=True)
+    columns = [
+        pa.array(numbers, pa.int32()),
+        pa.array(buckets, pa.int32()),
+        pa.array(parts, pa.int32()),
+        pa.array([pickle.dumps(state, protocol=5) for state in states], pa.binary()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=_ARROW)
+
+
+def _states(requests: Sequence[Request], blocks: Iterable[pa.Table | pa.RecordBatch]) -> list[Any]:
+    states = [request.stat.zero() for request in requests]
+    texts = [[text_of(expr) for expr in request.inputs] for request in requests]
+    for block in _joined(blocks):
+        known: dict[str, pa.Array] = {}  # each distinct expression is evaluated once a block
+        for index, request in enumerate(requests):
+            arrays = []
+            for expr, text in zip(request.inputs, texts[index], strict=True):
+                if text not in known:
+                    known[text] = evaluate(expr, block)
+                arrays.append(known[text])
+            states[index] = request.stat.update(states[index], arrays)
+    return states
+
+
+def _joined(blocks: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Join small blocks."""
+    waiting: list[pa.Table] = []
+    size = 0
+    for block in blocks:
+        table = block if isinstance(block, pa.Table) else pa.Table.from_batches([block])
+        waiting.append(table)
+        size += table.nbytes
+        if size >= _BLOCK_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
