@@ -1,17 +1,22 @@
 """A small expression language with two engines: Spark Columns and Arrow compute."""
 
 from sparkmine.expr.arrow import evaluate
-from sparkmine.expr.nodes import Expr, Scalar, coalesce, col, function, lit, when
+from sparkmine.expr.join import join_lookups
+from sparkmine.expr.nodes import Expr, Lookup, Scalar, coalesce, col, function, lit, when
 from sparkmine.expr.spark import to_column
 from sparkmine.expr.sql import parse
+from sparkmine.expr.vocabulary import Vocabulary
 
 __all__ = [
     "Expr",
+    "Lookup",
     "Scalar",
+    "Vocabulary",
     "coalesce",
     "col",
     "evaluate",
     "function",
+    "join_lookups",
     "lit",
     "parse",
     "to_column",

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
+from sparkmine.expr.vocabulary import Vocabulary
 
 Block = Any  # a pa.Table or a pa.RecordBatch; Arrow has no types for mypy
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
@@ -68,8 +69,8 @@ def _evaluate(expr: n.Expr, block: Block) -> Any:
             return _cast(_evaluate(operand, block), to)
         case n.Item(operand, index):
             return _item(_array(_evaluate(operand, block), block.num_rows), index)
-        case n.Lookup(operand, keys, values, default):
-            return _lookup(_evaluate(operand, block), keys, values, default, block.num_rows)
+        case n.Lookup(operand, table, default):
+            return _lookup(_evaluate(operand, block), table, default, block.num_rows)
         case n.Bucket(operand, edges):
             found = _array(_number(operand, block), block.num_rows)
             numbers = found.to_numpy(zero_copy_only=False)
@@ -282,11 +283,9 @@ def _item(array: pa.Array, index: int) -> pa.Array:
     return picked.take(pc.if_else(long_enough, pc.subtract(positions, 1), none))
 
 
-def _lookup(
-    value: Any, keys: tuple[str, ...], values: tuple[float, ...], default: float | None, rows: int
-) -> pa.Array:
-    strings = _array(_cast(value, "string"), rows)
-    indexes = pc.index_in(strings, value_set=pa.array(keys, pa.string()))
-    found = pa.array(values, pa.float64()).take(indexes)
+def _lookup(value: Any, table: Vocabulary, default: float | None, rows: int) -> pa.Array:
+    wanted = _array(_cast(value, "long" if table.integers else "string"), rows)
+    indexes = pc.index_in(wanted, value_set=table.keys)
+    found = pa.array(table.values).take(indexes)
     filled = found if default is None else pc.fill_null(found, default)
-    return pc.if_else(pc.is_null(strings), pa.scalar(None, pa.float64()), filled)
+    return pc.if_else(pc.is_null(wanted), pa.scalar(None, pa.float64()), filled)

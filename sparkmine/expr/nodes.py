@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from sparkmine.errors import ExpressionError
+from sparkmine.expr.vocabulary import Vocabulary
 
 Scalar = None | bool | int | float | str | datetime.date | datetime.datetime
 
@@ -53,6 +54,20 @@ class Expr:
         """Replace column references by expressions (to compose fitted steps)."""
         changed = {f.name: _substitute(getattr(self, f.name), replacements) for f in fields(self)}
         return type(self)(**changed)
+
+    def rebuilt(self, place: Callable[[Expr], Expr | None]) -> Expr:
+        """The tree with every node for which `place` gives another one replaced by that."""
+        found = place(self)
+        if found is not None:
+            return found
+        changed = {f.name: _rebuilt(getattr(self, f.name), place) for f in fields(self)}
+        return type(self)(**changed)
+
+    def walk(self) -> Iterator[Expr]:
+        """The node and all below it."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
 
     def same(self, other: Expr) -> bool:
         return self.to_json() == other.to_json()
@@ -156,9 +171,13 @@ class Expr:
         """Element `index` (from 0) of an array column; null past its end."""
         return Item(self, index)
 
-    def lookup(self, table: Mapping[str, float], default: float | None = None) -> Expr:
-        """The number that `table` holds for this string, else `default`; null stays null."""
-        return Lookup(self, tuple(table), tuple(float(v) for v in table.values()), default)
+    def lookup(self, table: Vocabulary | Mapping[str, float], default: float | None = None) -> Expr:
+        """The number that `table` holds for this value, else `default`; null stays null.
+
+        The value is compared as a string, or as an integer where the table's keys are integers.
+        """
+        found = table if isinstance(table, Vocabulary) else Vocabulary.of(table)
+        return Lookup(self, found, default)
 
     def bucket(self, edges: Sequence[float]) -> Expr:
         """How many of the ascending `edges` are less than or equal to the value."""
@@ -284,8 +303,7 @@ class Item(Expr):
 class Lookup(Expr):
     node = "lookup"
     operand: Expr
-    keys: tuple[str, ...]
-    values: tuple[float, ...]
+    table: Vocabulary
     default: float | None
 
 
@@ -364,9 +382,19 @@ def _substitute(value: Any, replacements: Mapping[str, Expr]) -> Any:
     return value
 
 
+def _rebuilt(value: Any, place: Callable[[Expr], Expr | None]) -> Any:
+    if isinstance(value, Expr):
+        return value.rebuilt(place)
+    if isinstance(value, tuple) and value and isinstance(value[0], Expr):
+        return tuple(item.rebuilt(place) for item in value)
+    return value
+
+
 def _to_json(value: Any) -> Any:
     if isinstance(value, Expr):
         return value.to_json()
+    if isinstance(value, Vocabulary):
+        return {"vocabulary": value.to_json()}
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
     if isinstance(value, datetime.datetime):
@@ -388,5 +416,8 @@ def _from_json(value: Any) -> Any:
             return datetime.date.fromisoformat(value["date"])
         if "double" in value:
             return float(value["double"])
+        if "vocabulary" in value:
+            found = value["vocabulary"]
+            return found if isinstance(found, Vocabulary) else Vocabulary.from_json(found)
         return Expr.from_json(value)
     return value

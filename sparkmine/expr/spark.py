@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
+from sparkmine.expr.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -31,7 +32,12 @@ def to_column(expr: n.Expr) -> Column:
     """The Spark Column that computes `expr`; names are resolved where it is used."""
     from pyspark.sql import functions as F
 
-    return F.expr(_compile(expr, {}))
+    return F.expr(to_sql(expr))
+
+
+def to_sql(expr: n.Expr) -> str:
+    """The text that Spark parses."""
+    return _compile(expr, {})
 
 
 def _compile(expr: n.Expr, known: dict[int, str]) -> str:
@@ -73,8 +79,8 @@ def _node(expr: n.Expr, sql: Callable[[n.Expr], str]) -> str:
             return f"try_cast({sql(operand)} AS {_SQL_TYPES.get(to, to)})"
         case n.Item(operand, index):
             return f"get({sql(operand)}, {_literal(index)})"
-        case n.Lookup(operand, keys, values, default):
-            return _lookup(sql(operand), keys, values, default)
+        case n.Lookup(operand, table, default):
+            return _lookup(sql(operand), table, default)
         case n.Bucket(operand, edges):
             return _bucket(_double(sql(operand)), edges)
     raise ExpressionError(f"no Spark form of node {expr.node!r}")
@@ -128,15 +134,19 @@ def _function(name: str, arguments: list[str]) -> str:
     return f"{_SQL_FUNCTIONS.get(name, name)}({operand})"
 
 
-def _lookup(
-    operand: str, keys: tuple[str, ...], values: tuple[float, ...], default: float | None
-) -> str:
+def _lookup(operand: str, table: Vocabulary, default: float | None) -> str:
     found = _double(_literal(default))
-    if keys:
+    if len(table.keys):
+        keys, values = table.keys.to_pylist(), table.values.tolist()
         pairs = [_literal(item) for pair in zip(keys, values, strict=True) for item in pair]
-        entry = f"try_element_at(map({', '.join(pairs)}), string({operand}))"
-        found = f"coalesce({entry}, {found})"
+        key = lookup_key(operand, table)
+        found = f"coalesce(try_element_at(map({', '.join(pairs)}), {key}), {found})"
     return _case([(f"isnotnull({operand})", found)])
+
+
+def lookup_key(operand: str, table: Vocabulary) -> str:
+    """The operand as it is compared with the keys."""
+    return f"try_cast({operand} AS BIGINT)" if table.integers else f"string({operand})"
 
 
 def _bucket(operand: str, edges: tuple[float, ...]) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "sparkmine"
 NUMBER, TEXT, BOOLEAN, TIME, VECTOR, OTHER = "number", "text", "boolean", "time", "vector", "other"
-BUCKET, ONE_HOT = "bucket", "one-hot"
+BUCKET, ONE_HOT, INDEX = "bucket", "one-hot", "index"
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class ColumnInfo:
     """One column of a schema.
 
     Attributes:
-        kind: `number`, `text`, `boolean`, `time`, `bucket`, `one-hot`, `vector` or `other`.
+        kind: `number`, `text`, `boolean`, `time`, `bucket`, `one-hot`, `index`, `vector` or
+            `other`.
         cardinality: Number of distinct values, or length of a vector; None if unknown.
         source: Names of the columns it was made from; empty for a column of the table.
     """

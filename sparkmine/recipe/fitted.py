@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from sparkmine.errors import ModelError, RecipeError
-from sparkmine.expr import Expr, evaluate, to_column
+from sparkmine.expr import Expr, Lookup, Vocabulary, evaluate, join_lookups, to_column
 from sparkmine.model import Model
 from sparkmine.recipe.block import BlockFunction
 from sparkmine.recipe.columns import ColumnInfo
@@ -118,6 +118,10 @@ class FittedRecipe(Model):
             for name, block in outcome.blocks.items():
                 blocks[name] = f"step-{number}-{name}.arrow"
                 block.write(folder / blocks[name])
+            for expr in outcome.outputs.values():
+                for node in expr.walk():
+                    if isinstance(node, Lookup) and not node.table.inline:
+                        node.table.write(folder)
             steps.append(
                 {
                     "operator": step.operator,
@@ -149,7 +153,10 @@ class FittedRecipe(Model):
 
 def _step(folder: Path, data: Mapping[str, Any]) -> FittedStep:
     outcome = Outcome(
-        outputs={name: Expr.from_json(expr) for name, expr in data["outputs"].items()},
+        outputs={
+            name: Expr.from_json(_with_files(folder, expr))
+            for name, expr in data["outputs"].items()
+        },
         infos={
             name: ColumnInfo(**{**info, "source": tuple(info["source"])})
             for name, info in data["infos"].items()
@@ -161,6 +168,15 @@ def _step(folder: Path, data: Mapping[str, Any]) -> FittedStep:
     return FittedStep(data["operator"], data["parameters"], outcome)
 
 
+def _with_files(folder: Path, value: Any) -> Any:
+    """JSON with the vocabularies that are files read."""
+    if isinstance(value, dict):
+        if "file" in value.get("vocabulary", ()):
+            return {"vocabulary": Vocabulary.read(folder / value["vocabulary"]["file"])}
+        return {name: _with_files(folder, item) for name, item in value.items()}
+    return [_with_files(folder, item) for item in value] if isinstance(value, list) else value
+
+
 def _apply(df: DataFrame, outcome: Outcome) -> DataFrame:
     if outcome.blocks:
         df = _apply_blocks(df, dict(outcome.blocks))
@@ -170,8 +186,9 @@ def _apply(df: DataFrame, outcome: Outcome) -> DataFrame:
         compiled = to_column(expr)
         return compiled.alias(name, metadata=info.metadata()) if info else compiled
 
-    changed = {name: column(name, expr) for name, expr in outcome.outputs.items()}
-    df = df.withColumns(changed) if changed else df
+    df, exprs, lookups = join_lookups(df, outcome.outputs)
+    changed = {name: column(name, expr) for name, expr in exprs.items()}
+    df = df.withColumns(changed).drop(*lookups) if changed else df
     for name in outcome.blocks:
         if name in outcome.infos:
             df = df.withMetadata(name, outcome.infos[name].metadata())

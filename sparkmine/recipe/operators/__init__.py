@@ -8,6 +8,7 @@ from sparkmine.recipe.operators.impute import (
     ImputeMedian,
     MissingIndicator,
 )
+from sparkmine.recipe.operators.index import OrdinalIndex
 from sparkmine.recipe.operators.pca import PCA
 from sparkmine.recipe.operators.scale import Clip, LogTransform, Standardize
 from sparkmine.recipe.operators.selection import SelectKBest, SelectVariance
@@ -22,6 +23,7 @@ __all__ = [
     "LogTransform",
     "MissingIndicator",
     "OneHot",
+    "OrdinalIndex",
     "SelectKBest",
     "SelectVariance",
     "Standardize",

@@ -1,0 +1,56 @@
+"""Categories to whole numbers, for embeddings and trees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sparkmine.errors import RecipeError
+from sparkmine.expr import Expr, Vocabulary, col, when
+from sparkmine.recipe.columns import INDEX, ColumnInfo
+from sparkmine.recipe.operator import Fitting, Operator, Outcome
+from sparkmine.recipe.selectors import Selector, categorical
+from sparkmine.stats import Counts
+
+MISSING, UNKNOWN, FIRST = 0, 1, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrdinalIndex(Operator):
+    """The number of a category: 0 for missing values, 1 for rare and unseen ones, from 2 the rest.
+
+    Categories are numbered by how often they occur, ties by the category; those with fewer than
+    `min_count` rows, and all but the `top_k` most frequent, are rare.
+    """
+
+    columns: Selector = field(default_factory=categorical)
+    min_count: int = 1
+    top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.top_k is not None and self.top_k < 1) or self.min_count < 1:
+            raise RecipeError("OrdinalIndex wants top_k and min_count of at least 1")
+
+    def predicted(self, picked: Sequence[ColumnInfo]) -> tuple[list[ColumnInfo], tuple[str, ...]]:
+        made = [ColumnInfo(self.output_name(c.name), INDEX, None, (c.name,)) for c in picked]
+        return made, ()
+
+    def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
+        answers = yield [Counts(c.name, self.top_k, self.min_count) for c in picked]
+        outputs: dict[str, Expr] = {}
+        infos: dict[str, ColumnInfo] = {}
+        details = {}
+        for column, counts in zip(picked, answers, strict=True):
+            name, value = self.output_name(column.name), col(column.name)
+            table = Vocabulary(counts.keys, np.arange(FIRST, FIRST + len(counts.keys)))
+            index = when(value.is_null(), float(MISSING)).otherwise(value.lookup(table, UNKNOWN))
+            outputs[name] = index.cast("long")
+            infos[name] = ColumnInfo(name, INDEX, FIRST + len(counts.keys), (column.name,))
+            details[column.name] = {
+                "categories": len(counts.keys),
+                "rare": counts.distinct - len(counts.keys),
+                "most frequent": counts.top(3),
+            }
+        return Outcome(outputs=outputs, infos=infos, details=details)
