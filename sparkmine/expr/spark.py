@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
+from sparkmine.expr.functions import DEFINITIONS, Definition
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
 # Texts that mean themselves between quotes, whatever the session says of escapes and variables.
 _PLAIN = re.compile(r"[^'\"\\$\x00-\x1f]*")
-_SQL_TYPES = {"long": "bigint"}
+_SQL_TYPES = {"long": "bigint", "array": "array<double>"}
 _SQL_FUNCTIONS = {"log": "ln"}
 _TEXT_FUNCTIONS = ("lower", "upper", "trim", "length")
 
@@ -67,6 +68,8 @@ def _node(expr: n.Expr, sql: Callable[[n.Expr], str]) -> str:
             return _case(
                 [(sql(condition), sql(result)) for condition, result in pairs], sql(otherwise)
             )
+        case n.Function(name, arguments) if name in DEFINITIONS:
+            return _defined(DEFINITIONS[name], [sql(argument) for argument in arguments])
         case n.Function(name, arguments):
             return _function(name, [sql(argument) for argument in arguments])
         case n.Cast(operand, to):
@@ -77,6 +80,10 @@ def _node(expr: n.Expr, sql: Callable[[n.Expr], str]) -> str:
             return _lookup(sql(operand), keys, values, default)
         case n.Bucket(operand, edges):
             return _bucket(_double(sql(operand)), edges)
+        case n.Interpolate(operand, xs, ys):
+            return _interpolate(_double(sql(operand)), xs, ys)
+        case n.Array(items):
+            return f"array({', '.join(_double(sql(item)) for item in items)})"
     raise ExpressionError(f"no Spark form of node {expr.node!r}")
 
 
@@ -128,6 +135,15 @@ def _function(name: str, arguments: list[str]) -> str:
     return f"{_SQL_FUNCTIONS.get(name, name)}({operand})"
 
 
+def _defined(definition: Definition, arguments: list[str]) -> str:
+    casts = definition.casts(len(arguments)) or ()
+    ready = [
+        f"try_cast({text} AS {_SQL_TYPES.get(to, to)})" if to else text
+        for text, to in zip(arguments, casts, strict=True)
+    ]
+    return definition.spark.format(*ready, all=", ".join(ready))
+
+
 def _lookup(
     operand: str, keys: tuple[str, ...], values: tuple[float, ...], default: float | None
 ) -> str:
@@ -150,3 +166,26 @@ def _bucket(operand: str, edges: tuple[float, ...]) -> str:
         return _case([(above, search(middle + 1, high))], search(low, middle))
 
     return _case([(f"isnotnull({operand})", search(0, len(edges)))])
+
+
+def _interpolate(operand: str, xs: tuple[float, ...], ys: tuple[float, ...]) -> str:
+    """A balanced tree over the segments; the Arrow form computes each with the same steps."""
+
+    def line(index: int) -> str:
+        """The value at or above point `index` (-1: before the first)."""
+        if index < 0 or index == len(xs) - 1:
+            return _literal(ys[max(index, 0)])
+        run, rise = xs[index + 1] - xs[index], ys[index + 1] - ys[index]
+        share = f"try_divide(`-`({operand}, {_literal(xs[index])}), {_literal(run)})"
+        return f"`+`({_literal(ys[index])}, `*`({share}, {_literal(rise)}))"
+
+    def search(low: int, high: int) -> str:
+        """Between `low` and `high` points are at or below the value."""
+        if low == high:
+            return line(low - 1)
+        middle = (low + high) // 2
+        above = f"`>=`({operand}, {_literal(xs[middle])})"
+        return _case([(above, search(middle + 1, high))], search(low, middle))
+
+    missing = f"`or`(isnull({operand}), isnan({operand}))"
+    return _case([(missing, operand)], search(0, len(xs)))
