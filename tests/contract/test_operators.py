@@ -39,6 +39,7 @@ def table(rows: int, hole: str) -> pa.Table:
             "i": pa.array(RNG.integers(-3, 3, rows), pa.int64()),
             "constant": pa.array([2.5] * rows),
             "empty": pa.array([None] * rows, pa.float64()),
+            "bare": pa.array([None] * rows, pa.string()),
             "word": pa.array(holed(words.tolist(), None if hole else "red"), pa.string()),
             "flag": pa.array(RNG.random(rows) < 0.5),
             **{f"p{j}": pa.array(RNG.random(rows)) for j in range(4)},
@@ -47,24 +48,38 @@ def table(rows: int, hole: str) -> pa.Table:
     )
 
 
-def everything() -> Recipe:
-    numbers = select("a", "b", "i", "constant", "empty")
-    return Recipe(
-        operators.MissingIndicator(columns=numbers, output="{}_missing"),
+NUMBERS = select("a", "b", "i", "constant", "empty")
+
+
+def adding() -> list[Operator]:
+    """Operators that write columns of their own and leave their sources, family by family."""
+    return [
+        operators.MissingIndicator(columns=NUMBERS, output="{}_missing"),
+        operators.ImputeMean(columns=select("a"), output="{}_mean"),
+        operators.ImputeMode(columns=NUMBERS | select("word", "flag"), output="{}_mode"),
+        operators.ImputeByGroup(columns=NUMBERS, by="word", output="{}_by_word"),
         operators.LogTransform(columns=select("b"), output="{}_log"),
         operators.Clip(columns=select("b"), output="{}_clipped"),
-        operators.Standardize(columns=numbers, output="{}_z"),
-        operators.BucketizeQuantile(columns=numbers, buckets=4, output="{}_bucket"),
-        operators.ImputeMean(columns=select("a"), output="{}_mean"),
-        operators.ImputeMedian(columns=numbers),
+        operators.Standardize(columns=NUMBERS, output="{}_z"),
+        operators.BucketizeQuantile(columns=NUMBERS, buckets=4, output="{}_bucket"),
+    ]
+
+
+def replacing() -> list[Operator]:
+    """Operators that replace or remove their sources."""
+    return [
+        operators.DropSparseColumns(columns=select("bare"), max_missing=0.5),
+        operators.ImputeMedian(columns=NUMBERS),
         operators.ImputeConstant(columns=select("word"), value="none"),
         operators.OneHot(columns=select("word", "flag"), top_k=3),
         operators.PCA(columns=starts_with("p"), k=2),
         operators.SelectVariance(columns=select("a", "constant", "empty")),
         operators.SelectKBest(columns=select("b", "i"), k=1),
-        keys=["id"],
-        label="y",
-    )
+    ]
+
+
+def everything() -> Recipe:
+    return Recipe(*adding(), *replacing(), keys=["id"], label="y")
 
 
 def test_the_contract_covers_every_operator() -> None:
@@ -107,7 +122,8 @@ def test_spark_and_arrow_agree(spark: SparkSession, tmp_path: Path, hole: str) -
     assert expected.schema.names == fitted.outputs
     assert_same(expected, loaded.transform_arrow(data))
     # New rows: an unseen category, and a column of a kind of hole that the fit did not see.
-    fresh = table(10, "null").set_column(6, "word", pa.array(["never seen"] * 10))
+    at = data.schema.get_field_index("word")
+    fresh = table(10, "null").set_column(at, "word", pa.array(["never seen"] * 10))
     assert_same(
         fitted.transform(spark.createDataFrame(fresh)).toArrow(), loaded.transform_arrow(fresh)
     )

@@ -3,9 +3,12 @@
 from sparkmine.recipe.operators.bucket import BucketizeQuantile
 from sparkmine.recipe.operators.category import OneHot
 from sparkmine.recipe.operators.impute import (
+    DropSparseColumns,
+    ImputeByGroup,
     ImputeConstant,
     ImputeMean,
     ImputeMedian,
+    ImputeMode,
     MissingIndicator,
 )
 from sparkmine.recipe.operators.pca import PCA
@@ -16,9 +19,12 @@ __all__ = [
     "PCA",
     "BucketizeQuantile",
     "Clip",
+    "DropSparseColumns",
+    "ImputeByGroup",
     "ImputeConstant",
     "ImputeMean",
     "ImputeMedian",
+    "ImputeMode",
     "LogTransform",
     "MissingIndicator",
     "OneHot",
