@@ -60,7 +60,14 @@ def adding() -> list[Operator]:
         operators.ImputeByGroup(columns=NUMBERS, by="word", output="{}_by_word"),
         operators.LogTransform(columns=select("b"), output="{}_log"),
         operators.Clip(columns=select("b"), output="{}_clipped"),
+        operators.Clip(columns=NUMBERS, method="iqr", output="{}_iqr"),
+        operators.OutlierIndicator(columns=NUMBERS, method="zscore"),
         operators.Standardize(columns=NUMBERS, output="{}_z"),
+        operators.MinMaxScale(columns=NUMBERS, output="{}_share"),
+        operators.MaxAbsScale(columns=NUMBERS, output="{}_size"),
+        operators.RobustScale(columns=NUMBERS, output="{}_robust"),
+        operators.PowerTransform(columns=NUMBERS, output="{}_normal"),
+        operators.QuantileTransform(columns=NUMBERS, quantiles=10, output="{}_uniform"),
         operators.BucketizeQuantile(columns=NUMBERS, buckets=4, output="{}_bucket"),
     ]
 

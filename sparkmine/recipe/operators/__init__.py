@@ -11,8 +11,17 @@ from sparkmine.recipe.operators.impute import (
     ImputeMode,
     MissingIndicator,
 )
+from sparkmine.recipe.operators.outliers import Clip, OutlierIndicator
 from sparkmine.recipe.operators.pca import PCA
-from sparkmine.recipe.operators.scale import Clip, LogTransform, Standardize
+from sparkmine.recipe.operators.scale import (
+    LogTransform,
+    MaxAbsScale,
+    MinMaxScale,
+    PowerTransform,
+    QuantileTransform,
+    RobustScale,
+    Standardize,
+)
 from sparkmine.recipe.operators.selection import SelectKBest, SelectVariance
 
 __all__ = [
@@ -26,8 +35,14 @@ __all__ = [
     "ImputeMedian",
     "ImputeMode",
     "LogTransform",
+    "MaxAbsScale",
+    "MinMaxScale",
     "MissingIndicator",
     "OneHot",
+    "OutlierIndicator",
+    "PowerTransform",
+    "QuantileTransform",
+    "RobustScale",
     "SelectKBest",
     "SelectVariance",
     "Standardize",
