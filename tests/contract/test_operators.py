@@ -4,6 +4,7 @@ recipe per case, so that the suite stays quick."""
 
 from __future__ import annotations
 
+import datetime
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ def table(rows: int, hole: str) -> pa.Table:
 
     number = {"": 0.0, "null": None, "nan": NAN, "inf": INF, "-inf": -INF}[hole]
     words = RNG.choice(["red", "green", "deep blue", "Deep-Blue"], rows, p=[0.5, 0.3, 0.1, 0.1])
+    days = np.datetime64("1999-12-25") + RNG.integers(0, 9000, max(rows, 1))[:rows]
+    first = datetime.date(1999, 12, 31)
     return pa.table(
         {
             "id": pa.array(range(rows), pa.int64()),
@@ -43,6 +46,12 @@ def table(rows: int, hole: str) -> pa.Table:
             "word": pa.array(holed(words.tolist(), None if hole else "red"), pa.string()),
             "flag": pa.array(RNG.random(rows) < 0.5),
             **{f"p{j}": pa.array(RNG.random(rows)) for j in range(4)},
+            **{f"q{j}": pa.array(holed(RNG.random(rows).tolist(), number)) for j in range(2)},
+            "qv": pa.array(holed([[float(i), None] for i in range(rows)], None)),
+            "day": pa.array(holed(days.tolist(), None if hole else first), pa.date32()),
+            "moment": pa.array(
+                [day * 86_399_999_999 for day in range(-rows, rows, 2)], pa.timestamp("us", "UTC")
+            ),
             "y": pa.array(RNG.integers(0, 2, rows), pa.int64()),
         }
     )
@@ -69,6 +78,16 @@ def adding() -> list[Operator]:
         operators.PowerTransform(columns=NUMBERS, output="{}_normal"),
         operators.QuantileTransform(columns=NUMBERS, quantiles=10, output="{}_uniform"),
         operators.BucketizeQuantile(columns=NUMBERS, buckets=4, output="{}_bucket"),
+        operators.BucketizeWidth(columns=NUMBERS, buckets=4, output="{}_part"),
+        operators.BucketizeAt(columns=NUMBERS, edges=[-1, 0.5, 5], output="{}_at"),
+        operators.DateParts(
+            columns=select("day", "moment"), parts=["year", "weekday", "hour"], keep_source=True
+        ),
+        operators.CyclicDate(columns=select("moment"), period="hour", keep_source=True),
+        operators.TimeSince(columns=select("day", "moment"), since="2020-01-01", unit="hours"),
+        operators.TimeSince(columns=select("day"), since_column="moment", output="{}_wait"),
+        operators.Expression(expression="a / i + pow(b, 0.5)", output="ratio"),
+        operators.Assemble(columns=starts_with("q"), output="vector"),
     ]
 
 

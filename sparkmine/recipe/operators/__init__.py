@@ -1,7 +1,10 @@
 """All feature operators, one family a file. Public as `sparkmine.ops`."""
 
-from sparkmine.recipe.operators.bucket import BucketizeQuantile
+from sparkmine.recipe.operators.assemble import Assemble
+from sparkmine.recipe.operators.bucket import BucketizeAt, BucketizeQuantile, BucketizeWidth
 from sparkmine.recipe.operators.category import OneHot
+from sparkmine.recipe.operators.dates import CyclicDate, DateParts, TimeSince
+from sparkmine.recipe.operators.expression import Expression
 from sparkmine.recipe.operators.impute import (
     DropSparseColumns,
     ImputeByGroup,
@@ -26,9 +29,15 @@ from sparkmine.recipe.operators.selection import SelectKBest, SelectVariance
 
 __all__ = [
     "PCA",
+    "Assemble",
+    "BucketizeAt",
     "BucketizeQuantile",
+    "BucketizeWidth",
     "Clip",
+    "CyclicDate",
+    "DateParts",
     "DropSparseColumns",
+    "Expression",
     "ImputeByGroup",
     "ImputeConstant",
     "ImputeMean",
@@ -46,4 +55,5 @@ __all__ = [
     "SelectKBest",
     "SelectVariance",
     "Standardize",
+    "TimeSince",
 ]
