@@ -52,6 +52,10 @@ def table(rows: int, hole: str) -> pa.Table:
             "moment": pa.array(
                 [day * 86_399_999_999 for day in range(-rows, rows, 2)], pa.timestamp("us", "UTC")
             ),
+            "tags": pa.array(
+                holed([["new", None, "Sale!"][: i % 4] for i in range(rows)], None),
+                pa.list_(pa.string()),
+            ),
             "y": pa.array(RNG.integers(0, 2, rows), pa.int64()),
         }
     )
@@ -87,6 +91,9 @@ def adding() -> list[Operator]:
         operators.TimeSince(columns=select("day", "moment"), since="2020-01-01", unit="hours"),
         operators.TimeSince(columns=select("day"), since_column="moment", output="{}_wait"),
         operators.Expression(expression="a / i + pow(b, 0.5)", output="ratio"),
+        operators.FrequencyEncode(columns=select("word", "flag", "bare"), output="{}_share"),
+        operators.HashEncode(columns=select("word", "flag", "i"), buckets=5, output="{}_hash"),
+        operators.Cross(columns=select("word", "flag"), output="word_flag"),
         operators.Assemble(columns=starts_with("q"), output="vector"),
     ]
 
@@ -98,9 +105,13 @@ def replacing() -> list[Operator]:
         operators.ImputeMedian(columns=NUMBERS),
         operators.ImputeConstant(columns=select("word"), value="none"),
         operators.OneHot(columns=select("word", "flag"), top_k=3),
+        operators.MultiHot(top_k=3),
         operators.PCA(columns=starts_with("p"), k=2),
         operators.SelectVariance(columns=select("a", "constant", "empty")),
         operators.SelectKBest(columns=select("b", "i"), k=1),
+        operators.SelectKBest(columns=select("a_z", "b_z", "i_z"), k=1, score="mutual_information"),
+        operators.SelectKBest(columns=select("a_at", "b_at", "i_at"), k=2, score="chi2"),
+        operators.SelectCorrelation(columns=select("i_share", "i_size")),
     ]
 
 

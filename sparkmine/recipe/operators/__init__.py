@@ -2,7 +2,7 @@
 
 from sparkmine.recipe.operators.assemble import Assemble
 from sparkmine.recipe.operators.bucket import BucketizeAt, BucketizeQuantile, BucketizeWidth
-from sparkmine.recipe.operators.category import OneHot
+from sparkmine.recipe.operators.category import Cross, FrequencyEncode, HashEncode, MultiHot, OneHot
 from sparkmine.recipe.operators.dates import CyclicDate, DateParts, TimeSince
 from sparkmine.recipe.operators.expression import Expression
 from sparkmine.recipe.operators.impute import (
@@ -25,7 +25,7 @@ from sparkmine.recipe.operators.scale import (
     RobustScale,
     Standardize,
 )
-from sparkmine.recipe.operators.selection import SelectKBest, SelectVariance
+from sparkmine.recipe.operators.selection import SelectCorrelation, SelectKBest, SelectVariance
 
 __all__ = [
     "PCA",
@@ -34,10 +34,13 @@ __all__ = [
     "BucketizeQuantile",
     "BucketizeWidth",
     "Clip",
+    "Cross",
     "CyclicDate",
     "DateParts",
     "DropSparseColumns",
     "Expression",
+    "FrequencyEncode",
+    "HashEncode",
     "ImputeByGroup",
     "ImputeConstant",
     "ImputeMean",
@@ -47,11 +50,13 @@ __all__ = [
     "MaxAbsScale",
     "MinMaxScale",
     "MissingIndicator",
+    "MultiHot",
     "OneHot",
     "OutlierIndicator",
     "PowerTransform",
     "QuantileTransform",
     "RobustScale",
+    "SelectCorrelation",
     "SelectKBest",
     "SelectVariance",
     "Standardize",
