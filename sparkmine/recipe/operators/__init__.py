@@ -26,6 +26,7 @@ from sparkmine.recipe.operators.scale import (
     Standardize,
 )
 from sparkmine.recipe.operators.selection import SelectCorrelation, SelectKBest, SelectVariance
+from sparkmine.recipe.operators.text import HashTfIdf
 
 __all__ = [
     "PCA",
@@ -41,6 +42,7 @@ __all__ = [
     "Expression",
     "FrequencyEncode",
     "HashEncode",
+    "HashTfIdf",
     "ImputeByGroup",
     "ImputeConstant",
     "ImputeMean",
