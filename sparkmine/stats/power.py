@@ -63,15 +63,15 @@ class PowerMoments(Stat):
         numbers = finite_values(arrays[0])
         if not len(numbers):
             return state
-        logs = np.log1p(np.abs(numbers))
+        above, below = np.log1p(numbers[numbers >= 0]), np.log1p(-numbers[numbers < 0])
         mean, m2 = np.zeros(len(self.lambdas)), np.zeros(len(self.lambdas))
         with np.errstate(all="ignore"):  # what overflows is no candidate
             for index, power in enumerate(self.lambdas):
-                values = transformed(logs, numbers < 0, power)
+                values = np.concatenate((_side(above, power), -_side(below, 2.0 - power)))
                 mean[index] = values.mean()
                 m2[index] = np.square(values - mean[index]).sum()
-        signed = float(np.where(numbers < 0, -logs, logs).sum())
-        return self.merge(state, PowerState(self.lambdas, len(numbers), mean, m2, signed))
+        logs = float(above.sum() - below.sum())
+        return self.merge(state, PowerState(self.lambdas, len(numbers), mean, m2, logs))
 
     def merge(self, a: PowerState, b: PowerState) -> PowerState:
         if not a.count or not b.count:
@@ -85,9 +85,5 @@ class PowerMoments(Stat):
         return PowerState(self.lambdas, count, mean, m2, a.logs + b.logs)
 
 
-def transformed(logs: np.ndarray, negative: np.ndarray, power: float) -> np.ndarray:
-    """The transform of numbers of which log(1 + |x|) and the sign are known."""
-    above = np.expm1(power * logs) / power if power else logs
-    other = 2.0 - power
-    below = np.expm1(other * logs) / other if other else logs
-    return np.where(negative, -below, above)
+def _side(logs: np.ndarray, exponent: float) -> np.ndarray:
+    return np.expm1(exponent * logs) / exponent if exponent else logs

@@ -105,5 +105,8 @@ def test_sparse_columns_of_any_type_are_dropped(fit: Any) -> None:
     none = fit(operators.DropSparseColumns(columns=every, max_missing=0.9), table)
     assert none.outcome.dropped == ("word",)
     assert fit(operators.DropSparseColumns(), table.slice(0, 0)).outcome.dropped == ()
+    assert fit(operators.DropSparseColumns(max_missing=0.0), table).outcome.dropped == (
+        *("nan", "half", "word", "list"),
+    )
     with pytest.raises(RecipeError, match="max_missing"):
         operators.DropSparseColumns(max_missing=1.0)

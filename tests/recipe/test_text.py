@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +13,13 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 from sparkmine.errors import ModelError, RecipeError
 from sparkmine.expr.murmur import murmur3
-from sparkmine.recipe import operators
+from sparkmine.recipe import Recipe, operators
 from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.selectors import select
 from sparkmine.recipe.term_block import TermBlock
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 RNG = np.random.default_rng(1)
 VOCABULARY = [
@@ -69,6 +72,16 @@ def test_many_rows_are_done_in_parts(fit: Any) -> None:
     fitted = fit(operators.HashTfIdf(dims=32), pa.table({"t": TEXTS}))
     found = np.array(fitted.transform(table).column("t_tfidf").to_pylist())
     assert np.array_equal(found[:200], found[-200:]) and len(found) == 10_000
+
+
+def test_spark_and_arrow_agree(spark: SparkSession) -> None:
+    table = pa.table({"id": range(201), "t": [*TEXTS, None]})
+    frame = spark.createDataFrame(table)
+    fitted = Recipe(operators.HashTfIdf(dims=16), keys=["id"]).fit(frame.repartition(3))
+    native = fitted.transform(frame).orderBy("id").toArrow()
+    ours = fitted.transform_arrow(table)
+    assert native.schema.names == ours.schema.names == fitted.outputs
+    assert native.column("t_tfidf").to_pylist() == ours.column("t_tfidf").to_pylist()
 
 
 def test_a_saved_block_is_the_same(fit: Any, tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ class BucketizeAt(_Bucketize):
             raise RecipeError(
                 f"BucketizeAt wants edges= as ascending finite numbers, not {list(self.edges)}"
             )
+        object.__setattr__(self, "edges", list(self.edges))  # as JSON and YAML have it
 
     def fit(self, column: str) -> Expr:
         return _bucket(column, self.edges)

@@ -65,7 +65,10 @@ class DateParts(_Parts):
         self._no_output()
         unknown = [part for part in self.parts if part not in PARTS]
         if unknown or not self.parts:
-            raise RecipeError(f"DateParts wants parts= of {', '.join(PARTS)}, not {self.parts}")
+            raise RecipeError(
+                f"DateParts wants parts= of {', '.join(PARTS)}, not {list(self.parts)}"
+            )
+        object.__setattr__(self, "parts", list(self.parts))  # as JSON and YAML have it
 
     def made(self, column: str) -> dict[str, Expr]:
         return {f"{column}_{part}": function(part, col(column)) for part in self.parts}

@@ -14,7 +14,7 @@ from sparkmine.errors import RecipeError
 from sparkmine.expr import Expr, Scalar, coalesce, col, lit, when
 from sparkmine.recipe.columns import BOOLEAN, NUMBER, TEXT, ColumnInfo
 from sparkmine.recipe.operator import ColumnOperator, Fitting, Operator, Outcome
-from sparkmine.recipe.selectors import Selector, categorical, numeric
+from sparkmine.recipe.selectors import Selector, categorical, numeric, select
 from sparkmine.stats import Counts, GroupedMoments, Moments, Sketch, Stat
 from sparkmine.stats.missing import Missing
 
@@ -200,10 +200,11 @@ class MissingIndicator(ColumnOperator):
 class DropSparseColumns(Operator):
     """Drop the selected columns, of any type, of which more than `max_missing` is missing.
 
-    The share is over all rows; null and NaN are missing. Of no rows nothing is missing.
+    Without `columns=` all columns are selected. The share is over all rows; null and NaN are
+    missing. Of no rows nothing is missing.
     """
 
-    columns: Selector = field(default_factory=lambda: numeric() | categorical())
+    columns: Selector = field(default_factory=lambda: ~select())
     max_missing: float = 0.9
 
     def __post_init__(self) -> None:

@@ -45,6 +45,7 @@ class HashTfIdf(Operator):
             )
         if self.output is None:
             raise RecipeError("HashTfIdf needs the name of its array column as output=")
+        object.__setattr__(self, "ngrams", list(self.ngrams))  # as JSON and YAML have it
 
     def predicted(self, picked: Sequence[ColumnInfo]) -> tuple[list[ColumnInfo], tuple[str, ...]]:
         made = [ColumnInfo(self.output_name(c.name), VECTOR, self.dims, (c.name,)) for c in picked]
