@@ -28,6 +28,17 @@ def test_indicators_equal_scikit_learn(fit: Any) -> None:
     assert np.array_equal(found.select(names[:4]).to_pandas(), expected)
 
 
+def test_categories_called_missing_or_other(fit: Any) -> None:
+    table = pa.table({"w": ["missing", "missing", "Other", None, "new"]})
+    found = fit(operators.OneHot(min_count=1, top_k=2), table).transform(table).to_pydict()
+    assert found == {
+        "w_is_missing_0": [1, 1, 0, 0, 0],
+        "w_is_other_1": [0, 0, 1, 0, 0],
+        "w_is_other": [0, 0, 0, 0, 1],
+        "w_is_missing": [0, 0, 0, 1, 0],
+    }
+
+
 def test_lists_equal_scikit_learn(fit: Any) -> None:
     lists = [RNG.choice(["a", "b", "c", "d"], size).tolist() for size in RNG.integers(0, 6, 300)]
     table = pa.table({"w": pa.array(lists)})

@@ -9,25 +9,19 @@ from typing import ClassVar
 from sparkmine.errors import RecipeError
 from sparkmine.expr import Expr, col, function, lit, when
 from sparkmine.recipe.columns import ARRAY, BUCKET, NUMBER, ONE_HOT, TEXT, ColumnInfo
-from sparkmine.recipe.operator import (
-    ColumnOperator,
-    Fitting,
-    Operator,
-    Outcome,
-    safe_name,
-)
+from sparkmine.recipe.operator import ColumnOperator, Fitting, Operator, Outcome, safe_name
 from sparkmine.recipe.selectors import Selector, arrays, categorical
 from sparkmine.stats import Counts, Stat
 from sparkmine.stats.elements import ElementCounts
 from sparkmine.stats.missing import Missing
 
 
-def _names(categories: Sequence[str]) -> list[str]:
-    """Categories as parts of column names; by rank too where two would have one name."""
-    names = [safe_name(category) for category in categories]
-    if len(set(names)) == len(names):
-        return names
-    return [f"{name}_{rank}" for rank, name in enumerate(names)]
+def _names(categories: Sequence[str], reserved: Sequence[str] = ()) -> list[str]:
+    """Categories as parts of column names; with their rank where two would have one name."""
+    plain = [safe_name(category) for category in categories]
+    ranked = [f"{name}_{rank}" for rank, name in enumerate(plain)]
+    names = [other if name in reserved else name for name, other in zip(plain, ranked, strict=True)]
+    return names if len(set(names)) == len(names) else ranked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +44,9 @@ class OneHot(_Indicators):
     """One 0/1 column for each frequent category, one for all others, one for missing values.
 
     The columns are `{column}_is_{category}`, `{column}_is_other` and `{column}_is_missing`; the
-    source column is removed. Categories are ordered by count, ties by name. An unseen category is
-    other; a column without values has other and missing only.
+    source column is removed. Categories are ordered by count, ties by name; those that would share
+    a column's name have their rank behind it. An unseen category is other; a column without values
+    has other and missing only.
     """
 
     columns: Selector = field(default_factory=categorical)
@@ -71,7 +66,9 @@ class OneHot(_Indicators):
             value = col(column.name).cast("string")
             slots = {
                 f"is_{name}": when(value == category, 1.0).otherwise(0.0)
-                for name, category in zip(_names(categories), categories, strict=True)
+                for name, category in zip(
+                    _names(categories, ("other", "missing")), categories, strict=True
+                )
             }
             known = value.is_null() | value.is_in(categories)
             slots["is_other"] = when(known, 0.0).otherwise(1.0)
