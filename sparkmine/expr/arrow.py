@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
+from sparkmine.expr.functions import DEFINITIONS, Definition, list_of
 from sparkmine.expr.vocabulary import Vocabulary
 
 Block = Any  # a pa.Table or a pa.RecordBatch; Arrow has no types for mypy
@@ -21,6 +22,7 @@ _ARROW_TYPES = {
     "boolean": pa.bool_(),
     "date": pa.date32(),
     "timestamp": pa.timestamp("us", tz="UTC"),
+    "array": pa.list_(pa.float64()),
 }
 
 
@@ -63,6 +65,8 @@ def _evaluate(expr: n.Expr, block: Block) -> Any:
             return _is_in(_evaluate(operand, block), values)
         case n.Case(conditions, values, otherwise):
             return _case(conditions, values, otherwise, block)
+        case n.Function(name, arguments) if name in DEFINITIONS:
+            return _defined(DEFINITIONS[name], arguments, block)
         case n.Function(name, arguments):
             return _function(name, arguments, block)
         case n.Cast(operand, to):
@@ -76,6 +80,10 @@ def _evaluate(expr: n.Expr, block: Block) -> Any:
             numbers = found.to_numpy(zero_copy_only=False)
             indexes = np.searchsorted(np.asarray(edges), numbers, side="right").astype(np.float64)
             return pa.array(indexes, mask=_null_mask(found))
+        case n.Interpolate(operand, xs, ys):
+            return _interpolate(_array(_number(operand, block), block.num_rows), xs, ys)
+        case n.Array(items):
+            return list_of([_array(_number(item, block), block.num_rows) for item in items])
     raise ExpressionError(f"no Arrow form of node {expr.node!r}")
 
 
@@ -269,6 +277,28 @@ def _function(name: str, arguments: tuple[n.Expr, ...], block: Block) -> Any:
     return {"abs": pc.abs, "sqrt": pc.sqrt, "exp": pc.exp, "floor": pc.floor, "ceil": pc.ceil}[
         name
     ](operand)
+
+
+def _defined(definition: Definition, arguments: tuple[n.Expr, ...], block: Block) -> pa.Array:
+    casts = definition.casts(len(arguments)) or ()
+    ready = []
+    for argument, to in zip(arguments, casts, strict=True):
+        value = _evaluate(argument, block)
+        ready.append(_array(_cast(value, to) if to else value, block.num_rows))
+    return definition.arrow(*ready)
+
+
+def _interpolate(array: pa.Array, xs: tuple[float, ...], ys: tuple[float, ...]) -> pa.Array:
+    numbers = array.to_numpy(zero_copy_only=False)
+    points, levels = np.asarray(xs), np.asarray(ys)
+    index = np.searchsorted(points, numbers, side="right") - 1
+    found = levels[np.clip(index, 0, None)]
+    between = (index >= 0) & (index < len(points) - 1)
+    at = index[between]
+    share = (numbers[between] - points[at]) / (points[at + 1] - points[at])
+    found[between] = levels[at] + share * (levels[at + 1] - levels[at])
+    found[np.isnan(numbers)] = np.nan
+    return pa.array(found, mask=_null_mask(array))
 
 
 def _item(array: pa.Array, index: int) -> pa.Array:

@@ -7,18 +7,21 @@ a null out unless a node says otherwise. In detail, and the same on both engines
 - arithmetic is in double precision; division by zero is null;
 - NaN equals NaN and is larger than every number (as in Spark);
 - `log1p` and `log` outside their domain are null, `sqrt` of a negative number is NaN;
-- `least` and `greatest` skip nulls.
+- `least` and `greatest` skip nulls;
+- the functions of `functions.py` give null for a null argument.
 """
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from sparkmine.errors import ExpressionError
+from sparkmine.expr.functions import DEFINITIONS
 from sparkmine.expr.vocabulary import Vocabulary
 
 Scalar = None | bool | int | float | str | datetime.date | datetime.datetime
@@ -183,6 +186,10 @@ class Expr:
         """How many of the ascending `edges` are less than or equal to the value."""
         return Bucket(self, tuple(float(edge) for edge in edges))
 
+    def interpolate(self, xs: Sequence[float], ys: Sequence[float]) -> Expr:
+        """The line through the points (`xs` ascending), constant before and after; NaN stays."""
+        return Interpolate(self, tuple(float(x) for x in xs), tuple(float(y) for y in ys))
+
 
 @dataclass(frozen=True, eq=False)
 class Column(Expr):
@@ -279,6 +286,12 @@ class Function(Expr):
     def __post_init__(self) -> None:
         if self.name not in FUNCTIONS:
             raise ExpressionError(f"no function {self.name!r}; there are {', '.join(FUNCTIONS)}")
+        found = DEFINITIONS.get(self.name)
+        if found is not None and found.casts(len(self.arguments)) is None:
+            raise ExpressionError(
+                f"function {self.name} takes {len(found.takes)} arguments, "
+                f"not {len(self.arguments)}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,9 +327,35 @@ class Bucket(Expr):
     edges: tuple[float, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Interpolate(Expr):
+    node = "interpolate"
+    operand: Expr
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in itertools.pairwise(self.xs))
+        if not self.xs or len(self.xs) != len(self.ys) or not rising:
+            raise ExpressionError("interpolation wants ascending xs and as many ys")
+
+
+@dataclass(frozen=True, eq=False)
+class Array(Expr):
+    """An array of doubles, one of each item; a null item is a null element."""
+
+    node = "array"
+    items: tuple[Expr, ...]
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise ExpressionError("an array wants at least one item")
+
+
 FUNCTIONS = (
     *("abs", "sqrt", "exp", "log", "log1p", "floor", "ceil", "least", "greatest", "coalesce"),
     *("lower", "upper", "trim", "length"),
+    *DEFINITIONS,
 )
 CASTS = ("double", "long", "string", "boolean", "date", "timestamp")
 

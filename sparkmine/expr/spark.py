@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
+from sparkmine.expr.functions import DEFINITIONS, Definition
 from sparkmine.expr.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 # Texts that mean themselves between quotes, whatever the session says of escapes and variables.
 _PLAIN = re.compile(r"[^'\"\\$\x00-\x1f]*")
-_SQL_TYPES = {"long": "bigint"}
+_SQL_TYPES = {"long": "bigint", "array": "array<double>"}
 _SQL_FUNCTIONS = {"log": "ln"}
 _TEXT_FUNCTIONS = ("lower", "upper", "trim", "length")
 
@@ -73,6 +74,8 @@ def _node(expr: n.Expr, sql: Callable[[n.Expr], str]) -> str:
             return _case(
                 [(sql(condition), sql(result)) for condition, result in pairs], sql(otherwise)
             )
+        case n.Function(name, arguments) if name in DEFINITIONS:
+            return _defined(DEFINITIONS[name], [sql(argument) for argument in arguments])
         case n.Function(name, arguments):
             return _function(name, [sql(argument) for argument in arguments])
         case n.Cast(operand, to):
@@ -83,6 +86,10 @@ def _node(expr: n.Expr, sql: Callable[[n.Expr], str]) -> str:
             return _lookup(sql(operand), table, default)
         case n.Bucket(operand, edges):
             return _bucket(_double(sql(operand)), edges)
+        case n.Interpolate(operand, xs, ys):
+            return _interpolate(_double(sql(operand)), xs, ys)
+        case n.Array(items):
+            return f"array({', '.join(_double(sql(item)) for item in items)})"
     raise ExpressionError(f"no Spark form of node {expr.node!r}")
 
 
@@ -134,6 +141,15 @@ def _function(name: str, arguments: list[str]) -> str:
     return f"{_SQL_FUNCTIONS.get(name, name)}({operand})"
 
 
+def _defined(definition: Definition, arguments: list[str]) -> str:
+    casts = definition.casts(len(arguments)) or ()
+    ready = [
+        f"try_cast({text} AS {_SQL_TYPES.get(to, to)})" if to else text
+        for text, to in zip(arguments, casts, strict=True)
+    ]
+    return definition.spark.format(*ready, all=", ".join(ready))
+
+
 def _lookup(operand: str, table: Vocabulary, default: float | None) -> str:
     found = _double(_literal(default))
     if len(table.keys):
@@ -160,3 +176,26 @@ def _bucket(operand: str, edges: tuple[float, ...]) -> str:
         return _case([(above, search(middle + 1, high))], search(low, middle))
 
     return _case([(f"isnotnull({operand})", search(0, len(edges)))])
+
+
+def _interpolate(operand: str, xs: tuple[float, ...], ys: tuple[float, ...]) -> str:
+    """A balanced tree over the segments; the Arrow form computes each with the same steps."""
+
+    def line(index: int) -> str:
+        """The value at or above point `index` (-1: before the first)."""
+        if index < 0 or index == len(xs) - 1:
+            return _literal(ys[max(index, 0)])
+        run, rise = xs[index + 1] - xs[index], ys[index + 1] - ys[index]
+        share = f"try_divide(`-`({operand}, {_literal(xs[index])}), {_literal(run)})"
+        return f"`+`({_literal(ys[index])}, `*`({share}, {_literal(rise)}))"
+
+    def search(low: int, high: int) -> str:
+        """Between `low` and `high` points are at or below the value."""
+        if low == high:
+            return line(low - 1)
+        middle = (low + high) // 2
+        above = f"`>=`({operand}, {_literal(xs[middle])})"
+        return _case([(above, search(middle + 1, high))], search(low, middle))
+
+    missing = f"`or`(isnull({operand}), isnan({operand}))"
+    return _case([(missing, operand)], search(0, len(xs)))

@@ -25,7 +25,22 @@ _FUNCTIONS = {
     "Upper": "upper",
     "Trim": "trim",
     "Length": "length",
+    "Sin": "sin",
+    "Cos": "cos",
+    "Pow": "pow",
+    "ArrayContains": "array_contains",
+    "Concat": "concat",
+    "Year": "year",
+    "Quarter": "quarter",
+    "Month": "month",
+    "Day": "day",
+    "DayOfMonth": "day",
+    "DayOfYear": "day_of_year",
+    "Hour": "hour",
+    "Minute": "minute",
 }
+# Functions that sqlglot does not know by a class of their own.
+_BY_NAME = ("log1p", "expm1", "pmod", "weekday", "seconds", "hash")
 _COMPARE = {"EQ": "=", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
 _TYPES = {
@@ -119,8 +134,10 @@ def _convert(tree: Any, text: str) -> n.Expr:
         return n.IsNaN(child(tree.this))
     if kind in _FUNCTIONS:
         return n.Function(_FUNCTIONS[kind], tuple(child(part) for part in _arguments(tree)))
-    if kind == "Anonymous" and tree.name.lower() == "log1p":
-        return n.Function("log1p", (child(tree.expressions[0]),))
+    if kind == "TsOrDsToDate":
+        return child(tree.this)  # sqlglot puts it around the argument of year() and the like
+    if kind == "Anonymous" and tree.name.lower() in _BY_NAME:
+        return n.Function(tree.name.lower(), tuple(child(part) for part in tree.expressions))
     raise ExpressionError(f"{text!r}: {tree.sql()!r} ({kind}) is not in the expression language")
 
 
@@ -128,13 +145,15 @@ def _arguments(tree: Any) -> list[Any]:
     extra = [
         key for key, value in tree.args.items() if value and key not in ("this", "expressions")
     ]
-    extra = [key for key in extra if key not in ("is_null", "ignore_nulls")]
+    extra = [key for key in extra if key not in ("is_null", "ignore_nulls", "safe")]
+    second = [tree.expression] if type(tree).__name__ in ("Pow", "ArrayContains") else []
+    extra = [key for key in extra if not (second and key == "expression")]
     if extra:
         raise ExpressionError(
             f"{tree.sql()!r}: option {extra[0]!r} is not in the expression language"
         )
     first = [tree.this] if tree.this is not None else []
-    return [*first, *tree.expressions]
+    return [*first, *second, *tree.expressions]
 
 
 def _constant(tree: Any, text: str) -> n.Scalar:

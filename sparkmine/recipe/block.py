@@ -1,9 +1,11 @@
-"""Matrix functions: fitted operators that work on whole Arrow blocks by BLAS."""
+"""Block functions: fitted operators that work on whole Arrow blocks, by BLAS or tables."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +14,37 @@ from sparkmine.errors import DataError, ModelError
 from sparkmine.stats.gram import matrix
 
 
+class BlockFunction(ABC):
+    """From columns of an Arrow block to one array column.
+
+    Attributes:
+        kind: Names the class in saved recipes.
+        inputs: Names of the columns it reads.
+    """
+
+    kind: ClassVar[str]
+    inputs: tuple[str, ...]
+
+    @abstractmethod
+    def apply(self, block: pa.Table | pa.RecordBatch) -> pa.Array:
+        """One list<double> for each row."""
+
+    @abstractmethod
+    def write(self, file: Path) -> None:
+        """Save as an Arrow file."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, file: Path) -> BlockFunction:
+        """Load what `write` saved.
+
+        Raises:
+            ModelError: another file.
+        """
+
+
 @dataclass(frozen=True, eq=False)
-class BlockFunction:
+class AffineBlock(BlockFunction):
     """An affine map of a block of scalar columns to one array column: (x - shift) @ weights.
 
     Attributes:
@@ -22,6 +53,7 @@ class BlockFunction:
         weights: [d, k].
     """
 
+    kind: ClassVar[str] = "affine"
     inputs: tuple[str, ...]
     shift: np.ndarray
     weights: np.ndarray
@@ -59,7 +91,7 @@ class BlockFunction:
             writer.write_table(table)
 
     @classmethod
-    def read(cls, file: Path) -> BlockFunction:
+    def read(cls, file: Path) -> AffineBlock:
         """Load what `write` saved.
 
         Raises:

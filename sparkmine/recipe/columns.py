@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from pyspark.sql.types import DataType, StructType
 
 METADATA_KEY = "sparkmine"
-NUMBER, TEXT, BOOLEAN, TIME, VECTOR, OTHER = "number", "text", "boolean", "time", "vector", "other"
+NUMBER, TEXT, BOOLEAN, TIME = "number", "text", "boolean", "time"
+VECTOR, ARRAY, OTHER = "vector", "array", "other"  # of numbers, of text
 BUCKET, ONE_HOT, INDEX = "bucket", "one-hot", "index"
 
 
@@ -18,8 +19,8 @@ class ColumnInfo:
     """One column of a schema.
 
     Attributes:
-        kind: `number`, `text`, `boolean`, `time`, `bucket`, `one-hot`, `index`, `vector` or
-            `other`.
+        kind: `number`, `text`, `boolean`, `time`, `bucket`, `one-hot`, `index`, `vector`, `array`
+            (of text) or `other`.
         cardinality: Number of distinct values, or length of a vector; None if unknown.
         source: Names of the columns it was made from; empty for a column of the table.
     """
@@ -62,4 +63,6 @@ def _kind(data_type: DataType) -> str:
         return TIME
     if isinstance(data_type, t.ArrayType) and isinstance(data_type.elementType, t.NumericType):
         return VECTOR
+    if isinstance(data_type, t.ArrayType) and isinstance(data_type.elementType, t.StringType):
+        return ARRAY
     return OTHER

@@ -13,14 +13,15 @@ import pyarrow as pa
 from sparkmine.errors import ModelError, RecipeError
 from sparkmine.expr import Expr, Lookup, Vocabulary, evaluate, join_lookups, to_column
 from sparkmine.model import Model
-from sparkmine.recipe.block import BlockFunction
+from sparkmine.recipe.block import AffineBlock, BlockFunction
 from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.operator import Outcome
+from sparkmine.recipe.term_block import TermBlock
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,9 @@ class FittedRecipe(Model):
             outcome = step.outcome
             blocks = {}
             for name, block in outcome.blocks.items():
-                blocks[name] = f"step-{number}-{name}.arrow"
-                block.write(folder / blocks[name])
+                file = f"step-{number}-{name}.arrow"
+                block.write(folder / file)
+                blocks[name] = {"kind": block.kind, "file": file}
             for expr in outcome.outputs.values():
                 for node in expr.walk():
                     if isinstance(node, Lookup) and not node.table.inline:
@@ -162,10 +164,17 @@ def _step(folder: Path, data: Mapping[str, Any]) -> FittedStep:
             for name, info in data["infos"].items()
         },
         dropped=tuple(data["dropped"]),
-        blocks={n: BlockFunction.read(folder / file) for n, file in data["blocks"].items()},
+        blocks={name: _block(folder, noted) for name, noted in data["blocks"].items()},
         details=data["details"],
     )
     return FittedStep(data["operator"], data["parameters"], outcome)
+
+
+def _block(folder: Path, noted: Mapping[str, str]) -> BlockFunction:
+    kinds: dict[str, type[BlockFunction]] = {c.kind: c for c in (AffineBlock, TermBlock)}
+    if noted["kind"] not in kinds:
+        raise ModelError(f"{folder} holds a block of kind {noted['kind']!r}, which is not known")
+    return kinds[noted["kind"]].read(folder / noted["file"])
 
 
 def _with_files(folder: Path, value: Any) -> Any:

@@ -86,6 +86,11 @@ class Operator(ABC):
         Of columns whose names only the data tells, one is enough to stand for them.
         """
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns beside the selected ones whose values it needs."""
+        return ()
+
     def output_name(self, column: str) -> str:
         return column if self.output is None else self.output.format(column)
 

@@ -79,7 +79,8 @@ class Rounds:
 
     def _ready(self, index: int) -> bool:
         """True when every column of the operator is final at its position."""
-        selector = self.recipe.operators[index].columns
+        operator = self.recipe.operators[index]
+        selector = operator.columns
         unfitted = any(step is None for step in self.steps[:index])
         try:
             visible = self._view(index)
@@ -89,7 +90,10 @@ class Rounds:
             # is real, and the start raises it with its place.
             return not unfitted
         patterns = unfitted and selector.reads_patterns()
-        return not patterns and not any(column.name in visible.pending for column in picked)
+        return not patterns and not any(
+            name in visible.pending
+            for name in (*operator.reads, *(column.name for column in picked))
+        )
 
     def _start(self, index: int) -> None:
         operator = self.recipe.operators[index]
@@ -200,7 +204,8 @@ def plan(recipe: Recipe, columns: Sequence[ColumnInfo]) -> str:
         if operator.columns.reads_patterns():
             after = max(last, default=0)
         else:
-            behind = [visible.pending[c.name] for c in picked if c.name in visible.pending]
+            read = (*operator.reads, *(column.name for column in picked))
+            behind = [visible.pending[name] for name in read if name in visible.pending]
             after = max((last[number] for number in behind), default=0)
         stats = first_stats(operator, picked, recipe.label)
         if not stats:

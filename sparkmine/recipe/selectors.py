@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sparkmine.errors import RecipeError
-from sparkmine.recipe.columns import BOOLEAN, NUMBER, TEXT, TIME, ColumnInfo
+from sparkmine.recipe.columns import (
+    ARRAY,
+    BOOLEAN,
+    BUCKET,
+    NUMBER,
+    ONE_HOT,
+    TEXT,
+    TIME,
+    VECTOR,
+    ColumnInfo,
+)
 
 
 class Selector(ABC):
@@ -180,6 +190,16 @@ def text() -> Selector:
     return _Kind("text", (TEXT,))
 
 
+def arrays() -> Selector:
+    """Lists of text."""
+    return _Kind("arrays", (ARRAY,))
+
+
+def features() -> Selector:
+    """What a model takes: numbers, booleans, buckets, one-hot columns and vectors."""
+    return _Kind("features", (NUMBER, BOOLEAN, BUCKET, ONE_HOT, VECTOR))
+
+
 def select(*names: str) -> Selector:
     """The columns with these names; each must exist."""
     return _Named(tuple(names))
@@ -197,7 +217,10 @@ def matches(pattern: str) -> Selector:
 
 _FUNCTIONS = {
     function.__name__: function
-    for function in (numeric, categorical, temporal, text, select, starts_with, matches)
+    for function in (
+        *(numeric, categorical, temporal, text, arrays, features),
+        *(select, starts_with, matches),
+    )
 }
 
 

@@ -7,7 +7,7 @@ other values as strings. A state is columnar: sorted keys and their counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -80,7 +80,7 @@ class Counts(KeyedStat):
 
     @property
     def base(self) -> Stat:
-        return Counts(self.column)
+        return replace(self, top_k=None, min_count=1)
 
     def zero(self) -> CountsState:
         return CountsState()

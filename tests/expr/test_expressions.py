@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from sparkmine.errors import ExpressionError
-from sparkmine.expr import Expr, col, evaluate, function, lit, parse, to_column, when
+from sparkmine.expr import Array, Expr, col, evaluate, function, lit, parse, to_column, when
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,6 +24,18 @@ TABLE = pa.table(
         "s": pa.array(["a", "B ", None, " 12 ", "1e3", "nan", "", "ä", "true"]),
         "b": pa.array([True, False, None] * 3),
         "d": pa.array([datetime.date(2017, 1, day) for day in range(1, 9)] + [None]),
+        "t": pa.array(
+            [
+                datetime.datetime(1969, 12, 31, 23, 59, 59, 999999),
+                datetime.datetime(1970, 1, 1),
+                None,
+                datetime.datetime(2024, 2, 29, 12, 30, 1, 5),
+                *[datetime.datetime(1900 + 40 * k, 3 * k, 31 - 7 * k, k) for k in range(1, 5)],
+                datetime.datetime(2023, 12, 31, 0, 0, 1),
+            ],
+            pa.timestamp("us", tz="UTC"),
+        ),
+        "w": pa.array([["a", "b"], [], None, [None], ["a", None], ["ä", "ä"], ["b"], [""], ["a"]]),
         "v": pa.array([[1.0, 2.0], [3.0], None, [], [4.0, None], [5.0], [6.0], [7.0], [8.0]]),
     }
 )
@@ -45,10 +57,17 @@ EXPRESSIONS = [
     *("upper(s)", "trim(s)", "length(s)", "cast(s as double)", "cast(s as boolean)"),
     *("cast(x as bigint)", "cast(i as string)", "cast(b as double)", "d >= '2017-01-03'"),
     *("cast('2017-01-05' as date) = d", "null = x", "x > 0 and null", "s + 1", "abs(s)"),
+    *("sin(x)", "cos(i)", "expm1(x)", "pow(x, y)", "pow(x, i)", "power(i, 0.5)", "pow(y, x)"),
+    *("pmod(i, 3)", "pmod(x, -2)", "pmod(i, y)", "year(d)", "quarter(d)", "month(d)", "day(t)"),
+    *("weekday(d)", "weekday(t)", "dayofyear(t)", "hour(t)", "hour(d)", "minute(t)", "seconds(t)"),
+    *("seconds(d)", "year('2017-03-04')", "month(s)", "hash(s)", "hash(b)", "pmod(hash(i), 16)"),
+    *("concat(s, 'x', b)", "array_contains(w, 'a')", "not array_contains(w, 'ä')", "concat(s)"),
 ]
 
 
 def same(left: Any, right: Any) -> bool:
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, float) and isinstance(right, float):
         return (
             left == right
@@ -66,6 +85,11 @@ def test_spark_and_arrow_agree(spark: SparkSession) -> None:
     built["lookup, no default"] = col("s").lookup({"a": 1.0})
     built["lookup, empty"] = col("s").lookup({}, default=7.0)
     built["bucket"] = col("x").bucket([-1.0, 0.0, 1.5])
+    built["line"] = col("x").interpolate([-2.0, 0.0, 0.3, 1.7], [0.0, 5.0, 1.0, -1 / 3])
+    built["line of two"] = col("y").interpolate([0.5, 4.0], [0.0, 1.0])
+    built["line of one"] = col("x").interpolate([1.0], [7.0])
+    built["array"] = Array((col("x"), col("i"), lit(2), col("b"), col("s")))
+    built["array of vectors"] = function("concat_arrays", Array((col("x"),)), col("v"), col("v"))
     built["when"] = when(col("x") > 0, col("i")).when(col("b"), 100).otherwise(None)
     built["functions"] = function("greatest", col("x"), 0.0, col("y"))
     frame = spark.createDataFrame(TABLE).coalesce(1)
@@ -97,7 +121,13 @@ def test_json_round_trip() -> None:
     for text in EXPRESSIONS:
         expr = parse(text)
         assert Expr.from_json(expr.to_json()).same(expr)
-    for expr in (col("x") > NAN, col("d") == datetime.date(2017, 1, 2), col("x").bucket([-INF, 1])):
+    shapes = (Array((col("x"), lit(1))), col("x").interpolate([0, 1], [1, 0]))
+    for expr in (
+        *shapes,
+        col("x") > NAN,
+        col("d") == datetime.date(2017, 1, 2),
+        col("x").bucket([-INF, 1]),
+    ):
         assert Expr.from_json(expr.to_json()).same(expr)
 
 
@@ -105,6 +135,7 @@ def test_json_round_trip() -> None:
     "text",
     [
         *("(select 1)", "x; drop table t", "f(x)", "t.x > 1", "x in (select 1)", "x +", "", "*"),
+        *("pow(x)", "sin(x, y)", "hash()", "sin(distinct x)", "explode(w)"),
         *("x over (partition by y)", "cast(x as array<int>)", "input_file_name()", "x -> 'a'"),
     ],
 )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparkmine.errors import DataError, RecipeError
-from sparkmine.recipe.block import BlockFunction
+from sparkmine.recipe.block import AffineBlock
 from sparkmine.recipe.columns import VECTOR, ColumnInfo
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
 from sparkmine.stats import Gram
@@ -62,7 +62,7 @@ class PCA(Operator):
         vectors = vectors * np.where(largest < 0, -1.0, 1.0)
         ratio = values / (values.sum() or 1.0)
         k = self._number(ratio)
-        function = BlockFunction(names, gram.mean, vectors[:, :k] / scale[:, None])
+        function = AffineBlock(names, gram.mean, vectors[:, :k] / scale[:, None])
         name = str(self.output)
         return Outcome(
             blocks={name: function},

@@ -1,15 +1,17 @@
-"""Selection: drop columns that say little."""
+"""Selection: drop columns that say little. The columns that stay are not changed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from sparkmine.errors import RecipeError
 from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
-from sparkmine.stats import GroupedMoments, Moments
-from sparkmine.stats.moments import MomentsState, merge_moments
+from sparkmine.recipe.operators.scores import SCORES
+from sparkmine.stats import Gram, Moments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +24,16 @@ class _Selection(Operator):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectVariance(_Selection):
-    """Drop the selected columns whose variance is at or below `threshold`."""
+    """Drop the selected columns whose variance is at or below `threshold`.
+
+    Over finite values; a constant or empty column has variance 0.
+    """
 
     threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.threshold >= 0.0:
+            raise RecipeError(f"SelectVariance wants threshold of at least 0, not {self.threshold}")
 
     def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
         answers = yield [Moments(column.name) for column in picked]
@@ -34,39 +43,71 @@ class SelectVariance(_Selection):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectKBest(_Selection):
-    """Keep the `k` selected columns that differ most between the classes of the label.
+class SelectCorrelation(_Selection):
+    """Of each two columns whose correlation is above `threshold` in size, drop the later one.
 
-    The score is the F statistic of a one-way analysis of variance (Fisher, 1925), as
-    scikit-learn's `f_classif`. Ties are broken by name. Missing values are left out.
+    Pearson's correlation, in the order of the columns: a dropped column drops no other. Constant
+    columns correlate with none. Null, NaN and infinities are an error that names the columns:
+    impute before.
+    """
+
+    threshold: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.threshold < 1.0:
+            raise RecipeError(
+                f"SelectCorrelation wants threshold between 0 and 1, not {self.threshold}"
+            )
+
+    def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
+        names = tuple(column.name for column in picked)
+        if len(names) < 2:
+            return Outcome(details={"redundant": {}})
+        (gram,) = yield [Gram(names)]
+        correlation = correlations(gram.mean, gram.covariance)
+        redundant: dict[str, str] = {}
+        for index, name in enumerate(names):
+            for earlier in range(index):
+                close = abs(correlation[earlier, index]) > self.threshold
+                if close and names[earlier] not in redundant:
+                    redundant[name] = names[earlier]
+                    break
+        return Outcome(dropped=tuple(redundant), details={"redundant": redundant})
+
+
+def correlations(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Pearson's correlations [d, d]; 0 for constant columns."""
+    deviation = np.sqrt(np.diag(covariance))
+    # Below this a deviation is rounding noise of the mean.
+    varies = deviation > 1e-12 * np.maximum(np.abs(mean), 1e-300)
+    scale = np.where(varies, deviation, 1.0)
+    return covariance / np.outer(scale, scale) * np.outer(varies, varies)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectKBest(_Selection):
+    """Keep the `k` selected columns that tell most of the label, by `score`; ties by name.
+
+    `f` is the F statistic of a one-way analysis of variance (Fisher, 1925), as scikit-learn's
+    `f_classif`; `chi2` compares the sums of non-negative features, such as counts, between the
+    classes, as its `chi2`; `mutual_information` is that of the label and of 16 buckets of equal
+    counts, in nats, and takes two scans. Missing values are left out, infinities too except by
+    `mutual_information`, where they are in the outer buckets; constant and empty columns score 0.
     """
 
     k: int = 20
+    score: str = "f"
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise RecipeError(f"SelectKBest wants k of at least 1, not {self.k}")
+        if self.score not in SCORES:
+            raise RecipeError(f"SelectKBest wants score as {', '.join(SCORES)}, not {self.score!r}")
 
     def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
         if label is None:
             raise RecipeError("SelectKBest needs the recipe's label=")
-        answers = yield [GroupedMoments(column.name, label) for column in picked]
-        scores = {c.name: f_statistic(a) for c, a in zip(picked, answers, strict=True)}
+        names = [column.name for column in picked]
+        scores: Mapping[str, float] = yield from SCORES[self.score](names, label)
         ranked = sorted(scores, key=lambda name: (-scores[name], name))
-        return Outcome(dropped=tuple(ranked[self.k :]), details={"f": scores})
-
-
-def f_statistic(classes: Mapping[str, MomentsState]) -> float:
-    """Variance between classes over variance within; 0 where it is not defined."""
-    states = [state for state in classes.values() if state.count]
-    whole = MomentsState()
-    for state in states:
-        whole = merge_moments(whole, state)
-    freedom = whole.count - len(states)
-    if len(states) < 2 or freedom <= 0:
-        return 0.0
-    within = sum(state.m2 for state in states)
-    between = sum(state.count * (state.mean - whole.mean) ** 2 for state in states)
-    if within <= 1e-12 * max(whole.m2, 1e-300):
-        return 0.0 if between <= 0 else 1e300  # separates the classes without error
-    return (between / (len(states) - 1)) / (within / freedom)
+        return Outcome(dropped=tuple(ranked[self.k :]), details={self.score: dict(scores)})
