@@ -9,6 +9,7 @@ Spark's parser look ahead to the end of each.
 from __future__ import annotations
 
 import datetime
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -175,27 +176,38 @@ def _bucket(operand: str, edges: tuple[float, ...]) -> str:
         above = f"`>=`({operand}, {_literal(edges[middle])})"
         return _case([(above, search(middle + 1, high))], search(low, middle))
 
+    if len(edges) > _LARGEST_TREE:
+        return _case([(f"isnotnull({operand})", _searched(operand, edges, f"double({_AT})"))])
     return _case([(f"isnotnull({operand})", search(0, len(edges)))])
 
 
+# A tree of more comparisons becomes a Java method that is too large to be compiled.
+_LARGEST_TREE = 32
+_AT, _STEP = "`sparkmine at`", "`sparkmine step`"  # names that shadow no column
+
+
+def _searched(operand: str, edges: tuple[float, ...], result: str) -> str:
+    """`result`, in which _AT is the number of `edges` at or below the operand, by bisection."""
+    steps = [1 << bit for bit in reversed(range(len(edges).bit_length()))]
+    edge = f"get({_numbers(edges)}, {_AT} + {_STEP} - 1)"  # null behind the last one
+    further = _case([(f"`<=`({edge}, {operand})", f"{_AT} + {_STEP}")], _AT)
+    powers = f"array({', '.join(map(str, steps))})"
+    return f"aggregate({powers}, 0, ({_AT}, {_STEP}) -> {further}, {_AT} -> {result})"
+
+
 def _interpolate(operand: str, xs: tuple[float, ...], ys: tuple[float, ...]) -> str:
-    """A balanced tree over the segments; the Arrow form computes each with the same steps."""
-
-    def line(index: int) -> str:
-        """The value at or above point `index` (-1: before the first)."""
-        if index < 0 or index == len(xs) - 1:
-            return _literal(ys[max(index, 0)])
-        run, rise = xs[index + 1] - xs[index], ys[index + 1] - ys[index]
-        share = f"try_divide(`-`({operand}, {_literal(xs[index])}), {_literal(run)})"
-        return f"`+`({_literal(ys[index])}, `*`({share}, {_literal(rise)}))"
-
-    def search(low: int, high: int) -> str:
-        """Between `low` and `high` points are at or below the value."""
-        if low == high:
-            return line(low - 1)
-        middle = (low + high) // 2
-        above = f"`>=`({operand}, {_literal(xs[middle])})"
-        return _case([(above, search(middle + 1, high))], search(low, middle))
-
+    """The segment is found by bisection; the Arrow form computes on it with the same steps."""
+    runs = tuple(after - before for before, after in itertools.pairwise(xs))
+    rises = tuple(after - before for before, after in itertools.pairwise(ys))
+    result = _case([(f"{_AT} = 0", _literal(ys[0]))], _literal(ys[-1]))
+    if runs:
+        x, y, run, rise = (f"get({_numbers(v)}, {_AT} - 1)" for v in (xs, ys, runs, rises))
+        line = f"{y} + try_divide({operand} - {x}, {run}) * {rise}"
+        ends = [(f"{_AT} = 0", _literal(ys[0])), (f"{_AT} = {len(xs)}", _literal(ys[-1]))]
+        result = _case(ends, line)
     missing = f"`or`(isnull({operand}), isnan({operand}))"
-    return _case([(missing, operand)], search(0, len(xs)))
+    return _case([(missing, operand)], _searched(operand, xs, result))
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return f"array({', '.join(map(_literal, values))})"
