@@ -34,9 +34,7 @@ def main() -> None:
     seconds = {}
     if options.only != "peer":
         fitted = ours().fit(snapshot)
-        seconds["sparkmine"] = median_seconds(
-            lambda: write(fitted.transform(sample)), options.runs
-        )
+        seconds["sparkmine"] = median_seconds(lambda: write(fitted.transform(sample)), options.runs)
     if options.only != "ours":
         model = spark_ml().fit(sample)
         # The same columns as ours: the scaled vector, the buckets, the indexes and the label.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
 from sparkmine.expr.functions import DEFINITIONS, Definition
+from sparkmine.expr.grid import position
 from sparkmine.expr.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def lookup_key(operand: str, table: Vocabulary) -> str:
 
 
 def _bucket(operand: str, edges: tuple[float, ...]) -> str:
-    """A balanced tree of comparisons: log2(edges) of them per row."""
+    """A balanced tree of comparisons: log2(edges) of them per row; of many edges a table."""
 
     def search(low: int, high: int) -> str:
         if low == high:
@@ -176,9 +177,11 @@ def _bucket(operand: str, edges: tuple[float, ...]) -> str:
         above = f"`>=`({operand}, {_literal(edges[middle])})"
         return _case([(above, search(middle + 1, high))], search(low, middle))
 
-    if len(edges) > _LARGEST_TREE:
-        return _case([(f"isnotnull({operand})", _searched(operand, edges, f"double({_AT})"))])
-    return _case([(f"isnotnull({operand})", search(0, len(edges)))])
+    if len(edges) <= _LARGEST_TREE:
+        return _case([(f"isnotnull({operand})", search(0, len(edges)))])
+    at = position(operand, edges, _literal)
+    found = _searched(operand, edges, f"double({_AT})") if at is None else f"double({at})"
+    return _case([(f"isnotnull({operand})", found)])
 
 
 # A tree of more comparisons becomes a Java method that is too large to be compiled.
@@ -196,7 +199,7 @@ def _searched(operand: str, edges: tuple[float, ...], result: str) -> str:
 
 
 def _interpolate(operand: str, xs: tuple[float, ...], ys: tuple[float, ...]) -> str:
-    """The segment is found by bisection; the Arrow form computes on it with the same steps."""
+    """The Arrow form computes on the segment that is found with the same steps."""
     runs = tuple(after - before for before, after in itertools.pairwise(xs))
     rises = tuple(after - before for before, after in itertools.pairwise(ys))
     result = _case([(f"{_AT} = 0", _literal(ys[0]))], _literal(ys[-1]))
@@ -206,7 +209,9 @@ def _interpolate(operand: str, xs: tuple[float, ...], ys: tuple[float, ...]) -> 
         ends = [(f"{_AT} = 0", _literal(ys[0])), (f"{_AT} = {len(xs)}", _literal(ys[-1]))]
         result = _case(ends, line)
     missing = f"`or`(isnull({operand}), isnan({operand}))"
-    return _case([(missing, operand)], _searched(operand, xs, result))
+    at = position(operand, xs, _literal)
+    found = _searched(operand, xs, result) if at is None else result.replace(_AT, at)
+    return _case([(missing, operand)], found)
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -93,7 +93,9 @@ def adding() -> list[Operator]:
         operators.Expression(expression="a / i + pow(b, 0.5)", output="ratio"),
         operators.FrequencyEncode(columns=select("word", "flag", "bare"), output="{}_share"),
         operators.HashEncode(columns=select("word", "flag", "i"), buckets=5, output="{}_hash"),
+        operators.OrdinalIndex(columns=select("word", "i", "bare"), output="{}_index"),
         operators.Cross(columns=select("word", "flag"), output="word_flag"),
+        operators.HashTfIdf(columns=select("word"), dims=8),
         operators.Assemble(columns=starts_with("q"), output="vector"),
     ]
 
@@ -121,8 +123,7 @@ def everything() -> Recipe:
 
 def test_the_contract_covers_every_operator() -> None:
     used = {type(operator).__name__ for operator in everything().operators}
-    # HashTfIdf joins when blocks of its kind can be loaded.
-    assert used == set(operators.__all__) - {"HashTfIdf"}
+    assert used == set(operators.__all__)
 
 
 def rows_of(found: pa.Table) -> list[dict[str, Any]]:
@@ -198,7 +199,11 @@ def schema_of(spark: SparkSession) -> Any:
 
 def test_native_operators_put_no_python_into_the_plan(spark: SparkSession) -> None:
     recipe = Recipe(
-        *[o for o in everything().operators if not isinstance(o, operators.PCA)],
+        *[
+            o
+            for o in everything().operators
+            if not isinstance(o, operators.PCA | operators.HashTfIdf)
+        ],
         keys=["id"],
         label="y",
     )

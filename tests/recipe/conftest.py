@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +14,7 @@ from sparkmine.expr import evaluate
 from sparkmine.recipe import Operator
 from sparkmine.recipe.columns import columns_of
 from sparkmine.recipe.operator import Outcome
-from sparkmine.stats import Stat
-
-
-@dataclass(frozen=True)
-class LocalCounts:
-    """As the answer to a keyed stat, without Spark."""
-
-    counts: Mapping[Any, int]
-
-    def top(self, number: int | None = None, min_count: int = 1) -> list[tuple[Any, int]]:
-        found = [item for item in self.counts.items() if item[1] >= min_count]
-        return sorted(found, key=lambda item: (-item[1], item[0]))[:number]
+from sparkmine.stats import KeyedStat, Stat
 
 
 @dataclass(frozen=True)
@@ -54,8 +43,8 @@ def answer(stat: Stat, table: pa.Table) -> Any:
             part = table.slice(start, size)
             arrays = [part.column(name).combine_chunks() for name in stat.columns]
             state = stat.merge(state, stat.update(stat.zero(), arrays))
-        if stat.keyed:
-            return LocalCounts(state)
+        if isinstance(stat, KeyedStat):
+            return stat.join([stat.select(piece) for piece in stat.split(state, 3)])
         found = stat.answer(state)
         finer = stat.refined(found)
         if finer is None:

@@ -51,6 +51,6 @@ class OrdinalIndex(Operator):
             details[column.name] = {
                 "categories": len(counts.keys),
                 "rare": counts.distinct - len(counts.keys),
-                "most frequent": counts.top(3),
+                "most frequent": [list(pair) for pair in counts.top(3)],
             }
         return Outcome(outputs=outputs, infos=infos, details=details)
