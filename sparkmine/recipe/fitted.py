@@ -15,11 +15,15 @@ from sparkmine.expr import Expr, Lookup, Vocabulary, evaluate, join_lookups, to_
 from sparkmine.model import Model
 from sparkmine.recipe.block import AffineBlock, BlockFunction
 from sparkmine.recipe.columns import ColumnInfo
-from sparkmine.recipe.operator import Outcome
+from sparkmine.recipe.learned import Learned
+from sparkmine.recipe.operator import Outcome, operator_from
 from sparkmine.recipe.term_block import TermBlock
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkmine.lake import Snapshot
+    from sparkmine.recipe.recipe import Recipe
 
 FORMAT = 2
 
@@ -38,21 +42,57 @@ class FittedRecipe(Model):
 
     Attributes:
         inputs: Column types of the table it was fitted on, by name.
-        untouched: Keys, label and kept columns, which pass through.
+        keys, label, keep: Columns that pass through, as in the recipe.
         scans: How often the fit scanned the table; 0 for a loaded recipe.
+        learned: What an update starts from; None for a recipe fitted on a DataFrame.
     """
 
     def __init__(
         self,
         steps: Sequence[FittedStep],
         inputs: Mapping[str, str],
-        untouched: Sequence[str],
+        *,
+        keys: Sequence[str] = (),
+        label: str | None = None,
+        keep: Sequence[str] = (),
         scans: int = 0,
+        learned: Learned | None = None,
     ) -> None:
         self.steps = tuple(steps)
         self.inputs = dict(inputs)
-        self.untouched = tuple(untouched)
+        self.keys = tuple(keys)
+        self.label = label
+        self.keep = tuple(keep)
         self.scans = scans
+        self.learned = learned
+
+    @property
+    def untouched(self) -> tuple[str, ...]:
+        """Columns that no operator works on."""
+        return (*self.keys, *([self.label] if self.label else []), *self.keep)
+
+    def recipe(self) -> Recipe:
+        """The recipe that was fitted."""
+        from sparkmine.recipe.recipe import Recipe
+
+        operators = [operator_from(step.operator, step.parameters) for step in self.steps]
+        return Recipe(*operators, keys=self.keys, label=self.label, keep=self.keep)
+
+    def update(self, snapshot: Snapshot, spark: SparkSession | None = None) -> FittedRecipe:
+        """The recipe as fitted on `snapshot`, a later version of its table; this one stays.
+
+        Only files that were added since are scanned; quantiles that must be split more finely
+        than before are scanned once more over all files. The result equals a new fit, but that
+        indexes (`OrdinalIndex`) keep their numbers.
+
+        Raises:
+            RecipeError: another table or part of it; rows were deleted or rewritten; operators
+                whose statistics cannot be updated, which are named.
+        """
+        from sparkmine.recipe.fitting import update
+        from sparkmine.recipe.recipe import session_of
+
+        return update(self, snapshot, session_of(snapshot, spark))
 
     @property
     def outputs(self) -> list[str]:
@@ -68,16 +108,17 @@ class FittedRecipe(Model):
         """Apply all steps to a DataFrame; rows and their order within partitions are kept.
 
         Raises:
-            RecipeError: columns of the fitted schema are missing.
+            RecipeError: columns of the fitted schema are missing or have another type; all of
+                them are listed.
         """
-        self._check(df.columns)
+        self._check({field.name: field.dataType.simpleString() for field in df.schema.fields})
         for step in self.steps:
             df = _apply(df, step.outcome)
         return df
 
     def transform_arrow(self, table: pa.Table) -> pa.Table:
         """The same without Spark."""
-        self._check(table.schema.names)
+        self._check(_types_of(table))
         for step in self.steps:
             outcome = step.outcome
             made = {name: evaluate(expr, table) for name, expr in outcome.outputs.items()}
@@ -105,11 +146,20 @@ class FittedRecipe(Model):
             for step in self.steps
         ]
 
-    def _check(self, present: Sequence[str]) -> None:
+    def _check(self, present: Mapping[str, str]) -> None:
         # The label is not there when new rows are scored.
-        missing = [n for n in self.inputs if n not in present and n not in self.untouched]
-        if missing:
-            raise RecipeError(f"the data lacks {missing}, which the recipe was fitted on")
+        wanted = {name: kind for name, kind in self.inputs.items() if name not in self.untouched}
+        missing = [name for name in wanted if name not in present]
+        retyped = [
+            f"{name} ({present[name]}, not {kind})"
+            for name, kind in wanted.items()
+            if name in present and present[name] != kind
+        ]
+        if missing or retyped:
+            lacks = f"lacks {missing}" if missing else ""
+            other = f"has other types in {', '.join(retyped)}" if retyped else ""
+            both = " and ".join(part for part in (lacks, other) if part)
+            raise RecipeError(f"the data {both}; the recipe was fitted on these columns")
 
     def _write(self, folder: Path) -> None:
         steps = []
@@ -138,10 +188,14 @@ class FittedRecipe(Model):
         data = {
             "format": FORMAT,
             "inputs": self.inputs,
-            "untouched": list(self.untouched),
+            "keys": list(self.keys),
+            "label": self.label,
+            "keep": list(self.keep),
             "steps": steps,
         }
         (folder / "recipe.json").write_text(json.dumps(data, indent=1) + "\n")
+        if self.learned is not None:
+            self.learned.save(folder)
 
     @classmethod
     def _read(cls, folder: Path) -> Self:
@@ -149,8 +203,26 @@ class FittedRecipe(Model):
         if data.get("format") != FORMAT:
             raise ModelError(f"{folder} is a recipe of format {data.get('format')}, not {FORMAT}")
         return cls(
-            [_step(folder, item) for item in data["steps"]], data["inputs"], data["untouched"]
+            [_step(folder, item) for item in data["steps"]],
+            data["inputs"],
+            keys=data["keys"],
+            label=data["label"],
+            keep=data["keep"],
+            learned=Learned.load(folder),
         )
+
+
+def _types_of(table: pa.Table) -> dict[str, str]:
+    """Spark's names of an Arrow table's types."""
+    from pyspark.sql.pandas.types import from_arrow_type
+
+    found = {}
+    for field in table.schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        # Only a zone tells Arrow's moments from its wall-clock times.
+        zoned = not pa.types.is_timestamp(kind) or kind.tz is not None
+        found[field.name] = from_arrow_type(kind, prefer_timestamp_ntz=not zoned).simpleString()
+    return found
 
 
 def _step(folder: Path, data: Mapping[str, Any]) -> FittedStep:

@@ -86,6 +86,10 @@ class Operator(ABC):
         Of columns whose names only the data tells, one is enough to stand for them.
         """
 
+    def continued(self, previous: Outcome, outcome: Outcome) -> Outcome:
+        """What an update gives: the new outcome, unless something of the previous one must stay."""
+        return outcome
+
     @property
     def reads(self) -> tuple[str, ...]:
         """Columns beside the selected ones whose values it needs."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import RecipeError
 from sparkmine.lake import Snapshot
 from sparkmine.recipe.columns import columns_of
 from sparkmine.recipe.fitted import FittedRecipe
+from sparkmine.recipe.fitting import fit
 from sparkmine.recipe.operator import Operator
-from sparkmine.recipe.rounds import Rounds, plan
-from sparkmine.stats import StatEngine
+from sparkmine.recipe.rounds import plan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -48,23 +49,25 @@ class Recipe:
         """Columns that no selector sees."""
         return (*self.keys, *([self.label] if self.label else []), *self.keep)
 
-    def fit(self, source: Snapshot | DataFrame, spark: SparkSession | None = None) -> FittedRecipe:
+    def fit(
+        self,
+        source: Snapshot | DataFrame,
+        spark: SparkSession | None = None,
+        scratch: str | Path | None = None,
+    ) -> FittedRecipe:
         """Learn every operator's values from a snapshot or a DataFrame.
+
+        Args:
+            scratch: A folder that all executors see, for counts of categories that an `update`
+                needs; in local mode a temporary one by default, on a cluster none.
 
         Raises:
             RecipeError: columns are missing, or two operators clash.
             DataError: values that an operator cannot work on.
         """
-        session = _session(source, spark)
-        engine = StatEngine(source, session)
-        schema = source.schema
-        self._check(schema)
-        rounds = Rounds(self, columns_of(schema))
-        while (requests := rounds.advance()) is not None:
-            rounds.receive(engine.run(requests, rounds.ahead()))
-        steps = [step for step in rounds.steps if step is not None]
-        inputs = {field.name: field.dataType.simpleString() for field in schema.fields}
-        return FittedRecipe(steps, inputs, self.untouched, scans=engine.scans)
+        self._check(source.schema)
+        folder = None if scratch is None else Path(scratch)
+        return fit(self, source, session_of(source, spark), folder)
 
     def plan(self, schema: StructType) -> str:
         """The rounds of the fit as text: operators and their statistics. Nothing is scanned.
@@ -82,9 +85,10 @@ class Recipe:
             )
 
 
-def _session(source: Snapshot | DataFrame, spark: SparkSession | None) -> SparkSession:
+def session_of(source: Snapshot | DataFrame, spark: SparkSession | None) -> SparkSession:
     from pyspark.sql import SparkSession
 
+    """The session given, the active one, or that of a DataFrame."""
     found = spark or (
         SparkSession.getActiveSession() if isinstance(source, Snapshot) else source.sparkSession
     )

@@ -21,8 +21,11 @@ class Rounds:
     """The state of one fit: which operators are done, and what each column is in terms of the
     table's columns at every position."""
 
-    def __init__(self, recipe: Recipe, columns: list[ColumnInfo]) -> None:
+    def __init__(
+        self, recipe: Recipe, columns: list[ColumnInfo], previous: Sequence[FittedStep] = ()
+    ) -> None:
         self.recipe = recipe
+        self.previous = previous
         self.columns = columns
         self.steps: list[FittedStep | None] = [None] * len(recipe.operators)
         self._fits: dict[int, Fitting] = {}
@@ -64,6 +67,15 @@ class Rounds:
                     column = start[0]
                     found.append(Request(replace(stat, column=column), (col(column),)))
         return found
+
+    def asking(self, requests: Sequence[Request]) -> list[str]:
+        """The operators that wait for the answers of these requests."""
+        keys = {request.key for request in requests}
+        return [
+            f"operator {index + 1} ({type(self.recipe.operators[index]).__name__})"
+            for index, (_, asked) in self._waiting.items()
+            if any(request.key in keys for request in asked)
+        ]
 
     def receive(self, answers: list[object]) -> None:
         """Hand the answers of a round to the operators that asked."""
@@ -139,6 +151,8 @@ class Rounds:
                 f"operator {index + 1} ({type(operator).__name__}) would write column "
                 f"{clash[0]!r}, which is there already; give it another output="
             )
+        if self.previous:
+            outcome = operator.continued(self.previous[index].outcome, outcome)
         name = f"{type(operator).__module__}:{type(operator).__qualname__}"
         self.steps[index] = FittedStep(name, operator.parameters(), outcome)
 

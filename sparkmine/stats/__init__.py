@@ -5,6 +5,7 @@ from sparkmine.stats.counts import Counts, SelectedCounts
 from sparkmine.stats.derive import origin
 from sparkmine.stats.engine import StatEngine
 from sparkmine.stats.gram import Gram
+from sparkmine.stats.memory import Memory
 from sparkmine.stats.moments import GroupedMoments, Moments
 from sparkmine.stats.sketch import Sketch
 from sparkmine.stats.task import Request
@@ -15,6 +16,7 @@ __all__ = [
     "Gram",
     "GroupedMoments",
     "KeyedStat",
+    "Memory",
     "Moments",
     "Request",
     "SelectedCounts",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,7 +21,9 @@ from sparkmine.lake import Snapshot
 from sparkmine.lake.scan import Block, DirectScanRefused, Scan
 from sparkmine.stats import task
 from sparkmine.stats.base import ColumnStat, KeyedStat, Stat
+from sparkmine.stats.counts import CountsState, joined
 from sparkmine.stats.derive import Change, origin
+from sparkmine.stats.memory import Memory, read_counts, write_counts
 from sparkmine.stats.task import Request
 
 if TYPE_CHECKING:
@@ -52,15 +55,42 @@ def planned(request: Request) -> _Plan:
 class StatEngine:
     """Scans one source, a snapshot or a DataFrame, as often as it is asked.
 
+    Args:
+        source: What is scanned.
+        memory: Takes what the scans learn.
+        before: What was learned from other rows: every state becomes that of both.
+        whole: With `before`, the source and those other rows together: what must be split more
+            finely than it was is scanned there.
+
     Attributes:
         scans: Scans of the source so far.
     """
 
-    def __init__(self, source: Snapshot | DataFrame, spark: SparkSession) -> None:
+    def __init__(
+        self,
+        source: Snapshot | DataFrame,
+        spark: SparkSession,
+        *,
+        memory: Memory | None = None,
+        before: Memory | None = None,
+        whole: Snapshot | None = None,
+    ) -> None:
         self._source = source
         self._spark = spark
+        self._memory = Memory() if memory is None else memory
+        self._before = before
+        self._whole = whole
         self._known: dict[Any, Any] = {}
         self.scans = 0
+
+    def lacks(self, request: Request) -> bool:
+        """True if there is a `before` and this was not learned then."""
+        scan = planned(request).scan.base
+        if self._before is None or planned(request).scan.key in self._known:
+            return False
+        if scan.stat.keyed:
+            return not self._before.counted(scan.key)
+        return scan.key not in self._before.states
 
     def run(self, requests: Sequence[Request], ahead: Sequence[Request] = ()) -> list[Any]:
         """The answers, in the order of the requests; no scan for what is known already.
@@ -70,7 +100,8 @@ class StatEngine:
         """
         plans = [planned(request) for request in requests]
         if any(plan.scan.key not in self._known for plan in plans):
-            self._learn([plan.scan for plan in plans] + [planned(later).scan for later in ahead])
+            later = [planned(request).scan for request in ahead if not self.lacks(request)]
+            self._learn([plan.scan for plan in plans] + later)
         return [self._answer(plan) for plan in plans]
 
     def _answer(self, plan: _Plan) -> Any:
@@ -84,14 +115,38 @@ class StatEngine:
         """Scan for the states that are not known, and again for those that must be refined."""
         pending = {r.key: r for r in requests if r.key not in self._known}
         while pending:
-            states = self._scan(list(pending.values()))
+            states = self._both(list(pending.values()))
             finer = {}
             for (key, request), state in zip(pending.items(), states, strict=True):
                 self._known[key] = state
+                if not request.stat.keyed:
+                    self._memory.states[request.key] = state
                 stat = request.stat.refined(state)
                 if stat is not None:
                     finer[key] = replace(request, stat=stat)
             pending = finer
+
+    def _both(self, requests: list[Request]) -> list[Any]:
+        """The states of the source and of what was there before."""
+        if self._before is None:
+            return self._scan(requests)
+        known = self._before.states
+        anew = [r for r in requests if not r.stat.keyed and r.key not in known]
+        found = dict(zip([r.key for r in anew], self._anew(anew), strict=True))
+        rest = [r for r in requests if r.key not in found]
+        for request, state in zip(rest, self._scan(rest) if rest else [], strict=True):
+            old = known.get(request.key)
+            keyed = request.stat.keyed  # its old counts were in the shuffle
+            found[request.key] = state if keyed else request.stat.merge(old, state)
+        return [found[request.key] for request in requests]
+
+    def _anew(self, requests: list[Request]) -> list[Any]:
+        if not requests:
+            return []
+        assert self._whole is not None
+        engine = StatEngine(self._whole, self._spark)
+        self.scans += 1
+        return engine._scan(requests)
 
     def _scan(self, requests: list[Request]) -> list[Any]:
         """One scan: the states of the requests, or what their questions select of keyed ones."""
@@ -122,16 +177,38 @@ class StatEngine:
         rows, tasks = self._emit(bases)
         keyed = any(stat.keyed for _, stat in stats)
         buckets = self._buckets()
+        if keyed and self._before is not None:
+            rows = rows.union(self._earlier(bases, self._before))
         if keyed or tasks > FAN_IN:
             rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
             tasks = -(-tasks // FAN_IN)
         if keyed:
-            rows = rows.mapInArrow(_selecting(stats), task.SCHEMA)
+            rows = rows.mapInArrow(_selecting(stats, bases, self._memory.folder), task.SCHEMA)
         while tasks > FAN_IN:
             rows = rows.selectExpr("stat", f"bucket div {FAN_IN} AS bucket", "part", "state")
             rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
             tasks = -(-tasks // FAN_IN)
         return rows
+
+    def _earlier(self, bases: list[Request], before: Memory) -> DataFrame:
+        """The counts of an earlier fit, as if a task had counted them."""
+        files = [
+            (number, request, file)
+            for number, request in enumerate(bases)
+            if request.stat.keyed
+            for file in before.files(request.key)
+        ]
+        buckets = self._buckets()
+
+        def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                for index in batch.column(0).to_pylist():
+                    number, request, file = files[index]
+                    states = [read_counts(file)]
+                    yield from task.earlier(request, states, buckets=buckets, number=number)
+
+        tasks = max(min(len(files), self._spark.sparkContext.defaultParallelism), 1)
+        return self._spark.range(0, len(files), 1, tasks).mapInArrow(read, task.SCHEMA)
 
     def _buckets(self) -> int:
         return int(self._spark.conf.get("spark.sql.shuffle.partitions") or 200)
@@ -189,9 +266,15 @@ def _merging(requests: list[Request]) -> Any:
     return merge
 
 
-def _selecting(questions: list[tuple[int, Stat]]) -> Any:
+def _selecting(
+    questions: list[tuple[int, Stat]], requests: list[Request], folder: Path | None
+) -> Any:
+    def keep(number: int, bucket: int, state: Any) -> None:
+        if folder is not None and isinstance(state, CountsState):
+            write_counts(folder, requests[number].key, bucket, joined(state))
+
     def select(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from task.selected(questions, batches)
+        yield from task.selected(questions, batches, keep)
 
     return select
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,6 +75,16 @@ def scanned(
             yield _batch([(number, group, part, state)])
 
 
+def earlier(
+    request: Request, states: Iterable[Any], *, buckets: int, number: int
+) -> Iterator[pa.RecordBatch]:
+    """Keyed states of an earlier fit, split like those of a scan."""
+    assert isinstance(request.stat, KeyedStat)
+    for state in states:
+        for bucket, piece in enumerate(request.stat.split(state, buckets)):
+            yield _batch([(number, bucket, -1, piece)])
+
+
 def merged(
     requests: Sequence[Request], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
@@ -99,17 +109,21 @@ def merge_parts(stat: Stat, parts: list[tuple[int, Any]]) -> Any:
 
 
 def selected(
-    stats: Sequence[tuple[int, Stat]], batches: Iterable[pa.RecordBatch]
+    stats: Sequence[tuple[int, Stat]],
+    batches: Iterable[pa.RecordBatch],
+    keep: Callable[[int, int, Any], None],
 ) -> Iterator[pa.RecordBatch]:
     """The answers of questions to keyed states, given as (number of the state, stat); other
-    states pass."""
+    states pass. `keep(number, bucket, state)` gets every keyed state whole."""
     asked: dict[int, list[tuple[int, KeyedStat]]] = {}
     for question, (number, stat) in enumerate(stats):
         if isinstance(stat, KeyedStat):
             asked.setdefault(number, []).append((question, stat))
     for batch in batches:
         for number, bucket, part, state in _rows(batch):
-            if number not in asked:
+            if number in asked:
+                keep(number, bucket, state)
+            else:
                 yield _batch([(number, bucket, part, state)])
             for question, stat in asked.get(number, []):
                 yield _batch([(-1 - question, bucket, part, stat.select(state))])

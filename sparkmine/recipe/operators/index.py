@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparkmine.errors import RecipeError
-from sparkmine.expr import Expr, Vocabulary, col, when
+from sparkmine.expr import Expr, Lookup, Vocabulary, col, when
 from sparkmine.recipe.columns import INDEX, ColumnInfo
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
 from sparkmine.recipe.selectors import Selector, categorical
@@ -43,10 +45,9 @@ class OrdinalIndex(Operator):
         infos: dict[str, ColumnInfo] = {}
         details = {}
         for column, counts in zip(picked, answers, strict=True):
-            name, value = self.output_name(column.name), col(column.name)
+            name = self.output_name(column.name)
             table = Vocabulary(counts.keys, np.arange(FIRST, FIRST + len(counts.keys)))
-            index = when(value.is_null(), float(MISSING)).otherwise(value.lookup(table, UNKNOWN))
-            outputs[name] = index.cast("long")
+            outputs[name] = _indexed(column.name, table)
             infos[name] = ColumnInfo(name, INDEX, FIRST + len(counts.keys), (column.name,))
             details[column.name] = {
                 "categories": len(counts.keys),
@@ -54,3 +55,25 @@ class OrdinalIndex(Operator):
                 "most frequent": [list(pair) for pair in counts.top(3)],
             }
         return Outcome(outputs=outputs, infos=infos, details=details)
+
+    def continued(self, previous: Outcome, outcome: Outcome) -> Outcome:
+        """Numbers once given stay; categories that have become frequent get the next ones."""
+        outputs, infos = {}, {}
+        for name, info in outcome.infos.items():
+            before, after = _table(previous.outputs[name]), _table(outcome.outputs[name])
+            new = pc.filter(after.keys, pc.invert(pc.is_in(after.keys, value_set=before.keys)))
+            keys = pa.concat_arrays([before.keys, new]) if len(before.keys) else new
+            table = Vocabulary(keys, np.arange(FIRST, FIRST + len(keys)))
+            outputs[name] = _indexed(info.source[0], table)
+            infos[name] = replace(info, cardinality=FIRST + len(keys))
+        return replace(outcome, outputs=outputs, infos=infos)
+
+
+def _indexed(column: str, table: Vocabulary) -> Expr:
+    value = col(column)
+    index = when(value.is_null(), float(MISSING)).otherwise(value.lookup(table, UNKNOWN))
+    return index.cast("long")
+
+
+def _table(expr: Expr) -> Vocabulary:
+    return next(node.table for node in expr.walk() if isinstance(node, Lookup))
