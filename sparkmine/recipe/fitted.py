@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sparkmine.lake import Snapshot
     from sparkmine.recipe.recipe import Recipe
+    from sparkmine.recipe.spark_ml import RecipeModel
 
 FORMAT = 2
 
@@ -77,6 +78,12 @@ class FittedRecipe(Model):
 
         operators = [operator_from(step.operator, step.parameters) for step in self.steps]
         return Recipe(*operators, keys=self.keys, label=self.label, keep=self.keep)
+
+    def model(self) -> RecipeModel:
+        """The fitted recipe as a Model of `pyspark.ml`."""
+        from sparkmine.recipe.spark_ml import RecipeModel
+
+        return RecipeModel(self)
 
     def update(self, snapshot: Snapshot, spark: SparkSession | None = None) -> FittedRecipe:
         """The recipe as fitted on `snapshot`, a later version of its table; this one stays.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
+    from sparkmine.recipe.spark_ml import RecipeEstimator
+
 
 class Recipe:
     """Feature operators in order.
@@ -68,6 +70,12 @@ class Recipe:
         self._check(source.schema)
         folder = None if scratch is None else Path(scratch)
         return fit(self, source, session_of(source, spark), folder)
+
+    def estimator(self) -> RecipeEstimator:
+        """The recipe as an Estimator of `pyspark.ml`."""
+        from sparkmine.recipe.spark_ml import RecipeEstimator
+
+        return RecipeEstimator(self)
 
     def plan(self, schema: StructType) -> str:
         """The rounds of the fit as text: operators and their statistics. Nothing is scanned.
