@@ -21,6 +21,7 @@ from sparkmine.expr import Expr, evaluate
 from sparkmine.lake.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from pyspark import Accumulator
     from pyspark.sql.types import DataType
 
 # Reader features that change nothing in how a data file is read.
@@ -112,10 +113,18 @@ class Scan:
         """The rows of one block for which the predicate is true, with the scan's columns."""
         return self._read(_open(block.path), block)
 
-    def read_many(self, blocks: Iterable[Block]) -> Iterable[pa.Table]:
-        """Read blocks one after the other, opening a file once for its neighbours."""
+    def read_many(
+        self, blocks: Iterable[Block], read: Accumulator[int] | None = None
+    ) -> Iterable[pa.Table]:
+        """Read blocks one after the other, opening a file once for its neighbours.
+
+        Args:
+            read: Counts the rows that are read, before the predicate: scans are measured by it.
+        """
         path, file = "", None
         for block in blocks:
+            if read is not None:
+                read.add(block.rows)
             if file is None or block.path != path:
                 path, file = block.path, _open(block.path)
             yield self._read(file, block)

@@ -81,7 +81,13 @@ class StatEngine:
         self._before = before
         self._whole = whole
         self._known: dict[Any, Any] = {}
+        self._read = spark.sparkContext.accumulator(0)
         self.scans = 0
+
+    @property
+    def rows_read(self) -> int:
+        """Rows that the tasks have read straight from files, counted by themselves."""
+        return int(self._read.value)
 
     def lacks(self, request: Request) -> bool:
         """True if there is a `before` and this was not learned then."""
@@ -240,12 +246,12 @@ class StatEngine:
 
     def _direct(self, scan: Scan, requests: list[Request]) -> tuple[DataFrame, int]:
         shares = _shares(scan.blocks(), self._spark.sparkContext.defaultParallelism)
-        scanning = _scanning(requests, self._buckets())
+        scanning, read = _scanning(requests, self._buckets()), self._read
 
         def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 for index in batch.column(0).to_pylist():
-                    yield from scanning(scan.read_many(shares[index]), index)
+                    yield from scanning(scan.read_many(shares[index], read), index)
 
         tasks = max(len(shares), 1)
         numbers = self._spark.range(0, len(shares), 1, tasks)
