@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -121,6 +121,14 @@ class FittedRecipe(Model):
         self._check({field.name: field.dataType.simpleString() for field in df.schema.fields})
         for step in self.steps:
             df = _apply(df, step.outcome)
+        return df
+
+    def transform_training(self, df: DataFrame) -> DataFrame:
+        """As `transform`, for the rows of the fit: see `Recipe.fit_transform`."""
+        self._check({field.name: field.dataType.simpleString() for field in df.schema.fields})
+        for step in self.steps:
+            outcome = step.outcome
+            df = _apply(df, replace(outcome, outputs={**outcome.outputs, **outcome.training}))
         return df
 
     def transform_arrow(self, table: pa.Table) -> pa.Table:

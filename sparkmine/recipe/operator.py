@@ -34,6 +34,7 @@ class Outcome:
         dropped: Columns that it removes.
         blocks: Matrix functions, by output column.
         details: Fitted values to show to a person, JSON.
+        training: Expressions that take the place of `outputs` for the rows of the fit.
     """
 
     outputs: Mapping[str, Expr] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Outcome:
     dropped: tuple[str, ...] = ()
     blocks: Mapping[str, BlockFunction] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Expr] = field(default_factory=dict)
 
 
 Fitting = Generator[list[Stat], list[Any], Outcome]

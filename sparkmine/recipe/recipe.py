@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from sparkmine.recipe.columns import columns_of
 from sparkmine.recipe.fitted import FittedRecipe
 from sparkmine.recipe.fitting import fit
 from sparkmine.recipe.operator import Operator
+from sparkmine.recipe.operators.target import TargetEncode
 from sparkmine.recipe.rounds import plan
 
 if TYPE_CHECKING:
@@ -71,8 +73,50 @@ class Recipe:
         folder = None if scratch is None else Path(scratch)
         return fit(self, source, session_of(source, spark), folder)
 
+    def fit_transform(
+        self,
+        source: Snapshot | DataFrame,
+        *,
+        fold: str,
+        spark: SparkSession | None = None,
+    ) -> tuple[FittedRecipe, DataFrame]:
+        """Fit, and transform the rows of the fit without their own labels in their features.
+
+        `TargetEncode` gives a row the means of the other folds' rows; operators behind it are
+        fitted on these values. All rows of one value of the column `fold` are in one fold. Other
+        operators do as in `fit` and `transform`.
+
+        Returns:
+            The fitted recipe, for rows that are not of the fit, and the transformed rows.
+        """
+        if fold not in source.schema.names:
+            raise RecipeError(
+                f"the data has no column {fold!r} (fold); it has {source.schema.names}"
+            )
+        if fold not in self.untouched:
+            raise RecipeError(f"fold={fold!r} must stay as it is: name it in keys or keep")
+        operators = [
+            replace(one, fold=fold) if isinstance(one, TargetEncode) else one
+            for one in self.operators
+        ]
+        recipe = Recipe(*operators, keys=self.keys, label=self.label, keep=self.keep)
+        session = session_of(source, spark)
+        fitted = recipe.fit(source, session)
+        df = source.dataframe(session) if isinstance(source, Snapshot) else source
+        return fitted, fitted.transform_training(df)
+
     def estimator(self) -> RecipeEstimator:
-        """The recipe as an Estimator of `pyspark.ml`."""
+        """The recipe as an Estimator of `pyspark.ml`.
+
+        Raises:
+            RecipeError: it encodes by the label: a Pipeline would learn from rows whose features
+                hold their own labels.
+        """
+        if any(isinstance(one, TargetEncode) for one in self.operators):
+            raise RecipeError(
+                "TargetEncode cannot be in a pyspark.ml Pipeline, which transforms the rows it was "
+                "fitted on; use recipe.fit_transform(data, fold=...)"
+            )
         from sparkmine.recipe.spark_ml import RecipeEstimator
 
         return RecipeEstimator(self)

@@ -135,7 +135,8 @@ class Rounds:
         known: dict[str, Expr] = {}
         for step in self.steps[:index]:
             if step is not None:
-                composed = {n: e.substitute(known) for n, e in step.outcome.outputs.items()}
+                made = {**step.outcome.outputs, **step.outcome.training}
+                composed = {name: expr.substitute(known) for name, expr in made.items()}
                 known.update(composed)
         return known
 

@@ -95,10 +95,10 @@ class Counts(KeyedStat):
         whole = joined(state)
         if parts == 1 or not len(whole):
             return [CountsState((whole,)) if len(whole) else CountsState()] * 1
-        owner = _owner(whole.keys, parts)
+        home = owner(whole.keys, parts)
         pieces = []
         for part in range(parts):
-            rows = np.flatnonzero(owner == part)
+            rows = np.flatnonzero(home == part)
             piece = KeyCounts(whole.keys.take(pa.array(rows)), whole.counts[rows])
             pieces.append(CountsState((piece,)) if len(rows) else CountsState())
         return pieces
@@ -183,7 +183,7 @@ def _count_integers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ordered[starts], np.diff(np.append(starts, len(ordered)))
 
 
-def _owner(keys: pa.Array, parts: int) -> np.ndarray:
+def owner(keys: pa.Array, parts: int) -> np.ndarray:
     """The part of each key, by a hash that is the same in every process."""
     if pa.types.is_integer(keys.type):
         mixed = keys.to_numpy().astype(np.uint64) * _MIX

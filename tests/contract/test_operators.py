@@ -92,6 +92,7 @@ def adding() -> list[Operator]:
         operators.TimeSince(columns=select("day"), since_column="moment", output="{}_wait"),
         operators.Expression(expression="a / i + pow(b, 0.5)", output="ratio"),
         operators.FrequencyEncode(columns=select("word", "flag", "bare"), output="{}_share"),
+        operators.TargetEncode(columns=select("word", "flag", "bare", "i"), output="{}_mean_y"),
         operators.HashEncode(columns=select("word", "flag", "i"), buckets=5, output="{}_hash"),
         operators.OrdinalIndex(columns=select("word", "i", "bare"), output="{}_index"),
         operators.Cross(columns=select("word", "flag"), output="word_flag"),

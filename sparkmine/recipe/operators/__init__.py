@@ -27,6 +27,7 @@ from sparkmine.recipe.operators.scale import (
     Standardize,
 )
 from sparkmine.recipe.operators.selection import SelectCorrelation, SelectKBest, SelectVariance
+from sparkmine.recipe.operators.target import TargetEncode
 from sparkmine.recipe.operators.text import HashTfIdf
 
 __all__ = [
@@ -64,5 +65,6 @@ __all__ = [
     "SelectKBest",
     "SelectVariance",
     "Standardize",
+    "TargetEncode",
     "TimeSince",
 ]
