@@ -122,7 +122,8 @@ class Gram(Stat):
             kept = a if a.count else b
             return GramState(count, kept.mean, kept.gram, invalid, widths, ragged)
         delta = b.mean - a.mean
-        gram = a.gram + b.gram + self._products(delta) * (a.count * b.count / count)
+        with np.errstate(over="ignore"):
+            gram = a.gram + b.gram + self._products(delta) * (a.count * b.count / count)
         mean = a.mean + delta * (b.count / count)
         return GramState(count, mean, gram, invalid, widths, None)
 

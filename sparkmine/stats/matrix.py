@@ -125,7 +125,7 @@ def _part(name: str, array: pa.Array) -> tuple[np.ndarray, Ragged | None]:
     """A column without nulls as [rows, width]."""
     kind = array.type
     if pa.types.is_fixed_size_list(kind):
-        return _floats(name, array.flatten()).reshape(len(array), -1), None
+        return _floats(name, array.flatten()).reshape(len(array), kind.list_size), None
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _lists(name, array.offsets, array.values)
     if pa.types.is_struct(kind) and {f.name for f in kind} == {"type", "size", "indices", "values"}:
