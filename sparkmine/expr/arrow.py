@@ -43,7 +43,10 @@ def _evaluate(expr: n.Expr, block: Block) -> Any:
             if index < 0:
                 raise ExpressionError(f"column {name!r} is not among {block.schema.names}")
             column = block.column(index)
-            return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+            if not isinstance(column, pa.ChunkedArray):
+                return column
+            # Arrow copies even a single chunk that it combines.
+            return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         case n.Literal(value):
             return pa.scalar(value)
         case n.Arithmetic(op, left, right):

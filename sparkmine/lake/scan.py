@@ -7,8 +7,9 @@ and training ranks use it without a Spark session.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Reader features that change nothing in how a data file is read.
 _HARMLESS_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
+# Of what `read_many` holds at once: a row group may be as large as a file.
+BATCH_BYTES = 1 << 26
 
 
 class DirectScanRefused(SparkmineError):
@@ -111,15 +114,21 @@ class Scan:
 
     def read(self, block: Block) -> pa.Table:
         """The rows of one block for which the predicate is true, with the scan's columns."""
-        return self._read(_open(block.path), block)
+        (table,) = self._read(_open(block.path), block, None)
+        return table
 
     def read_many(
-        self, blocks: Iterable[Block], read: Accumulator[int] | None = None
+        self,
+        blocks: Iterable[Block],
+        read: Accumulator[int] | None = None,
+        limit: int = BATCH_BYTES,
     ) -> Iterable[pa.Table]:
         """Read blocks one after the other, opening a file once for its neighbours.
 
         Args:
             read: Counts the rows that are read, before the predicate: scans are measured by it.
+            limit: Uncompressed bytes of the wanted columns, by the footer; a block with more comes
+                in several tables. Together they are the rows of `read`, in its order.
         """
         path, file = "", None
         for block in blocks:
@@ -127,7 +136,7 @@ class Scan:
                 read.add(block.rows)
             if file is None or block.path != path:
                 path, file = block.path, _open(block.path)
-            yield self._read(file, block)
+            yield from self._read(file, block, limit)
 
     def count(self, block: Block) -> int:
         """How many rows of a block the predicate keeps."""
@@ -137,37 +146,66 @@ class Scan:
         fields = pa.schema([self.wanted.field(name) for name in self.wanted.names if name in read])
         return int(Scan(self.snapshot, fields, fields).read(block).num_rows)
 
-    def _read(self, file: pq.ParquetFile, block: Block) -> pa.Table:
+    def _read(self, file: pq.ParquetFile, block: Block, limit: int | None) -> Iterator[pa.Table]:
+        """The rows of a block, in tables of at most `limit` bytes; in one if it is None."""
         predicate = None if block.exact else self.snapshot.predicate
-        table = _fill(file, block, self.wanted if predicate is not None else self.schema)
-        if predicate is not None:
-            table = table.filter(_true(predicate, table))
-        return table.select(self.schema.names)
+        for table in _fill(
+            file, block, self.wanted if predicate is not None else self.schema, limit
+        ):
+            kept = table if predicate is None else table.filter(_true(predicate, table))
+            yield kept.select(self.schema.names)
 
 
 def _true(predicate: Expr, table: pa.Table) -> pa.Array:
     return pc.fill_null(evaluate(predicate, table), False)
 
 
-def _fill(file: pq.ParquetFile, block: Block, schema: pa.Schema) -> pa.Table:
+def _fill(
+    file: pq.ParquetFile, block: Block, schema: pa.Schema, limit: int | None
+) -> Iterator[pa.Table]:
     """Read what the file holds and add what it does not: partition values, later columns."""
     partition = dict(block.partition)
     present = set(file.schema_arrow.names)
     stored = [name for name in schema.names if name in present and name not in partition]
+    for read in _stored(file, block, stored, limit):
+        columns = []
+        for field in schema:
+            if field.name in partition:
+                columns.append(_constant(partition[field.name], field.type, read.num_rows))
+            elif field.name in present:
+                column = read.column(field.name)
+                columns.append(column if column.type == field.type else column.cast(field.type))
+            else:
+                columns.append(pa.nulls(read.num_rows, field.type))
+        yield pa.table(columns, schema=schema)
+
+
+def _stored(
+    file: pq.ParquetFile, block: Block, names: list[str], limit: int | None
+) -> Iterator[pa.Table | pa.RecordBatch]:
+    """The columns of a row group that the file holds, read at once or in batches."""
+    rows = block.rows if limit is None else _fitting_rows(file, block, names, limit)
     try:
-        read = file.read_row_group(block.row_group, columns=stored, use_threads=False)
+        if rows >= block.rows:
+            yield file.read_row_group(block.row_group, columns=names, use_threads=False)
+        else:
+            yield from file.iter_batches(
+                rows, row_groups=[block.row_group], columns=names, use_threads=False
+            )
     except (OSError, pa.ArrowException) as error:
         raise _damaged(block.path, error) from None
-    columns = []
-    for field in schema:
-        if field.name in partition:
-            columns.append(_constant(partition[field.name], field.type, block.rows))
-        elif field.name in present:
-            column = read.column(field.name)
-            columns.append(column if column.type == field.type else column.cast(field.type))
-        else:
-            columns.append(pa.nulls(block.rows, field.type))
-    return pa.table(columns, schema=schema)
+
+
+def _fitting_rows(file: pq.ParquetFile, block: Block, names: list[str], limit: int) -> int:
+    """How many rows of these columns have `limit` bytes; at least 1."""
+    group = file.metadata.row_group(block.row_group)
+    wanted, size = set(names), 0
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        # A leaf of a nested column is `name.list.element` or the like.
+        if wanted & set(accumulate(chunk.path_in_schema.split("."), "{}.{}".format)):
+            size += chunk.total_uncompressed_size
+    return max(limit * block.rows // size, 1) if size > limit else block.rows
 
 
 def _constant(value: Any, kind: pa.DataType, rows: int) -> pa.Array:

@@ -17,6 +17,7 @@ from sparkmine.recipe.block import AffineBlock, BlockFunction
 from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.learned import Learned
 from sparkmine.recipe.operator import Outcome, operator_from
+from sparkmine.recipe.residual_block import ResidualBlock
 from sparkmine.recipe.term_block import TermBlock
 
 if TYPE_CHECKING:
@@ -258,7 +259,8 @@ def _step(folder: Path, data: Mapping[str, Any]) -> FittedStep:
 
 
 def _block(folder: Path, noted: Mapping[str, str]) -> BlockFunction:
-    kinds: dict[str, type[BlockFunction]] = {c.kind: c for c in (AffineBlock, TermBlock)}
+    classes = (AffineBlock, ResidualBlock, TermBlock)
+    kinds: dict[str, type[BlockFunction]] = {c.kind: c for c in classes}
     if noted["kind"] not in kinds:
         raise ModelError(f"{folder} holds a block of kind {noted['kind']!r}, which is not known")
     return kinds[noted["kind"]].read(folder / noted["file"])
@@ -295,7 +297,10 @@ def _apply_blocks(df: DataFrame, blocks: dict[str, BlockFunction]) -> DataFrame:
     """Append the array columns of all matrix functions in one pass over Arrow blocks."""
     from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
 
-    added = [StructField(name, ArrayType(DoubleType())) for name in blocks]
+    added = [
+        StructField(name, DoubleType() if block.scalar else ArrayType(DoubleType()))
+        for name, block in blocks.items()
+    ]
     # Spark refuses a mapInArrow result whose fields carry metadata of the input it cannot see.
     schema = StructType([*df.schema.fields, *added])
 

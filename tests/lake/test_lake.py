@@ -49,6 +49,10 @@ def direct(snapshot: Snapshot, columns: list[str] | None = None) -> pa.Table:
     blocks = scan.blocks()
     tables = list(scan.read_many(blocks))
     assert [scan.count(block) for block in blocks] == [table.num_rows for table in tables]
+    for block, whole in zip(blocks, tables, strict=True):  # row groups larger than the limit
+        pieces = list(scan.read_many([block], limit=1000))
+        assert pa.concat_tables(pieces).equals(whole) and scan.read(block).equals(whole)
+        assert len(pieces) > 1 or block.rows < 100
     return pa.concat_tables(tables)
 
 

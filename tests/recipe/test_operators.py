@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn import decomposition
 from sklearn.feature_selection import f_classif
-from sklearn.preprocessing import StandardScaler
 
-from sparkmine.errors import DataError, RecipeError
+from sparkmine.errors import RecipeError
 from sparkmine.recipe import Recipe, operator_from, operators, parse_selector
 from sparkmine.recipe.columns import ColumnInfo, columns_of
 from sparkmine.recipe.selectors import categorical, matches, numeric, select, starts_with
@@ -28,46 +26,6 @@ LABELS = (DATA[:, 0] + RNG.normal(0, 1, 400) > 50).astype(int)
 def frame(spark: SparkSession, **extra: object) -> pa.Table:
     columns = {f"c{j}": DATA[:, j] for j in range(6)}
     return pa.table({"id": range(400), **columns, "y": LABELS, **extra})
-
-
-@pytest.mark.parametrize("standardize", [False, True])
-def test_pca_equals_scikit_learn(spark: SparkSession, standardize: bool) -> None:
-    table = frame(spark)
-    recipe = Recipe(
-        operators.PCA(columns=starts_with("c"), k=3, standardize=standardize),
-        keys=["id"],
-        label="y",
-    )
-    fitted = recipe.fit(spark.createDataFrame(table).repartition(3))
-    data = StandardScaler().fit_transform(DATA) if standardize else DATA
-    reference = decomposition.PCA(3, svd_solver="full").fit(data)
-    (row,) = fitted.describe()
-    ratio = row["details"]["explained_variance_ratio"]
-    assert np.allclose(ratio[:3], reference.explained_variance_ratio_, rtol=1e-9)
-    assert math.isclose(sum(ratio), 1.0)
-    projected = np.array(fitted.transform_arrow(table).column("pca").to_pylist())
-    expected = reference.transform(data)
-    signs = np.sign((projected * expected).sum(axis=0))
-    assert np.allclose(projected * signs, expected, atol=1e-8)
-
-
-def test_pca_by_share_of_variance(spark: SparkSession) -> None:
-    fitted = Recipe(operators.PCA(columns=starts_with("c"), k=0.9), keys=["id"], label="y").fit(
-        spark.createDataFrame(frame(spark))
-    )
-    (row,) = fitted.describe()
-    ratio, k = row["details"]["explained_variance_ratio"], row["details"]["components"]
-    assert sum(ratio[:k]) >= 0.9 > sum(ratio[: k - 1])
-
-
-def test_pca_names_columns_with_holes(spark: SparkSession) -> None:
-    values = DATA[:, 2].copy()
-    values[[3, 5]] = math.nan
-    table = frame(spark).set_column(3, "c2", pa.array(values))
-    with pytest.raises(DataError, match=r"c2 \(2\)"):
-        Recipe(operators.PCA(columns=starts_with("c"), k=2), keys=["id"], label="y").fit(
-            spark.createDataFrame(table)
-        )
 
 
 def test_select_k_best_equals_scikit_learn(spark: SparkSession) -> None:

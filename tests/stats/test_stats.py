@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sparkmine.errors import DataError
 from sparkmine.expr import col
 from sparkmine.lake import Lake
-from sparkmine.stats import Counts, Gram, GroupedMoments, Moments, Request, Sketch, Stat, StatEngine
+from sparkmine.stats import Counts, GroupedMoments, Moments, Request, Sketch, Stat, StatEngine
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -86,17 +85,6 @@ def test_quantiles_have_a_rank_error_of_half_a_percent(values: np.ndarray) -> No
     for share in (0.0, 0.01, 0.25, 0.5, 0.9, 0.999, 1.0):
         assert rank_error(values, share, answers[0].quantile(share)) <= 0.005
     assert whole(Sketch("x"), np.array([], float)).quantile(0.5) is None
-
-
-def test_gram_equals_numpy_covariance() -> None:
-    data = RNG.normal(1e6, 1.0, (2000, 5)) @ RNG.normal(0, 1, (5, 5))
-    names = tuple("abcde")
-    for parts in (1, 2, 3, 7):
-        found = in_parts(Gram(names), parts, *data.T)
-        assert np.allclose(found.covariance, np.cov(data.T, bias=True), rtol=1e-9, atol=1e-9)
-        assert np.allclose(found.mean, data.mean(axis=0), rtol=1e-12)
-    with pytest.raises(DataError, match=r"b \(2\)"):
-        whole(Gram(("a", "b")), [1.0, 2.0, 3.0], [1.0, None, math.nan])
 
 
 def test_grouped_moments() -> None:
