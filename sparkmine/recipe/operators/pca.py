@@ -1,8 +1,8 @@
-"""Principal component analysis from the exact Gram matrix.
+"""Principal components.
 
-The components are the eigenvectors of the covariance matrix (Pearson, 1901; Hotelling, 1933).
-One scan: the Gram matrix of d columns takes d² · 8 bytes a task. Signs are deterministic: the
-entry of largest size of every component is positive.
+From the exact Gram matrix. The components are the eigenvectors of the covariance matrix (Pearson,
+1901; Hotelling, 1933). One scan: the Gram matrix of d columns takes d² · 8 bytes a task. Signs are
+deterministic: the entry of largest size of every component is positive.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ class PCA(Operator):
     """Project the selected columns on their principal components, into one array column.
 
     The source columns are removed. `k` is the number of components, or, below 1, the share of
-    variance that they must explain. With `standardize` every column is divided by its deviation.
+    variance that they must explain. With `standardize` every column is divided by its deviation
+    (by 1 for a constant column, which is 0 in all components). Null, NaN and infinities are an
+    error that names the columns, in the fit and afterwards, and so is a fit on no rows: impute
+    and clip before.
     """
 
     k: int | float = 10
