@@ -3,7 +3,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test test-all check format lock bench clean help
+.PHONY: install demo test test-all check format docs lock bench clean help
 
 $(INSTALLED): requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh
@@ -28,6 +28,9 @@ check: $(INSTALLED)  ## formatting, lint, types, import contracts
 format: $(INSTALLED)  ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: $(INSTALLED)  ## write docs/operators.md from the operators' docstrings
+	@$(BIN)/python -m sparkmine.recipe.manual docs/operators.md
 
 lock: $(INSTALLED)  ## resolve the pinned packages again (needs the network)
 	@$(BIN)/uv lock --upgrade

@@ -22,6 +22,7 @@ _HOMES = {
     "mine": "sparkmine.mine",
     "train": "sparkmine.train",
     "dedup": "sparkmine.dedup",
+    "testing": "sparkmine.testing",
     "SparkmineError": "sparkmine.errors:SparkmineError",
     **{
         name: f"sparkmine.recipe.selectors:{name}"

@@ -62,6 +62,8 @@ class Operator(ABC):
     # True where every result is a fill or an affine map of its own column (see `stats.derive`):
     # then what operators behind it ask for is known from the scan that serves this one.
     derivable: ClassVar[bool] = False
+    # Its parameters in the manual's YAML example; by default its columns.
+    example: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -19,8 +19,8 @@ _SCALARS = (NUMBER, BUCKET, ONE_HOT, BOOLEAN)
 class Assemble(Operator):
     """Join numbers, buckets, indicators, booleans and vectors into one array<double> column.
 
-    The elements are in the order of the columns; the sources are removed. A null or NaN number is
-    a null or NaN element; a null vector makes the whole row null. Impute before.
+    The elements are in the order of the columns; the sources are removed. A null, NaN or infinite
+    number is such an element; a null vector makes the whole row null. Impute before.
     """
 
     columns: Selector = field(default_factory=features)

@@ -1,7 +1,8 @@
-"""Numbers to bucket indexes, from 0, as doubles.
+"""Numbers to buckets.
 
-A value on an edge falls into the bucket above it. Null and NaN become null; infinities and values
-outside the range of the fit fall into the first or the last bucket.
+The index of a bucket, from 0, as a double. A value on an edge falls into the bucket above it. Null
+and NaN become null; infinities and values outside the range of the fit fall into the first or the
+last bucket.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def _bucket(column: str, edges: Sequence[float]) -> Expr:
 class BucketizeQuantile(_Bucketize):
     """The index (from 0) of the bucket of about equal counts that a number falls into.
 
-    Equal quantiles share a bucket, so there may be fewer than `buckets`; a column without finite
-    values has one.
+    Equal quantiles share a bucket, so there may be fewer than `buckets`: a constant column is in
+    one of two, a column without finite values has one only. Null and NaN become null; infinities
+    and values outside the range of the fit are in the first or the last bucket.
     """
 
     buckets: int = 16
@@ -59,7 +61,8 @@ class BucketizeQuantile(_Bucketize):
 class BucketizeWidth(_Bucketize):
     """The index (from 0) of one of `buckets` equally wide parts of the range of the finite values.
 
-    A column without finite values, or with one value only, has one bucket.
+    A column without finite values, or with one value only, has one bucket. Null and NaN become
+    null; infinities and values outside the range of the fit are in the first or the last bucket.
     """
 
     buckets: int = 16
@@ -79,8 +82,12 @@ class BucketizeWidth(_Bucketize):
 
 @dataclass(frozen=True, kw_only=True)
 class BucketizeAt(_Bucketize):
-    """The index (from 0) of the bucket between the given `edges`: how many are at or below it."""
+    """The index (from 0) of the bucket between the given `edges`: how many are at or below it.
 
+    Nothing is fitted. Null and NaN become null; infinities are in the first or the last bucket.
+    """
+
+    example: ClassVar[str] = "columns: [age], edges: [18, 40, 65]"
     edges: Sequence[float] = ()
 
     def __post_init__(self) -> None:

@@ -1,4 +1,8 @@
-"""Categories to numbers. Booleans are the categories `true` and `false`."""
+"""Categories to numbers.
+
+Booleans are the categories `true` and `false`, an empty text is a category, null is a missing one.
+Whole numbers may be categories too; floating-point numbers are refused: bucketize them before.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +49,8 @@ class OneHot(_Indicators):
 
     The columns are `{column}_is_{category}`, `{column}_is_other` and `{column}_is_missing`; the
     source column is removed. Categories are ordered by count, ties by name; those that would share
-    a column's name have their rank behind it. An unseen category is other; a column without values
-    has other and missing only.
+    a column's name have their rank behind it. An unseen category is other, null is missing; a
+    column without values has other and missing only.
     """
 
     columns: Selector = field(default_factory=categorical)
@@ -87,7 +91,7 @@ class MultiHot(_Indicators):
 
     The columns are `{column}_has_{category}`; the source column is removed. Elements are ordered
     by count over all lists, ties by name. A null or empty list, and one of unseen elements only,
-    is 0 in all of them.
+    is 0 in all of them; a column without elements makes none.
     """
 
     columns: Selector = field(default_factory=arrays)
@@ -124,7 +128,7 @@ class MultiHot(_Indicators):
 class FrequencyEncode(Operator):
     """The share of a category among the rows that have one.
 
-    An unseen category is 0, a missing one null. Of columns of very many categories the `top_k`
+    An unseen category is 0, null stays null. Of columns of very many categories the `top_k`
     most frequent are kept, ties by name; all others are 0.
     """
 
@@ -158,7 +162,7 @@ class HashEncode(ColumnOperator):
     """One of `buckets` numbers from the hash of a category (Spark's Murmur3), as a double.
 
     Nothing is fitted: seen and unseen categories are treated alike, and two categories may share
-    a bucket (Weinberger et al., 2009). A missing category is null.
+    a bucket (Weinberger et al., 2009). Null stays null.
     """
 
     columns: Selector = field(default_factory=categorical)
@@ -181,9 +185,11 @@ class Cross(Operator):
     """The values of two or more categorical columns as one text column, such as `red|XL`.
 
     In the order of the table's columns, which are left as they are. Null where any of them is
-    null. Nothing is fitted. Text that holds the `separator` itself may make two crosses equal.
+    null. Nothing is fitted, so unseen values are crossed like any other. Text that holds the
+    `separator` itself may make two crosses equal.
     """
 
+    example: ClassVar[str] = "columns: [colour, size], output: colour_size"
     columns: Selector = field(default_factory=categorical)
     separator: str = "|"
 

@@ -1,6 +1,7 @@
-"""Dates and timestamps to numbers, in UTC; a date is the start of its day.
+"""Dates and timestamps to numbers.
 
-Null gives null. Nothing is fitted, so there are no unseen values.
+In UTC; a date is the start of its day. Null gives null. Nothing is fitted, so there are no unseen
+values.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from sparkmine.errors import RecipeError
 from sparkmine.expr import Expr, col, function, lit
@@ -56,7 +58,7 @@ class DateParts(_Parts):
     """One whole number for each of `parts`, in columns `{column}_{part}`; the date is removed.
 
     Parts are year, quarter, month, day, weekday (Monday is 0), day_of_year, hour and minute.
-    `keep_source` keeps the date.
+    `keep_source` keeps the date. Null gives null in all of them.
     """
 
     parts: Sequence[str] = ("year", "month", "day", "weekday")
@@ -79,7 +81,8 @@ class CyclicDate(_Parts):
     """The place in a period as a point on a circle, so that its end is near its start.
 
     Columns `{column}_{period}_sin` and `{column}_{period}_cos`; the date is removed unless
-    `keep_source`. `period` is weekday, month, hour or day_of_year (a year has 365.25 days).
+    `keep_source`. `period` is weekday, month, hour or day_of_year (a year has 365.25 days). Null
+    gives null in both.
     """
 
     period: str = "weekday"
@@ -106,6 +109,7 @@ class TimeSince(ColumnOperator):
     are negative.
     """
 
+    example: ClassVar[str] = "columns: [last_visit], since: 2020-01-01, unit: hours"
     columns: Selector = field(default_factory=temporal)
     output: str | None = "{}_since"
     since: str | None = None

@@ -1,9 +1,10 @@
-"""A column of the user's own, as SQL text of the expression language."""
+"""A column by SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sparkmine.errors import ExpressionError, RecipeError
 from sparkmine.expr import Array, Expr, parse
@@ -19,12 +20,13 @@ _NONE = select()
 class Expression(Operator):
     """One more column, `output`, computed by `expression`: SQL such as `price * (1 - discount)`.
 
-    The text is parsed by sparkmine, never by an engine; the manual lists the functions. Its
+    The text is parsed by sparkmine, never by an engine; pipelines.md lists the functions. Its
     columns must exist at its position and are left as they are, so `columns=` is not given; keys,
     the label and kept columns cannot be read. Null, NaN and infinities follow SQL: a null operand
     gives null, division by zero is null.
     """
 
+    example: ClassVar[str] = "expression: price * (1 - discount), output: paid"
     columns: Selector = _NONE
     expression: str = ""
 

@@ -1,6 +1,7 @@
-"""Missing values. Null and NaN both count as missing; infinities do not.
+"""Missing values.
 
-An infinity stays as it is, and never counts for a mean, a median or the most frequent value.
+Null and NaN both count as missing; infinities do not. An infinity stays as it is, and never counts
+for a mean, a median or the most frequent value.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def _fill(column: str, value: Expr | Scalar) -> Expr:
 
 @dataclass(frozen=True, kw_only=True)
 class ImputeMean(ColumnOperator):
-    """Replace missing numbers by the mean of the finite ones (0 if there are none)."""
+    """Replace missing numbers by the mean of the finite ones (0 if there are none).
+
+    Null and NaN are missing; infinities stay.
+    """
 
     derivable: ClassVar[bool] = True
 
@@ -43,7 +47,10 @@ class ImputeMean(ColumnOperator):
 
 @dataclass(frozen=True, kw_only=True)
 class ImputeMedian(ColumnOperator):
-    """Replace missing numbers by the median of the finite ones (0 if there are none)."""
+    """Replace missing numbers by the median of the finite ones (0 if there are none).
+
+    Null and NaN are missing; infinities stay. The median's rank is exact to 0.5 % of the rows.
+    """
 
     derivable: ClassVar[bool] = True
 
@@ -57,8 +64,8 @@ class ImputeMedian(ColumnOperator):
 class ImputeMode(Operator):
     """Replace missing numbers, text and booleans by the most frequent value, ties by value.
 
-    NaN and infinities are never the most frequent value. In a column without any value numbers
-    become 0; text and booleans stay null.
+    Null and NaN are missing; infinities stay, and are never the most frequent value. In a column
+    without any value numbers become 0; text and booleans stay null.
     """
 
     derivable: ClassVar[bool] = True
@@ -104,8 +111,11 @@ class ImputeConstant(ColumnOperator):
     """Replace missing values by a fixed one: a number in numbers, a word in text and booleans.
 
     Without `columns=` it works on all columns that the value fits: `numeric()` for a number,
-    `categorical()` for a word. Booleans become the words `true` and `false`.
+    `categorical()` for a word. Booleans become the words `true` and `false`. Null and NaN are
+    missing; infinities stay. Nothing is fitted.
     """
+
+    example: ClassVar[str] = "columns: categorical(), value: unknown"
 
     derivable: ClassVar[bool] = True
 
@@ -154,9 +164,10 @@ class ImputeByGroup(Operator):
 
     `by` is a text, boolean or integer column of at most 1000 groups; it is left as it is. Rows of
     an unseen group, of a group without finite numbers, or without a group get the mean of the
-    whole column (0 if there is none).
+    whole column (0 if there is none). Null and NaN are missing; infinities stay.
     """
 
+    example: ClassVar[str] = "columns: numeric(), by: region"
     by: str = ""
 
     def __post_init__(self) -> None:
@@ -195,7 +206,10 @@ class ImputeByGroup(Operator):
 
 @dataclass(frozen=True, kw_only=True)
 class MissingIndicator(ColumnOperator):
-    """1 where a number is missing, else 0, in a column of its own."""
+    """1 where a number is missing, else 0, in a column of its own.
+
+    Null and NaN are missing; infinities are not. Nothing is fitted.
+    """
 
     output: str | None = "{}_missing"
     kind: ClassVar[str] = NUMBER
@@ -209,7 +223,7 @@ class DropSparseColumns(Operator):
     """Drop the selected columns, of any type, of which more than `max_missing` is missing.
 
     Without `columns=` all columns are selected. The share is over all rows; null and NaN are
-    missing. Of no rows nothing is missing.
+    missing, infinities are not. Of no rows nothing is missing.
     """
 
     columns: Selector = field(default_factory=lambda: ~select())

@@ -1,4 +1,7 @@
-"""Categories to whole numbers, for embeddings and trees."""
+"""Categories to whole numbers.
+
+For embeddings and trees.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ class OrdinalIndex(Operator):
     """The number of a category: 0 for missing values, 1 for rare and unseen ones, from 2 the rest.
 
     Categories are numbered by how often they occur, ties by the category; those with fewer than
-    `min_count` rows, and all but the `top_k` most frequent, are rare.
+    `min_count` rows, and all but the `top_k` most frequent, are rare. Null is missing, an empty
+    text is a category. Floating-point numbers are refused: bucketize them before.
     """
 
     columns: Selector = field(default_factory=categorical)

@@ -1,8 +1,9 @@
-"""Outliers: values outside limits that the finite values of a column set.
+"""Outliers.
 
-By `method`: `quantile`, the quantiles `low` and `high`; `iqr`, the quartiles and `factor` (1.5)
-times their distance beyond (Tukey, 1977); `zscore`, `factor` (3.0) standard deviations around the
-mean. A column without finite values has no limits.
+Values outside limits that the finite values of a column set. By `method`: `quantile`, the quantiles
+`low` and `high`; `iqr`, the quartiles and `factor` (1.5) times their distance beyond (Tukey, 1977);
+`zscore`, `factor` (3.0) standard deviations around the mean. A column without finite values has no
+limits.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class Clip(_Limited):
 
     `quantile` takes the quantiles `low` and `high`; `iqr` the quartiles and `factor` (1.5) times
     their distance beyond; `zscore` `factor` (3.0) deviations around the mean. Infinities go to
-    the ends; null and NaN stay; a column without finite values stays as it is.
+    the ends; null and NaN stay; a column without finite values stays as it is, and a constant one
+    is limited to its value.
     """
 
     def fit(self, column: str) -> Generator[Stat, Any, Expr]:

@@ -1,4 +1,4 @@
-"""Principal component analysis from the exact Gram matrix, or randomized for very many columns.
+"""Principal components, from the exact Gram matrix, or randomized for very many columns.
 
 The components are the eigenvectors of the covariance matrix (Pearson, 1901; Hotelling, 1933). The
 Gram matrix of d columns takes one scan and d² · 8 bytes in every process that holds one; products
@@ -37,7 +37,8 @@ class PCA(Operator):
     `k` is the number of components, or, below 1, the share of variance that they must explain.
     There are never more components than directions in which the rows vary, which are at most as
     many as columns, and fewer than rows; rows that are all equal give one component, of zeros.
-    Variances are those of the population: divided by the number of rows.
+    Variances are those of the population: divided by the number of rows. Null, NaN and infinities
+    are an error that names the columns, in the fit and afterwards, and so is a fit on no rows.
 
     Attributes:
         standardize: Divide every column by its deviation; constant columns are only centred.

@@ -1,7 +1,8 @@
-"""Scale and shape of numbers. Null stays null and NaN stays NaN; statistics are over finite values.
+"""Scale and shape of numbers.
 
-Infinities stay infinite, except where an operator says otherwise. A column without finite values
-stays as it is, a constant column becomes one constant.
+Null stays null and NaN stays NaN; statistics are over finite values. Infinities stay infinite,
+except where an operator says otherwise. A column without finite values stays as it is, a constant
+column becomes one constant.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ _CANDIDATES = 41
 
 @dataclass(frozen=True, kw_only=True)
 class Standardize(ColumnOperator):
-    """Subtract the mean and divide by the standard deviation (by 1 for a constant column)."""
+    """Subtract the mean and divide by the standard deviation (by 1 for a constant column).
+
+    Both over finite values; null, NaN and infinities stay. A constant column becomes 0, one
+    without finite values stays as it is.
+    """
 
     derivable: ClassVar[bool] = True
 
@@ -47,7 +52,8 @@ def spread(mean: float, deviation: float) -> float:
 class MinMaxScale(ColumnOperator):
     """Map the range of the finite values to `low` ... `high`; a constant column becomes `low`.
 
-    Later values outside the range of the fit lie outside `low` ... `high`.
+    Later values outside the range of the fit lie outside `low` ... `high`. Null, NaN and
+    infinities stay; a column without finite values stays as it is.
     """
 
     derivable: ClassVar[bool] = True
@@ -70,7 +76,10 @@ class MinMaxScale(ColumnOperator):
 
 @dataclass(frozen=True, kw_only=True)
 class MaxAbsScale(ColumnOperator):
-    """Divide by the largest size of the finite values (by 1 if it is 0); zeros stay zeros."""
+    """Divide by the largest size of the finite values (by 1 if it is 0); zeros stay zeros.
+
+    Null, NaN and infinities stay; a column without finite values stays as it is.
+    """
 
     derivable: ClassVar[bool] = True
 
@@ -83,7 +92,11 @@ class MaxAbsScale(ColumnOperator):
 
 @dataclass(frozen=True, kw_only=True)
 class RobustScale(ColumnOperator):
-    """Subtract the median and divide by the interquartile range (by 1 where that is 0)."""
+    """Subtract the median and divide by the interquartile range (by 1 where that is 0).
+
+    Both over finite values; null, NaN and infinities stay. A constant column becomes 0, one
+    without finite values stays as it is.
+    """
 
     derivable: ClassVar[bool] = True
 
@@ -97,7 +110,10 @@ class RobustScale(ColumnOperator):
 
 @dataclass(frozen=True, kw_only=True)
 class LogTransform(ColumnOperator):
-    """sign(x) · log(1 + |x|), for heavy tails; defined for all numbers, infinities stay."""
+    """sign(x) · log(1 + |x|), for heavy tails; defined for all numbers.
+
+    Null, NaN and infinities stay. Nothing is fitted.
+    """
 
     def fit(self, column: str) -> Expr:
         number = col(column).cast("double")
@@ -111,8 +127,8 @@ class PowerTransform(ColumnOperator):
 
     λ has the greatest likelihood over the finite values, between -5 and 5, to about 1e-3; it takes
     three scans. `standardize` then gives mean 0 and deviation 1. A constant or empty column has
-    λ = 1, which changes nothing. Infinities follow the formula: they stay infinite or go to its
-    limit.
+    λ = 1, which changes nothing. Null and NaN stay; infinities follow the formula: they stay
+    infinite or go to its limit.
     """
 
     standardize: bool = True
@@ -154,7 +170,8 @@ class QuantileTransform(ColumnOperator):
 
     Linear between `quantiles` quantiles of the fit. Values outside the range of the fit, and
     infinities, are 0 or 1; a value that holds several quantiles gets their middle, at the ends
-    0 or 1. A constant or empty column becomes 0.
+    0 or 1. A constant column becomes 0, and so do later values of one without finite values. Null
+    and NaN stay.
     """
 
     quantiles: int = 100

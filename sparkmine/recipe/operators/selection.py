@@ -1,4 +1,7 @@
-"""Selection: drop columns that say little. The columns that stay are not changed."""
+"""Selection.
+
+Drop columns that say little. The columns that stay are not changed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ class _Selection(Operator):
 class SelectVariance(_Selection):
     """Drop the selected columns whose variance is at or below `threshold`.
 
-    Over finite values; a constant or empty column has variance 0.
+    Over finite values: null, NaN and infinities are left out. A constant or empty column has
+    variance 0.
     """
 
     threshold: float = 0.0
