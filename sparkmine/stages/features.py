@@ -76,7 +76,7 @@ class Features(Stage):
                     ]
                     for row in fitted.describe()
                     if "explained_variance_ratio" in row["details"]
-                    for name in row["outputs"]
+                    for name in row["outputs"][:1]  # PCA may write its error beside
                 },
                 "removed_columns": sorted(
                     name

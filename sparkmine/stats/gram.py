@@ -102,17 +102,18 @@ class Gram(Stat):
         mean = state.mean if state.count else block.mean(_FIRST_ROWS)
         shift = mean.astype(dtype).astype(np.float64)
         size, count = len(shift), state.count + block.rows
-        sums, gram = np.zeros(size), self._zeros(size)
+        sums = np.zeros(size)
+        gram = state.gram.copy() if state.count else self._zeros(size)
         # Values that are not finite are found afterwards, by what they make of the sums.
         with np.errstate(invalid="ignore", over="ignore"):
             for rows in block.shifted(shift, dtype):
                 sums += np.ones(len(rows), dtype) @ rows
                 gram += rows.T @ rows if gram.ndim == 2 else np.einsum("ij,ij->j", rows, rows)
-            if state.count:
-                away = mean - shift
-                gram += state.gram + state.count * self._products(away)
+            away = mean - shift
+            if state.count and away.any():  # the shift was rounded
+                gram += self._products(away * np.sqrt(state.count))
                 sums += state.count * away
-            gram -= self._products(sums) / count
+            gram -= self._products(sums / np.sqrt(count))
             return replace(state, count=count, mean=shift + sums / count, gram=gram)
 
     def merge(self, a: GramState, b: GramState) -> GramState:
