@@ -99,6 +99,11 @@ class Operator(ABC):
         """Columns beside the selected ones whose values it needs."""
         return ()
 
+    @property
+    def asks(self) -> int:
+        """How often `fitting` asks for statistics, one scan after the other; for the plan."""
+        return 1
+
     def output_name(self, column: str) -> str:
         return column if self.output is None else self.output.format(column)
 

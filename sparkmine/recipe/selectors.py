@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -211,7 +212,15 @@ def starts_with(prefix: str) -> Selector:
 
 
 def matches(pattern: str) -> Selector:
-    """Columns in whose name the regular expression is found."""
+    """Columns in whose name the regular expression is found.
+
+    Raises:
+        RecipeError: it is no regular expression.
+    """
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise RecipeError(f"matches({pattern!r}) has no regular expression: {error}") from None
     return _Matches(pattern)
 
 
@@ -231,13 +240,21 @@ def parse_selector(value: str | Sequence[str]) -> Selector:
         RecipeError: anything but the selector functions, names and `& | ~ -`.
     """
     if not isinstance(value, str):
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            raise RecipeError(f"columns are a selector or a list of names, not {value!r}")
         return select(*value)
     if re.fullmatch(r"\w+", value):
         return select(value)
     try:
-        return _build(ast.parse(value, mode="eval").body, value)
-    except SyntaxError:
-        raise RecipeError(f"cannot read selector {value!r}") from None
+        with warnings.catch_warnings():
+            # Python warns of '\d' and takes '\b' as something else: both should be r'...'.
+            warnings.simplefilter("error", SyntaxWarning)
+            warnings.simplefilter("error", DeprecationWarning)
+            tree = ast.parse(value, mode="eval")
+    except SyntaxError as error:
+        hint = "; write backslashes as r'...'" if "\\" in value else ""
+        raise RecipeError(f"cannot read selector {value!r}: {error.msg}{hint}") from None
+    return _build(tree.body, value)
 
 
 def _build(node: ast.expr, source: str) -> Selector:

@@ -144,7 +144,7 @@ def test_scans_are_as_planned(spark: SparkSession) -> None:
     planned = everything().plan(frame.schema)
     fitted = everything().fit(frame)
     assert fitted.transform(frame).columns == fitted.outputs
-    assert f"{planned.count('(1 scan)')} scans" in planned
+    assert f"\n{planned.count('(1 scan)')} scans of the table" in planned
     # One more scan may refine a quantile; the data has bins that need it.
     assert planned.count("(1 scan)") <= fitted.scans <= planned.count("(1 scan)") + 6
 

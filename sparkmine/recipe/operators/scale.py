@@ -133,6 +133,11 @@ class PowerTransform(ColumnOperator):
 
     standardize: bool = True
 
+    @property
+    def asks(self) -> int:
+        """How often it asks for statistics, one scan after the other."""
+        return len(_STEPS)
+
     def fit(self, column: str) -> Generator[Stat, Any, Expr]:
         best = 0.0
         for step in _STEPS:

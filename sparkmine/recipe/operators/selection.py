@@ -108,6 +108,11 @@ class SelectKBest(_Selection):
         if self.score not in SCORES:
             raise RecipeError(f"SelectKBest wants score as {', '.join(SCORES)}, not {self.score!r}")
 
+    @property
+    def asks(self) -> int:
+        """How often it asks for statistics, one scan after the other."""
+        return 2 if self.score == "mutual_information" else 1
+
     def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
         if label is None:
             raise RecipeError("SelectKBest needs the recipe's label=")
