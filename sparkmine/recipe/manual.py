@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import json
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from sparkmine.recipe import operators
 from sparkmine.recipe.operator import Operator
 from sparkmine.recipe.selectors import Selector, select
 
+_WIDTH = 100
 _HEAD = """\
 # Operators
 
@@ -72,10 +72,15 @@ def _signature(kind: type[Operator]) -> str:
     defaults = {name: _default(field) for name, field in _fields(kind).items()}
     if defaults["columns"] == select():  # it finds its columns itself
         del defaults["columns"]
-    text = ", ".join(f"{name}={_plain(value)}" for name, value in defaults.items())
-    return textwrap.fill(
-        f"{kind.__name__}({text})", 100, subsequent_indent="    ", break_long_words=False
-    )
+    given = [f"{name}={_plain(value)}" for name, value in defaults.items()]
+    # Broken as `ruff format` does it, which formats Python in Markdown too.
+    line = f"{kind.__name__}({', '.join(given)})"
+    if len(line) <= _WIDTH:
+        return line
+    inner = "    " + ", ".join(given)
+    if len(inner) > _WIDTH:
+        inner = "\n".join(f"    {each}," for each in given)
+    return f"{kind.__name__}(\n{inner}\n)"
 
 
 def _fields(kind: type[Operator]) -> dict[str, dataclasses.Field[Any]]:
