@@ -15,12 +15,16 @@ import pyarrow as pa
 from sparkmine.errors import DataError, ModelError
 from sparkmine.stats.matrix import list_array, matrix_of
 
+_KINDS: dict[str, type[BlockFunction]] = {}
+
 
 class BlockFunction(ABC):
     """From columns of an Arrow block to one column.
 
+    A class of your own stands in the module of its operator, so that loading finds it.
+
     Attributes:
-        kind: Names the class in saved recipes.
+        kind: Names the class in saved recipes; no two classes share one.
         scalar: True where `apply` gives one double a row, not a list.
         inputs: Names of the columns it reads.
     """
@@ -28,6 +32,20 @@ class BlockFunction(ABC):
     kind: ClassVar[str]
     scalar: ClassVar[bool] = False
     inputs: tuple[str, ...]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "kind" in vars(cls):
+            other = _KINDS.get(cls.kind, cls)
+            # The same name again is a cell of a notebook that is run again.
+            if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise TypeError(f"{cls.__qualname__}.kind is taken by {other.__qualname__}")
+            _KINDS[cls.kind] = cls
+
+    @staticmethod
+    def of_kind(kind: str) -> type[BlockFunction] | None:
+        """The class that saved recipes call so."""
+        return _KINDS.get(kind)
 
     @abstractmethod
     def apply(self, block: pa.Table | pa.RecordBatch) -> pa.Array:

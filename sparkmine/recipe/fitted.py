@@ -13,12 +13,10 @@ import pyarrow as pa
 from sparkmine.errors import ModelError, RecipeError
 from sparkmine.expr import Expr, Lookup, Vocabulary, evaluate, join_lookups, to_column
 from sparkmine.model import Model
-from sparkmine.recipe.block import AffineBlock, BlockFunction
+from sparkmine.recipe.block import BlockFunction
 from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.learned import Learned
-from sparkmine.recipe.operator import Outcome, operator_from
-from sparkmine.recipe.residual_block import ResidualBlock
-from sparkmine.recipe.term_block import TermBlock
+from sparkmine.recipe.operator import Outcome, operator_from, operator_named
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -252,18 +250,21 @@ def _step(folder: Path, data: Mapping[str, Any]) -> FittedStep:
             for name, info in data["infos"].items()
         },
         dropped=tuple(data["dropped"]),
-        blocks={name: _block(folder, noted) for name, noted in data["blocks"].items()},
+        blocks={
+            name: _block(folder, data["operator"], noted) for name, noted in data["blocks"].items()
+        },
         details=data["details"],
     )
     return FittedStep(data["operator"], data["parameters"], outcome)
 
 
-def _block(folder: Path, noted: Mapping[str, str]) -> BlockFunction:
-    classes = (AffineBlock, ResidualBlock, TermBlock)
-    kinds: dict[str, type[BlockFunction]] = {c.kind: c for c in classes}
-    if noted["kind"] not in kinds:
+def _block(folder: Path, operator: str, noted: Mapping[str, str]) -> BlockFunction:
+    if BlockFunction.of_kind(noted["kind"]) is None:
+        operator_named(operator)  # the module of an operator defines its block function
+    found = BlockFunction.of_kind(noted["kind"])
+    if found is None:
         raise ModelError(f"{folder} holds a block of kind {noted['kind']!r}, which is not known")
-    return kinds[noted["kind"]].read(folder / noted["file"])
+    return found.read(folder / noted["file"])
 
 
 def _with_files(folder: Path, value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sparkmine.errors import ModelError, RecipeError
 from sparkmine.expr.murmur import murmur3
 from sparkmine.recipe import Recipe, operators
+from sparkmine.recipe.block import BlockFunction
 from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.selectors import select
 from sparkmine.recipe.term_block import TermBlock
@@ -107,3 +108,12 @@ def test_wrong_data_and_parameters_are_refused(fit: Any) -> None:
     ]:
         with pytest.raises(RecipeError, match=match):
             make()
+
+
+def test_kinds_of_block_functions_are_told_apart() -> None:
+    assert BlockFunction.of_kind("terms") is TermBlock
+    assert BlockFunction.of_kind("nothing") is None
+    with pytest.raises(TypeError, match=r"Mine\.kind is taken by TermBlock"):
+
+        class Mine(TermBlock):
+            kind: ClassVar[str] = "terms"
