@@ -150,7 +150,8 @@ class CentreBlocks(Operator):
 
     def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
         yield from ()
-        block = Centred(("a",), np.zeros(1), np.ones((1, 1)))
+        one = np.ones((1, 1))
+        block = Centred(inputs=("a",), widths=(1,), shift=np.zeros(1), weights=one, inverse=one)
         infos = {info.name: info for info in self.predicted(picked)[0]}
         return Outcome(blocks={str(self.output): block}, infos=infos)
 
