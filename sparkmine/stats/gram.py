@@ -114,6 +114,8 @@ class Gram(Stat):
                 gram += self._products(away * np.sqrt(state.count))
                 sums += state.count * away
             gram -= self._products(sums / np.sqrt(count))
+            squares = np.einsum("ii->i", gram) if gram.ndim == 2 else gram  # a view
+            np.maximum(squares, 0.0, out=squares)  # constant columns may be below by rounding
             return replace(state, count=count, mean=shift + sums / count, gram=gram)
 
     def merge(self, a: GramState, b: GramState) -> GramState:

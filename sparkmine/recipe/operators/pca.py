@@ -112,7 +112,9 @@ class PCA(Operator):
             )
         spectrum = yield from self._spectrum(names, gram, shift, scale)
         ratio = spectrum.values / (total or 1.0)
-        k = self._number(spectrum, ratio, gram.count)
+        # The square of what rounding leaves of a mean when it is subtracted.
+        left = (8 * np.finfo(np.float64).eps * (gram.mean / scale)) ** 2
+        k = self._number(spectrum, ratio, gram.count, float(left.max()) if self.center else 0.0)
         return Outcome(
             blocks=self._blocks(names, gram, shift, scale, spectrum, k),
             infos={info.name: info for info in self._infos(k, names)},
@@ -197,11 +199,12 @@ class PCA(Operator):
             return 0
         return math.isqrt(self.memory_limit // (8 * (_states_at_once() + 1)))
 
-    def _number(self, spectrum: Spectrum, ratio: np.ndarray, rows: int) -> int:
+    def _number(self, spectrum: Spectrum, ratio: np.ndarray, rows: int, left: float) -> int:
         """How many components: as many as wanted, of those with more variance than rounding."""
         values = spectrum.values
         noise = np.finfo(self.precision).eps * (len(values) if self.precision == "float64" else 1)
-        rank = min(int((values > noise * values[0]).sum()), rows - 1 if self.center else rows)
+        varying = int((values > max(noise * values[0], left)).sum())
+        rank = min(varying, rows - 1 if self.center else rows)
         if self.k >= 1:
             return max(min(int(self.k), rank), 1)
         enough = int(np.searchsorted(np.cumsum(ratio), float(self.k) - 1e-12)) + 1
