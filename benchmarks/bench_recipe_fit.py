@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from common import bench_session, commit, median_seconds, mixed, table
+from common import bench_session, median_seconds, mixed, report, table
 
 import sparkmine as sm
 from sparkmine import ops
@@ -82,11 +82,7 @@ def main() -> None:
         seconds["sparkmine"] = median_seconds(lambda: ours().fit(snapshot), options.runs)
     if options.only != "ours":
         seconds["pyspark.ml"] = median_seconds(lambda: spark_ml().fit(read()), options.runs)
-    print(f"fit, {options.rows:,} rows x 40 columns, commit {commit()}")
-    for name, value in seconds.items():
-        print(f"  {name:12} {value:7.2f} s")
-    if len(seconds) == 2:
-        print(f"  {seconds['pyspark.ml'] / seconds['sparkmine']:.1f} times faster (wanted 5)")
+    report(f"fit, {options.rows:,} rows x 40 columns", seconds, wanted=5)
 
 
 if __name__ == "__main__":

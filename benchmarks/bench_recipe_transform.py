@@ -11,7 +11,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from bench_recipe_fit import CATEGORIES, NUMBERS, ours, spark_ml
-from common import FOLDER, bench_session, commit, median_seconds, mixed, table
+from common import FOLDER, bench_session, median_seconds, mixed, report, table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -43,11 +43,7 @@ def main() -> None:
         seconds["pyspark.ml"] = median_seconds(
             lambda: write(model.transform(sample).select(*kept)), options.runs
         )
-    print(f"transform, {options.rows:,} rows x 40 columns, commit {commit()}")
-    for name, value in seconds.items():
-        print(f"  {name:12} {value:7.2f} s")
-    if len(seconds) == 2:
-        print(f"  {seconds['pyspark.ml'] / seconds['sparkmine']:.1f} times faster (wanted 1.5)")
+    report(f"transform, {options.rows:,} rows x 40 columns", seconds, wanted=1.5)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,3 +83,13 @@ def commit() -> str:
     """The commit that is measured, for the published table."""
     command = ["git", "describe", "--always", "--dirty"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def report(title: str, seconds: Mapping[str, float], *, wanted: float) -> None:
+    """Print what was measured: ours first, then the peer's, if both were."""
+    print(f"{title}, commit {commit()}")
+    for name, value in seconds.items():
+        print(f"  {name:12} {value:7.2f} s")
+    if len(seconds) == 2:
+        ours, peer = seconds.values()
+        print(f"  {peer / ours:.1f} times faster (wanted {wanted:g})")

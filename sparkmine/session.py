@@ -67,6 +67,11 @@ def submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
+def is_local(spark: SparkSession) -> bool:
+    """Tell whether driver and executor are one process."""
+    return (spark.sparkContext.master or "").startswith("local")
+
+
 def session(
     name: str = "sparkmine",
     *,
@@ -100,9 +105,7 @@ def session(
     check_delta(spark)
     for key, value in _SQL.items():
         spark.conf.set(key, value)
-    if (spark.sparkContext.master or "").startswith(
-        "local"
-    ) and "spark.sql.shuffle.partitions" not in (conf or {}):
+    if is_local(spark) and "spark.sql.shuffle.partitions" not in (conf or {}):
         spark.conf.set("spark.sql.shuffle.partitions", str(spark.sparkContext.defaultParallelism))
     return spark
 

@@ -117,17 +117,19 @@ class FittedRecipe(Model):
             RecipeError: columns of the fitted schema are missing or have another type; all of
                 them are listed.
         """
-        self._check({field.name: field.dataType.simpleString() for field in df.schema.fields})
-        for step in self.steps:
-            df = _apply(df, step.outcome)
-        return df
+        return self._applied(df, [step.outcome for step in self.steps])
 
     def transform_training(self, df: DataFrame) -> DataFrame:
         """As `transform`, for the rows of the fit: see `Recipe.fit_transform`."""
+        outcomes = [step.outcome for step in self.steps]
+        return self._applied(
+            df, [replace(o, outputs={**o.outputs, **o.training}) for o in outcomes]
+        )
+
+    def _applied(self, df: DataFrame, outcomes: Sequence[Outcome]) -> DataFrame:
         self._check({field.name: field.dataType.simpleString() for field in df.schema.fields})
-        for step in self.steps:
-            outcome = step.outcome
-            df = _apply(df, replace(outcome, outputs={**outcome.outputs, **outcome.training}))
+        for outcome in outcomes:
+            df = _apply(df, outcome)
         return df
 
     def transform_arrow(self, table: pa.Table) -> pa.Table:

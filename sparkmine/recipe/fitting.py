@@ -13,6 +13,7 @@ from sparkmine.recipe.columns import columns_of
 from sparkmine.recipe.fitted import FittedRecipe, FittedStep
 from sparkmine.recipe.learned import Learned
 from sparkmine.recipe.rounds import Rounds
+from sparkmine.session import is_local
 from sparkmine.stats import Memory, StatEngine
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ def fit(
     if scratch is not None:
         memory = Memory(folder=scratch)
         scratch.mkdir(parents=True, exist_ok=True)
-    elif isinstance(source, Snapshot) and (spark.sparkContext.master or "").startswith("local"):
+    elif isinstance(source, Snapshot) and is_local(spark):
         memory = Memory.temporary()
     else:
         memory = Memory()
     engine = StatEngine(source, spark, memory=memory)
-    return _fit(recipe, source, engine, memory, ())
+    return _fit(recipe, source, engine, ())
 
 
 def update(fitted: FittedRecipe, snapshot: Snapshot, spark: SparkSession) -> FittedRecipe:
@@ -45,7 +46,7 @@ def update(fitted: FittedRecipe, snapshot: Snapshot, spark: SparkSession) -> Fit
     counts = learned.memory.folder
     memory = Memory() if counts is None else Memory.temporary()
     engine = StatEngine(appended, spark, memory=memory, before=learned.memory, whole=snapshot)
-    return _fit(fitted.recipe(), snapshot, engine, memory, fitted.steps)
+    return _fit(fitted.recipe(), snapshot, engine, fitted.steps)
 
 
 def _appended(learned: Learned, snapshot: Snapshot) -> Snapshot:
@@ -69,7 +70,6 @@ def _fit(
     recipe: Recipe,
     source: Snapshot | DataFrame,
     engine: StatEngine,
-    memory: Memory,
     previous: Sequence[FittedStep],
 ) -> FittedRecipe:
     rounds = Rounds(recipe, columns_of(source.schema), previous)
@@ -86,7 +86,7 @@ def _fit(
     learned = None
     if isinstance(source, Snapshot):
         files = frozenset(file.path for file in source.files)
-        learned = Learned(source.path, source.version, source.predicate, files, memory)
+        learned = Learned(source.path, source.version, source.predicate, files, engine.memory)
     return FittedRecipe(
         steps,
         inputs,

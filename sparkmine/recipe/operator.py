@@ -73,11 +73,16 @@ class Operator(ABC):
             raise TypeError(
                 f"operator {cls.__name__} needs a docstring: the manual is made of them"
             )
-        dotted = f"{cls.__module__}:{cls.__qualname__}"
+        dotted = cls.dotted()
         # A dataclass with slots would be made twice; ours are made once, so a repeat is a clash.
         if dotted in _REGISTRY:
             raise TypeError(f"operator {dotted} is defined twice")
         _REGISTRY[dotted] = cls
+
+    @classmethod
+    def dotted(cls) -> str:
+        """`module:Class`, by which `operator_named` finds it."""
+        return f"{cls.__module__}:{cls.__qualname__}"
 
     @abstractmethod
     def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import RecipeError
@@ -62,10 +62,9 @@ class Rounds:
         known, found = self._inputs(index), []
         for stat in first_stats(operator, picked, self.recipe.label):
             if isinstance(stat, ColumnStat) and stat.column not in visible.opaque:
-                start = origin(known.get(stat.column, col(stat.column)))
-                if start is not None:
-                    column = start[0]
-                    found.append(Request(replace(stat, column=column), (col(column),)))
+                expr = known.get(stat.column, col(stat.column))
+                if origin(expr) is not None:
+                    found.append(Request(stat, (expr,)))
         return found
 
     def asking(self, requests: Sequence[Request]) -> list[str]:
@@ -154,8 +153,7 @@ class Rounds:
             )
         if self.previous:
             outcome = operator.continued(self.previous[index].outcome, outcome)
-        name = f"{type(operator).__module__}:{type(operator).__qualname__}"
-        self.steps[index] = FittedStep(name, operator.parameters(), outcome)
+        self.steps[index] = FittedStep(operator.dotted(), operator.parameters(), outcome)
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,7 @@ class RecipeEstimator(Estimator["RecipeModel"], MLWritable, MLReadable["RecipeEs
     def _write_recipe(self, folder: Path) -> None:
         data = {
             "operators": [
-                {
-                    "operator": f"{type(one).__module__}:{type(one).__qualname__}",
-                    "parameters": one.parameters(),
-                }
+                {"operator": one.dotted(), "parameters": one.parameters()}
                 for one in self.recipe.operators
             ],
             "keys": list(self.recipe.keys),

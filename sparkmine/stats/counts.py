@@ -93,8 +93,8 @@ class Counts(KeyedStat):
 
     def split(self, state: CountsState, parts: int) -> list[CountsState]:
         whole = joined(state)
-        if parts == 1 or not len(whole):
-            return [CountsState((whole,)) if len(whole) else CountsState()] * 1
+        if not len(whole):
+            return [CountsState()]
         home = owner(whole.keys, parts)
         pieces = []
         for part in range(parts):

@@ -57,12 +57,12 @@ class StatEngine:
 
     Args:
         source: What is scanned.
-        memory: Takes what the scans learn.
         before: What was learned from other rows: every state becomes that of both.
         whole: With `before`, the source and those other rows together: what must be split more
             finely than it was is scanned there.
 
     Attributes:
+        memory: Takes what the scans learn.
         scans: Scans of the source so far.
     """
 
@@ -77,7 +77,7 @@ class StatEngine:
     ) -> None:
         self._source = source
         self._spark = spark
-        self._memory = Memory() if memory is None else memory
+        self.memory = Memory() if memory is None else memory
         self._before = before
         self._whole = whole
         self._known: dict[Any, Any] = {}
@@ -91,11 +91,11 @@ class StatEngine:
 
     def lacks(self, request: Request) -> bool:
         """True if there is a `before` and this was not learned then."""
-        scan = planned(request).scan.base
-        if self._before is None or planned(request).scan.key in self._known:
+        scan = planned(request).scan
+        if self._before is None or scan.key in self._known:
             return False
         if scan.stat.keyed:
-            return not self._before.counted(scan.key)
+            return not self._before.counted(scan.base.key)
         return scan.key not in self._before.states
 
     def run(self, requests: Sequence[Request], ahead: Sequence[Request] = ()) -> list[Any]:
@@ -126,7 +126,7 @@ class StatEngine:
             for (key, request), state in zip(pending.items(), states, strict=True):
                 self._known[key] = state
                 if not request.stat.keyed:
-                    self._memory.states[request.key] = state
+                    self.memory.states[request.key] = state
                 stat = request.stat.refined(state)
                 if stat is not None:
                     finer[key] = replace(request, stat=stat)
@@ -189,7 +189,7 @@ class StatEngine:
             rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
             tasks = -(-tasks // FAN_IN)
         if keyed:
-            rows = rows.mapInArrow(_selecting(stats, bases, self._memory.folder), task.SCHEMA)
+            rows = rows.mapInArrow(_selecting(stats, bases, self.memory.folder), task.SCHEMA)
         while tasks > FAN_IN:
             rows = rows.selectExpr("stat", f"bucket div {FAN_IN} AS bucket", "part", "state")
             rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
@@ -199,9 +199,9 @@ class StatEngine:
     def _earlier(self, bases: list[Request], before: Memory) -> DataFrame:
         """The counts of an earlier fit, as if a task had counted them."""
         files = [
-            (number, request, file)
+            (number, request.stat, file)
             for number, request in enumerate(bases)
-            if request.stat.keyed
+            if isinstance(request.stat, KeyedStat)
             for file in before.files(request.key)
         ]
         buckets = self._buckets()
@@ -209,9 +209,8 @@ class StatEngine:
         def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 for index in batch.column(0).to_pylist():
-                    number, request, file = files[index]
-                    states = [read_counts(file)]
-                    yield from task.earlier(request, states, buckets=buckets, number=number)
+                    number, stat, file = files[index]
+                    yield from task.split(number, stat, read_counts(file), part=-1, buckets=buckets)
 
         tasks = max(min(len(files), self._spark.sparkContext.defaultParallelism), 1)
         return self._spark.range(0, len(files), 1, tasks).mapInArrow(read, task.SCHEMA)

@@ -69,20 +69,17 @@ def scanned(
     states = _states(requests, blocks)
     for number, (request, state) in enumerate(zip(requests, states, strict=True)):
         if isinstance(request.stat, KeyedStat):
-            for bucket, piece in enumerate(request.stat.split(state, buckets)):
-                yield _batch([(number, bucket, part, piece)])
+            yield from split(number, request.stat, state, part=part, buckets=buckets)
         else:
-            yield _batch([(number, group, part, state)])
+            yield _row(number, group, part, state)
 
 
-def earlier(
-    request: Request, states: Iterable[Any], *, buckets: int, number: int
+def split(
+    number: int, stat: KeyedStat, state: Any, *, part: int, buckets: int
 ) -> Iterator[pa.RecordBatch]:
-    """Keyed states of an earlier fit, split like those of a scan."""
-    assert isinstance(request.stat, KeyedStat)
-    for state in states:
-        for bucket, piece in enumerate(request.stat.split(state, buckets)):
-            yield _batch([(number, bucket, -1, piece)])
+    """A keyed state, one piece for each bucket."""
+    for bucket, piece in enumerate(stat.split(state, buckets)):
+        yield _row(number, bucket, part, piece)
 
 
 def merged(
@@ -90,14 +87,13 @@ def merged(
 ) -> Iterator[pa.RecordBatch]:
     """One state for each stat and bucket of this task, merged in the order of the parts."""
     found: dict[tuple[int, int], list[tuple[int, Any]]] = {}
-    for batch in batches:
-        for number, bucket, part, state in _rows(batch):
-            if number < 0:
-                yield _batch([(number, bucket, part, state)])
-                continue
+    for number, bucket, part, state in rows_of(batches):
+        if number < 0:
+            yield _row(number, bucket, part, state)
+        else:
             found.setdefault((number, bucket), []).append((part, state))
     for (number, bucket), parts in sorted(found.items()):
-        yield _batch([(number, bucket, parts[0][0], merge_parts(requests[number].stat, parts))])
+        yield _row(number, bucket, parts[0][0], merge_parts(requests[number].stat, parts))
 
 
 def merge_parts(stat: Stat, parts: list[tuple[int, Any]]) -> Any:
@@ -119,35 +115,25 @@ def selected(
     for question, (number, stat) in enumerate(stats):
         if isinstance(stat, KeyedStat):
             asked.setdefault(number, []).append((question, stat))
-    for batch in batches:
-        for number, bucket, part, state in _rows(batch):
-            if number in asked:
-                keep(number, bucket, state)
-            else:
-                yield _batch([(number, bucket, part, state)])
-            for question, stat in asked.get(number, []):
-                yield _batch([(-1 - question, bucket, part, stat.select(state))])
+    for number, bucket, part, state in rows_of(batches):
+        if number in asked:
+            keep(number, bucket, state)
+        else:
+            yield _row(number, bucket, part, state)
+        for question, stat in asked.get(number, []):
+            yield _row(-1 - question, bucket, part, stat.select(state))
 
 
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
-    """The rows of collected batches, their states read."""
+    """The rows of batches, their states read."""
     for batch in batches:
-        yield from _rows(batch)
+        for row in batch.to_pylist():
+            yield row["stat"], row["bucket"], row["part"], pickle.loads(row["state"])
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[Row]:
-    for row in batch.to_pylist():
-        yield row["stat"], row["bucket"], row["part"], pickle.loads(row["state"])
-
-
-def _batch(rows: Sequence[Row]) -> pa.RecordBatch:
-    numbers, buckets, parts, states = zip(*rows, strict=True)
-    columns = [
-        pa.array(numbers, pa.int32()),
-        pa.array(buckets, pa.int32()),
-        pa.array(parts, pa.int32()),
-        pa.array([pickle.dumps(state, protocol=5) for state in states], pa.binary()),
-    ]
+def _row(number: int, bucket: int, part: int, state: Any) -> pa.RecordBatch:
+    values = (number, bucket, part, pickle.dumps(state, protocol=5))
+    columns = [pa.array([value], kind) for value, kind in zip(values, _ARROW.types, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=_ARROW)
 
 

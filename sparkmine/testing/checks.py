@@ -43,11 +43,10 @@ class Checks:
     def parameters(self) -> None:
         with self._promise("parameters survive operator_from(name, parameters)"):
             for operator in self.recipe.operators:
-                kind = type(operator)
-                name = f"{kind.__module__}:{kind.__qualname__}"
                 parameters = json.loads(json.dumps(operator.parameters()))
-                if operator_from(name, parameters) != operator:
-                    raise BrokenError(f"{kind.__name__} differs when made of {parameters}")
+                if operator_from(operator.dotted(), parameters) != operator:
+                    name = type(operator).__name__
+                    raise BrokenError(f"{name} differs when made of {parameters}")
 
     def plain(self) -> FittedRecipe:
         """The promises that one fit on the table itself shows."""

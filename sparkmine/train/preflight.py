@@ -14,6 +14,7 @@ from sparkmine.errors import (
     DynamicAllocationError,
     TooFewSlotsError,
 )
+from sparkmine.session import is_local
 from sparkmine.train.source import Source
 
 if TYPE_CHECKING:
@@ -51,11 +52,6 @@ def check_cluster(spark: SparkSession, *, ranks: int, gpus_per_rank: int = 0) ->
         if local or _age_ms(spark) > _registering_ms(spark):
             raise TooFewSlotsError(_advice(spark, ranks, slots))
         time.sleep(0.2)
-
-
-def is_local(spark: SparkSession) -> bool:
-    """Tell whether driver and executor are one process."""
-    return (spark.sparkContext.master or "").startswith("local")
 
 
 def count_slots(spark: SparkSession) -> int:

@@ -21,6 +21,7 @@ from sparkmine.recipe.columns import ARRAY, NUMBER, TEXT, TIME, VECTOR, ColumnIn
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
 from sparkmine.recipe.principal import Products, Spectrum, exact, randomized
 from sparkmine.recipe.residual_block import ResidualBlock
+from sparkmine.session import is_local
 from sparkmine.stats import Gram, Stat
 from sparkmine.stats.engine import FAN_IN
 from sparkmine.stats.gram import GramState
@@ -226,6 +227,5 @@ def _states_at_once() -> int:
     session = SparkSession.getActiveSession()
     if session is None:
         return 1
-    context = session.sparkContext
-    slots = int(context.defaultParallelism)
-    return slots if (context.master or "").startswith("local") else min(slots, FAN_IN)
+    slots = int(session.sparkContext.defaultParallelism)
+    return slots if is_local(session) else min(slots, FAN_IN)

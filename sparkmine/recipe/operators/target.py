@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from sparkmine.errors import RecipeError
-from sparkmine.expr import Expr, Vocabulary, col, function, lit, when
+from sparkmine.expr import Expr, Vocabulary, coalesce, col, function, lit
 from sparkmine.recipe.columns import NUMBER, ColumnInfo
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
 from sparkmine.recipe.selectors import Selector, categorical
@@ -67,7 +67,7 @@ class TargetEncode(Operator):
             counts, sums = found.counts.sum(axis=1), found.sums.sum(axis=1)
             mean = _mean(found.all_sums.sum(), found.all_counts.sum())
             table = Vocabulary(found.keys, self._smoothed(sums, counts, mean))
-            outputs[name] = _or(value.is_null(), mean, value.lookup(table, mean))
+            outputs[name] = coalesce(value.lookup(table, mean), mean)
             details[column.name] = {"mean": float(mean), "categories": len(found.keys)}
             if self.fold is not None:
                 training[name] = self._out_of_fold(value, found)
@@ -96,16 +96,12 @@ class TargetEncode(Operator):
             f"{key}{_BETWEEN}{fold}" for key in found.keys.to_pylist() for fold in range(self.folds)
         ]
         table = Vocabulary(pa.array(keys, pa.string()), values.ravel())
-        text = function("coalesce", col(str(self.fold)).cast("string"), "")
+        text = coalesce(col(str(self.fold)).cast("string"), "")
         fold = function("pmod", function("hash", text), self.folds).cast("long").cast("string")
         prior = fold.lookup({str(number): float(mean) for number, mean in enumerate(means)})
         entry = function("concat", value, lit(_BETWEEN), fold).lookup(table)
-        return function("coalesce", entry, prior)
+        return coalesce(entry, prior)
 
 
 def _mean(total: Any, count: Any) -> float:
     return float(total) / float(count) if count else 0.0
-
-
-def _or(condition: Expr, value: float, otherwise: Expr) -> Expr:
-    return when(condition, float(value)).otherwise(otherwise)
