@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pyarrow as pa
 
@@ -44,6 +44,22 @@ class Stat(ABC):
     @abstractmethod
     def merge(self, a: Any, b: Any) -> Any:
         """The state of the rows of both."""
+
+    @classmethod
+    def update_all(
+        cls, stats: Sequence[Self], states: Sequence[Any], arrays: Sequence[list[pa.Array]]
+    ) -> list[Any]:
+        """The states of several stats of this kind after one block of rows.
+
+        A kind that is asked of very many columns computes them together; its states need only be
+        whole again after `settled`.
+        """
+        triples = zip(stats, states, arrays, strict=True)
+        return [stat.update(state, columns) for stat, state, columns in triples]
+
+    def settled(self, state: Any) -> Any:
+        """The state as it leaves a task, after its last update."""
+        return state
 
     def answer(self, state: Any) -> Any:
         """What the operator receives; the state itself unless a stat says otherwise."""

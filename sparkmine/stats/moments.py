@@ -7,7 +7,9 @@ Variances" (1979). Over finite values; nulls, NaN and infinities are counted apa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,7 @@ import pyarrow.compute as pc
 
 from sparkmine.stats.base import ColumnStat, Stat
 from sparkmine.stats.derive import Affine, Change, Fill
-from sparkmine.stats.numbers import numbers
+from sparkmine.stats.numbers import together
 
 MAX_CLASSES = 1000
 
@@ -53,6 +55,13 @@ class Moments(ColumnStat):
 
     def update(self, state: MomentsState, arrays: list[pa.Array]) -> MomentsState:
         return merge_moments(state, moments(arrays[0]))
+
+    @classmethod
+    def update_all(
+        cls, stats: Sequence[Self], states: Sequence[Any], arrays: Sequence[list[pa.Array]]
+    ) -> list[MomentsState]:
+        found = moments_of([columns[0] for columns in arrays])
+        return [merge_moments(state, other) for state, other in zip(states, found, strict=True)]
 
     def merge(self, a: MomentsState, b: MomentsState) -> MomentsState:
         return merge_moments(a, b)
@@ -118,22 +127,31 @@ class GroupedMoments(Stat):
 
 def moments(array: pa.Array) -> MomentsState:
     """The moments of one array."""
-    found = numbers(array)
-    values = found.finite
-    if not len(values):
-        return MomentsState(nulls=found.nulls, nans=found.nans, infinities=found.infinities)
-    mean = float(values.mean())
-    deviations = values - mean
-    return MomentsState(
-        count=len(values),
-        nulls=found.nulls,
-        nans=found.nans,
-        infinities=found.infinities,
-        mean=mean,
-        m2=float(np.dot(deviations, deviations)),
-        minimum=float(values.min()),
-        maximum=float(values.max()),
-    )
+    return moments_of([array])[0]
+
+
+def moments_of(arrays: Sequence[pa.Array]) -> list[MomentsState]:
+    """The moments of each array."""
+    found = []
+    for group in together(arrays):
+        counts = np.diff(group.starts)
+        some = np.flatnonzero(counts)  # reduceat knows no empty ranges
+        begins, sizes = group.starts[some], counts[some]
+        table = np.zeros((4, len(counts)))
+        table[2], table[3] = math.inf, -math.inf
+        if len(some):
+            mean = np.add.reduceat(group.values, begins) / sizes
+            deviations = group.values - np.repeat(mean, sizes)
+            # reduceat adds one by one: what the mean lost by rounding is in the deviations.
+            lost = np.add.reduceat(deviations, begins) / sizes
+            table[0, some] = mean + lost
+            squares = np.add.reduceat(deviations * deviations, begins)
+            table[1, some] = np.maximum(squares - sizes * lost * lost, 0.0)
+            table[2, some] = np.minimum.reduceat(group.values, begins)
+            table[3, some] = np.maximum.reduceat(group.values, begins)
+        for part, count, ends in zip(group.parts, counts.tolist(), table.T.tolist(), strict=True):
+            found.append(MomentsState(count, part.nulls, part.nans, part.infinities, *ends))
+    return found
 
 
 def merge_moments(a: MomentsState, b: MomentsState) -> MomentsState:

@@ -1,8 +1,9 @@
-"""The finite values of an Arrow array and how many are missing: where most statistics start."""
+"""The finite values of Arrow arrays and how many are missing: where most statistics start."""
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,48 @@ def numbers(array: pa.Array) -> Numbers:
     key = id(array)
     _known[key] = (weakref.ref(array, lambda _: _known.pop(key, None)), made)
     return made
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The finite values of several columns, one behind the other.
+
+    Attributes:
+        first: The position of the first of them among the columns asked for.
+        values: float64, all columns; column i is `values[starts[i]:starts[i + 1]]`.
+        starts: int64 [columns + 1].
+    """
+
+    first: int
+    parts: Sequence[Numbers]
+    values: np.ndarray
+    starts: np.ndarray
+
+
+# Values that are worked on together: they stay in a core's cache. A column of more rows is alone.
+_TOGETHER = 1 << 16
+
+
+def together(arrays: Sequence[pa.Array]) -> Iterator[Columns]:
+    """The numbers of arrays, a cacheful of columns at a time."""
+    parts: list[Numbers] = []
+    size = 0
+    for index, array in enumerate(arrays):
+        found = numbers(array)
+        if parts and size + len(found.finite) > _TOGETHER:
+            yield _columns(index - len(parts), parts)
+            parts, size = [], 0
+        parts.append(found)
+        size += len(found.finite)
+    if parts:
+        yield _columns(len(arrays) - len(parts), parts)
+
+
+def _columns(first: int, parts: Sequence[Numbers]) -> Columns:
+    pieces = [part.finite for part in parts]
+    values = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    starts = np.cumsum([0, *map(len, pieces)])
+    return Columns(first, parts, values, starts)
 
 
 def finite_values(array: pa.Array) -> np.ndarray:

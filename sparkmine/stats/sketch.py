@@ -9,14 +9,16 @@ the bin is split by 10 more bits in a further scan, so the rank error is at most
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from sparkmine.stats.base import ColumnStat
 from sparkmine.stats.derive import Affine, Change, Fill
-from sparkmine.stats.numbers import numbers
+from sparkmine.stats.numbers import Columns, together
 
 FIRST_BITS = 24
 MORE_BITS = 10
@@ -66,6 +68,21 @@ class Bins:
         return sorted({edge for edge in inner if edge is not None})
 
 
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """Bins of the blocks of one task, joined when those that wait are as many as the first's."""
+
+    bins: tuple[Bins, ...]
+    waiting: int = 0
+
+    def and_also(self, bins: Bins) -> _Pieces:
+        grown = _Pieces((*self.bins, bins), self.waiting + len(bins.keys))
+        return _Pieces((grown.whole(),)) if grown.waiting > len(self.bins[0].keys) else grown
+
+    def whole(self) -> Bins:
+        return _joined(self.bins)
+
+
 @dataclass(frozen=True)
 class Sketch(ColumnStat):
     """The distribution of one numeric column over finite values.
@@ -81,16 +98,46 @@ class Sketch(ColumnStat):
         return Bins(empty.astype(np.uint64), empty.astype(np.int64), empty, empty)
 
     def update(self, state: Bins, arrays: list[pa.Array]) -> Bins:
-        found = numbers(arrays[0])
-        values = np.sort(found.finite + 0.0)  # + 0.0 makes -0.0 a 0.0
-        missing = found.nulls + found.nans
-        if not len(values):
-            return replace(state, missing=state.missing + missing)
-        keys = self._keys(values)
-        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-        ends = np.append(starts[1:], len(keys))
-        bins = Bins(keys[starts], ends - starts, values[starts], values[ends - 1], missing)
-        return self.merge(state, bins)
+        (updated,) = self.update_all([self], [state], [arrays])
+        return self.settled(updated)
+
+    @classmethod
+    def update_all(
+        cls, stats: Sequence[Self], states: Sequence[Any], arrays: Sequence[list[pa.Array]]
+    ) -> list[_Pieces]:
+        found: list[Bins] = []
+        for group in together([columns[0] for columns in arrays]):
+            found += cls._bins(stats[group.first :], group)
+        return [
+            (state if isinstance(state, _Pieces) else _Pieces((state,))).and_also(bins)
+            for state, bins in zip(states, found, strict=True)
+        ]
+
+    @staticmethod
+    def _bins(stats: Sequence[Sketch], group: Columns) -> list[Bins]:
+        """The bins of each column of a group, by the stat of the column."""
+        values, edges = group.values + 0.0, group.starts.tolist()  # + 0.0 makes -0.0 a 0.0
+        keys = np.empty(len(values), np.uint64)
+        for stat, begin, end in zip(stats, edges, edges[1:], strict=False):
+            values[begin:end].sort()
+            keys[begin:end] = stat._keys(values[begin:end])
+        new = np.ones(len(keys), bool)
+        new[1:] = keys[1:] != keys[:-1]
+        new[group.starts[:-1][np.diff(group.starts) > 0]] = True
+        starts = np.flatnonzero(new)
+        ends = np.append(starts, len(keys))[1:]
+        counts, low, high = ends - starts, values[starts], values[ends - 1]
+        keys = keys[starts]
+        cuts = np.searchsorted(starts, group.starts).tolist()
+        found = []
+        for part, begin, end in zip(group.parts, cuts, cuts[1:], strict=False):
+            mine = slice(begin, end)
+            missing = part.nulls + part.nans
+            found.append(Bins(keys[mine], counts[mine], low[mine], high[mine], missing))
+        return found
+
+    def settled(self, state: Any) -> Bins:
+        return state.whole() if isinstance(state, _Pieces) else state
 
     def _keys(self, values: np.ndarray) -> np.ndarray:
         """Left-aligned bin keys of sorted values; ascending like them."""
@@ -105,24 +152,7 @@ class Sketch(ColumnStat):
         return keys
 
     def merge(self, a: Bins, b: Bins) -> Bins:
-        missing = a.missing + b.missing
-        if not len(a.keys) or not len(b.keys):
-            return replace(a if len(a.keys) else b, missing=missing)
-        keys = np.concatenate([a.keys, b.keys])
-        order = np.argsort(keys, kind="stable")  # two ascending runs: one merge of them
-        keys = keys[order]
-        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-
-        def joined(reduce: np.ufunc, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-            return reduce.reduceat(np.concatenate([x, y])[order], starts)
-
-        return Bins(
-            keys[starts],
-            joined(np.add, a.counts, b.counts),
-            joined(np.minimum, a.low, b.low),
-            joined(np.maximum, a.high, b.high),
-            missing,
-        )
+        return _joined((a, b))
 
     def changed(self, state: Bins, change: Change) -> Bins:
         match change:
@@ -143,6 +173,29 @@ class Sketch(ColumnStat):
         if not wide.any() or depth >= 64:
             return None
         return Sketch(self.column, (*self.splits, tuple(int(key) for key in answer.keys[wide])))
+
+
+def _joined(pieces: Sequence[Bins]) -> Bins:
+    """All bins as one."""
+    missing = sum(piece.missing for piece in pieces)
+    some = [piece for piece in pieces if len(piece.keys)]
+    if len(some) < 2:
+        return replace(some[0] if some else pieces[0], missing=missing)
+    keys = np.concatenate([piece.keys for piece in some])
+    order = np.argsort(keys, kind="stable")  # ascending runs: merges of them
+    keys = keys[order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+
+    def reduced(reduce: np.ufunc, parts: Iterable[np.ndarray]) -> np.ndarray:
+        return reduce.reduceat(np.concatenate(list(parts))[order], starts)
+
+    return Bins(
+        keys[starts],
+        reduced(np.add, (piece.counts for piece in some)),
+        reduced(np.minimum, (piece.low for piece in some)),
+        reduced(np.maximum, (piece.high for piece in some)),
+        missing,
+    )
 
 
 def _filled(state: Bins, value: float) -> Bins:

@@ -140,16 +140,22 @@ def _row(number: int, bucket: int, part: int, state: Any) -> pa.RecordBatch:
 def _states(requests: Sequence[Request], blocks: Iterable[pa.Table | pa.RecordBatch]) -> list[Any]:
     states = [request.stat.zero() for request in requests]
     texts = [[text_of(expr) for expr in request.inputs] for request in requests]
+    kinds: dict[type[Stat], list[int]] = {}
+    for index, request in enumerate(requests):
+        kinds.setdefault(type(request.stat), []).append(index)
     for block in _joined(blocks):
         known: dict[str, pa.Array] = {}  # each distinct expression is evaluated once a block
-        for index, request in enumerate(requests):
-            arrays = []
-            for expr, text in zip(request.inputs, texts[index], strict=True):
+        for request, names in zip(requests, texts, strict=True):
+            for expr, text in zip(request.inputs, names, strict=True):
                 if text not in known:
                     known[text] = evaluate(expr, block)
-                arrays.append(known[text])
-            states[index] = request.stat.update(states[index], arrays)
-    return states
+        for kind, members in kinds.items():
+            stats = [requests[index].stat for index in members]
+            arrays = [[known[text] for text in texts[index]] for index in members]
+            updated = kind.update_all(stats, [states[index] for index in members], arrays)
+            for index, state in zip(members, updated, strict=True):
+                states[index] = state
+    return [r.stat.settled(state) for r, state in zip(requests, states, strict=True)]
 
 
 def _joined(blocks: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.Table]:

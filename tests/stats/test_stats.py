@@ -12,6 +12,8 @@ import pytest
 from sparkmine.expr import col
 from sparkmine.lake import Lake
 from sparkmine.stats import Counts, GroupedMoments, Moments, Request, Sketch, Stat, StatEngine
+from sparkmine.stats.missing import Missing
+from sparkmine.stats.sketch import Bins
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,6 +53,35 @@ def test_moments_count_what_is_no_number() -> None:
     assert (found.mean, found.variance) == (2.0, 1.0)
     empty = whole(Moments("x"), np.array([], float))
     assert (empty.count, empty.mean, empty.variance) == (0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("rows", [30, 40_000])
+def test_many_columns_at_once_equal_each_alone(rows: int) -> None:
+    """Short columns are worked on together, long ones alone; some are empty, -0.0 is 0.0."""
+    columns = [RNG.normal(i, 1 + i, rows) for i in range(20)]
+    columns[3][:] = math.nan
+    columns[5][::2] = -0.0
+    columns[7][: rows // 2] = math.inf
+    columns[19][:] = math.nan
+    halves = [[pa.array(c[: rows // 3]), pa.array(c[rows // 3 :])] for c in columns]
+    for kind in (Moments, Sketch, Missing):
+        stats = [kind(f"c{i}") for i in range(20)]
+        states = [stat.zero() for stat in stats]
+        for half in range(2):
+            states = kind.update_all(stats, states, [[c[half]] for c in halves])
+        for stat, state, values in zip(stats, states, columns, strict=True):
+            alone = whole(stat, values)
+            found = stat.settled(state)
+            if isinstance(found, Bins):
+                finite = np.sort(values[np.isfinite(values)])
+                assert found.count == len(finite)
+                assert found.missing == np.isnan(values).sum()
+                assert list(found.low[:1]) == list(finite[:1])
+                assert list(found.high[-1:]) == list(finite[-1:])
+                for field in ("keys", "counts", "low", "high"):
+                    assert np.array_equal(getattr(found, field), getattr(alone, field))
+            else:
+                assert vars(found) == pytest.approx(vars(alone), rel=1e-12)
 
 
 def rank_error(values: np.ndarray, share: float, found: float) -> float:
