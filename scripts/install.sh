@@ -34,5 +34,5 @@ echo "install: packages into .venv (about 4 minutes; Horovod is built from sourc
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
 
 echo "install: Delta's jars"
-.venv/bin/python -m sparkmine.session
+.venv/bin/python -m sparkmine.sessions
 touch .venv/.installed

@@ -12,7 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "session": "sparkmine.session:session",
+    "session": "sparkmine.sessions:session",
     "Lake": "sparkmine.lake:Lake",
     "Snapshot": "sparkmine.lake:Snapshot",
     "Model": "sparkmine.model:Model",

@@ -184,7 +184,7 @@ def _open(
     """The lake, and the log file of the run; Spark starts here and not before."""
     from sparkmine.lake import Lake
     from sparkmine.lake.table import check_writable
-    from sparkmine.session import session
+    from sparkmine.sessions import session
 
     log_file = None
     if "://" not in warehouse:

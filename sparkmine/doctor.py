@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparkmine.errors import SparkmineError
-from sparkmine.session import check_java, session
+from sparkmine.sessions import check_java, session
 
 PINNED = {"tensorflow": "2.18.1", "horovod": "0.28.1", "keras": "3.15", "pyspark": "4.2.0"}
 MINIMUM_DISK_GIB = 5

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    from sparkmine.session import session
+    from sparkmine.sessions import session
 
     log_file = tmp_path_factory.mktemp("spark") / "spark.log"
     found = session(

@@ -13,7 +13,7 @@ from sparkmine.recipe.columns import columns_of
 from sparkmine.recipe.fitted import FittedRecipe, FittedStep
 from sparkmine.recipe.learned import Learned
 from sparkmine.recipe.rounds import Rounds
-from sparkmine.session import is_local
+from sparkmine.sessions import is_local
 from sparkmine.stats import Memory, StatEngine
 
 if TYPE_CHECKING:

@@ -66,7 +66,7 @@ def check_recipe(
     if table.num_rows < MINIMUM_ROWS:
         raise RecipeError(f"the checks want a table of at least {MINIMUM_ROWS} rows")
     if spark is None:
-        from sparkmine.session import session
+        from sparkmine.sessions import session
 
         spark = session("check")
     checks = Checks(recipe, table, refuses, spark)

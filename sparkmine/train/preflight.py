@@ -14,7 +14,7 @@ from sparkmine.errors import (
     DynamicAllocationError,
     TooFewSlotsError,
 )
-from sparkmine.session import is_local
+from sparkmine.sessions import is_local
 from sparkmine.train.source import Source
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from sparkmine.recipe.columns import ARRAY, NUMBER, TEXT, TIME, VECTOR, ColumnIn
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
 from sparkmine.recipe.principal import Products, Spectrum, exact, randomized
 from sparkmine.recipe.residual_block import ResidualBlock
-from sparkmine.session import is_local
+from sparkmine.sessions import is_local
 from sparkmine.stats import Gram, Stat
 from sparkmine.stats.engine import FAN_IN
 from sparkmine.stats.gram import GramState
