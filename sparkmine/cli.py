@@ -209,7 +209,7 @@ def _plan(options: argparse.Namespace) -> int:
 
     pipeline = _load(options)
     lake, _ = _open(pipeline.warehouse, pipeline.name, conf=pipeline.spark)
-    runner = Runner(pipeline, lake, lambda event: None)
+    decisions = Runner(pipeline, lake, lambda event: None).decisions
     stale: set[str] = set()
     for stage in pipeline.stages:
         changed = [name for name in pipeline.after[stage.name] if name in stale]
@@ -217,12 +217,12 @@ def _plan(options: argparse.Namespace) -> int:
             stale.add(stage.name)
             print(f"{stage.name}: runs, because stage {changed[0]} runs")
             continue
-        decision = runner.decide(stage)
+        decision = decisions.decide(stage)
         if decision.reason or decision.last is None:
             stale.add(stage.name)
             print(f"{stage.name}: runs, because {decision.reason}")
         else:
-            runner.follow(stage, decision.last, decision.newest)
+            decisions.follow(stage, decision.last, decision.newest)
             print(f"{stage.name}: up to date ({stage.writes} version {decision.last.version})")
     return 0
 

@@ -135,8 +135,8 @@ def decided(spark: SparkSession, file: Path, name: str, force: bool = False) -> 
     runner = Runner(pipeline, Lake(pipeline.warehouse, spark), lambda event: None)
     for before in pipeline.after[name]:
         stage = pipeline.stage(before)
-        runner.follow(stage, next(runner.lake.table(stage.writes).commits()))
-    return runner.decide(pipeline.stage(name), force).reason
+        runner.decisions.follow(stage, next(runner.lake.table(stage.writes).commits()))
+    return runner.decisions.decide(pipeline.stage(name), force).reason
 
 
 def test_the_report_shows_the_run(spark: SparkSession, done: Done) -> None:
