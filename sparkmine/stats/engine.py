@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from sparkmine.expr import col, to_column
 from sparkmine.lake import Snapshot
+from sparkmine.lake.input_metrics import InputMetrics
 from sparkmine.lake.scan import Block, DirectScanRefused, Scan
 from sparkmine.stats import task
 from sparkmine.stats.base import ColumnStat, KeyedStat, Stat
@@ -82,12 +83,17 @@ class StatEngine:
         self._whole = whole
         self._known: dict[Any, Any] = {}
         self._read = spark.sparkContext.accumulator(0)
+        self._read_by_spark = InputMetrics(spark)
         self.scans = 0
 
     @property
     def rows_read(self) -> int:
-        """Rows that the tasks have read straight from files, counted by themselves."""
-        return int(self._read.value)
+        """Rows that the tasks have read, before any predicate.
+
+        Straight from files they are counted by the tasks, otherwise by Spark's readers, which
+        leave out row groups without a match and whatever is no table (see `InputMetrics`).
+        """
+        return int(self._read.value) + self._read_by_spark.rows
 
     def lacks(self, request: Request) -> bool:
         """True if there is a `before` and this was not learned then."""
@@ -151,6 +157,7 @@ class StatEngine:
             return []
         assert self._whole is not None
         engine = StatEngine(self._whole, self._spark)
+        engine._read, engine._read_by_spark = self._read, self._read_by_spark
         self.scans += 1
         return engine._scan(requests)
 
@@ -160,7 +167,7 @@ class StatEngine:
         bases = {request.base.key: request.base for request in requests}
         numbers = {key: number for number, key in enumerate(bases)}
         stats = [(numbers[request.base.key], request.stat) for request in requests]
-        rows = task.rows_of(self._met(list(bases.values()), stats).toArrow().to_batches())
+        rows = task.rows_of(self._collect(list(bases.values()), stats).to_batches())
         states: dict[int, list[tuple[int, Any]]] = {}
         answers: dict[int, list[tuple[int, Any]]] = {}
         for number, bucket, part, state in rows:
@@ -178,9 +185,24 @@ class StatEngine:
                 found.append(task.merge_parts(stat, parts) if parts else stat.zero())
         return found
 
-    def _met(self, bases: list[Request], stats: list[tuple[int, Stat]]) -> DataFrame:
+    def _collect(self, bases: list[Request], stats: list[tuple[int, Stat]]) -> pa.Table:
+        """Run the job of a scan."""
+        needed = sorted({name for r in bases for expr in r.inputs for name in expr.columns})
+        if not needed:
+            raise ValueError("requests without columns")
+        scan = self._direct(needed)
+        if scan is not None:
+            return self._met(*self._emit_blocks(scan, bases), bases, stats).toArrow()
+        rows = self._met(*self._emit_rows(needed, bases), bases, stats)
+        # A plan of Delta reads the table's log, which is no row of the table.
+        rows._jdf.queryExecution().executedPlan()
+        with self._read_by_spark.counting():
+            return rows.toArrow()
+
+    def _met(
+        self, rows: DataFrame, tasks: int, bases: list[Request], stats: list[tuple[int, Stat]]
+    ) -> DataFrame:
         """States that few enough are left of for the driver, and the answers of keyed ones."""
-        rows, tasks = self._emit(bases)
         keyed = any(stat.keyed for _, stat in stats)
         buckets = self._buckets()
         if keyed and self._before is not None:
@@ -212,24 +234,40 @@ class StatEngine:
                     number, stat, file = files[index]
                     yield from task.split(number, stat, read_counts(file), part=-1, buckets=buckets)
 
-        tasks = max(min(len(files), self._spark.sparkContext.defaultParallelism), 1)
-        return self._spark.range(0, len(files), 1, tasks).mapInArrow(read, task.SCHEMA)
+        # Not a range: its rows would be in the metrics of what was read.
+        numbers = pa.table({"file": pa.array(range(len(files)), pa.int32())})
+        return self._spark.createDataFrame(numbers).mapInArrow(read, task.SCHEMA)
 
     def _buckets(self) -> int:
         return int(self._spark.conf.get("spark.sql.shuffle.partitions") or 200)
 
-    def _emit(self, requests: list[Request]) -> tuple[DataFrame, int]:
-        """The states of every task, and how many tasks there are."""
-        needed = sorted({name for r in requests for expr in r.inputs for name in expr.columns})
-        if not needed:
-            raise ValueError("requests without columns")
-        if isinstance(self._source, Snapshot):
-            try:
-                return self._direct(Scan.of(self._source, needed), requests)
-            except DirectScanRefused:
-                frame = self._source.dataframe(self._spark)
-        else:
-            frame = self._source
+    def _direct(self, needed: list[str]) -> Scan | None:
+        """How the files are read without Spark's readers, if they can be."""
+        if not isinstance(self._source, Snapshot):
+            return None
+        try:
+            return Scan.of(self._source, needed)
+        except DirectScanRefused:
+            return None
+
+    def _emit_blocks(self, scan: Scan, requests: list[Request]) -> tuple[DataFrame, int]:
+        """The states of every task that reads files itself, and how many tasks there are."""
+        shares = _shares(scan.blocks(), self._spark.sparkContext.defaultParallelism)
+        scanning, read = _scanning(requests, self._buckets()), self._read
+
+        def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                for index in batch.column(0).to_pylist():
+                    yield from scanning(scan.read_many(shares[index], read), index)
+
+        tasks = max(len(shares), 1)
+        numbers = self._spark.range(0, len(shares), 1, tasks)
+        return numbers.mapInArrow(update, task.SCHEMA), tasks
+
+    def _emit_rows(self, needed: list[str], requests: list[Request]) -> tuple[DataFrame, int]:
+        """The states of every task that is given the rows by Spark."""
+        source = self._source
+        frame = source.dataframe(self._spark) if isinstance(source, Snapshot) else source
         scanning = _scanning(requests, self._buckets())
 
         def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -242,19 +280,6 @@ class StatEngine:
         tasks = 2 * self._spark.sparkContext.defaultParallelism
         columns = [to_column(col(name)).alias(name) for name in needed]
         return frame.select(*columns).coalesce(tasks).mapInArrow(update, task.SCHEMA), tasks
-
-    def _direct(self, scan: Scan, requests: list[Request]) -> tuple[DataFrame, int]:
-        shares = _shares(scan.blocks(), self._spark.sparkContext.defaultParallelism)
-        scanning, read = _scanning(requests, self._buckets()), self._read
-
-        def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            for batch in batches:
-                for index in batch.column(0).to_pylist():
-                    yield from scanning(scan.read_many(shares[index], read), index)
-
-        tasks = max(len(shares), 1)
-        numbers = self._spark.range(0, len(shares), 1, tasks)
-        return numbers.mapInArrow(update, task.SCHEMA), tasks
 
 
 def _scanning(requests: list[Request], buckets: int) -> Any:
