@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from sparkmine.errors import RecipeError
 from sparkmine.expr import col, to_column
 from sparkmine.lake import Snapshot
 from sparkmine.lake.input_metrics import InputMetrics
@@ -247,7 +248,12 @@ class StatEngine:
             return None
         try:
             return Scan.of(self._source, needed)
-        except DirectScanRefused:
+        except DirectScanRefused as refused:
+            if self._before is not None:  # Delta's reader knows versions, no parts of them
+                raise RecipeError(
+                    f"what was appended to {self._source.path} cannot be read by itself, as "
+                    f"{refused.reason}; fit the recipe again"
+                ) from None
             return None
 
     def _emit_blocks(self, scan: Scan, requests: list[Request]) -> tuple[DataFrame, int]:

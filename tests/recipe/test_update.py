@@ -144,3 +144,9 @@ def test_what_cannot_be_updated_is_named(spark: SparkSession, table: Table) -> N
     spark.sql(f"delete from delta.`{table.path}` where code = 3")
     with pytest.raises(RecipeError, match=r"deleted or rewritten since version 1 .*fit it again"):
         whole.update(table.snapshot())
+    spark.sql(
+        f"alter table delta.`{table.path}` set tblproperties ('delta.enableDeletionVectors' = true)"
+    )
+    unreadable = updatable().fit(table.snapshot())
+    with pytest.raises(RecipeError, match=r"by itself, as the table uses deletion.*fit the recipe"):
+        unreadable.update(append(spark, table, rows(10, 3)))
