@@ -12,6 +12,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkmine.clean.reading import CORRUPT
 from sparkmine.clean.rules import REASONS
 from sparkmine.errors import TooManyBadRowsError
 from sparkmine.lake import Table
@@ -55,7 +56,7 @@ def quarantine(
     `df` has the column `_reasons` of `clean.rules`. `source` says where each row is from: a
     column, or the name of a column of `df`, which is then no part of the row. The table's columns
     are `run_id`, `stage`, `fingerprint` (its partition), `source`, `reasons` and `row`, the row as
-    JSON as it came.
+    JSON as it came; of a row that could not be read its text is there as `_corrupt`.
     """
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
@@ -82,9 +83,7 @@ def quarantine(
         F.lit(fingerprint).alias("fingerprint"),
         (F.col(source) if isinstance(source, str) else source).alias("source"),
         F.col(REASONS).alias("reasons"),
-        F.to_json(F.struct(*(df[name] for name in columns)), {"ignoreNullFields": "false"}).alias(
-            "row"
-        ),
+        _as_json(df, columns).alias("row"),
     )
     commit = table.write(
         rows,
@@ -100,6 +99,19 @@ def quarantine(
         missing={name: found[f"missing_{i}"] for i, name in enumerate(columns)},
         version=commit.version,
     )
+
+
+def _as_json(df: DataFrame, columns: list[str]) -> Column:
+    """The row as it came, nulls too; its whole text only where it could not be read."""
+    from pyspark.sql import functions as F
+
+    def of(names: list[str]) -> Column:
+        return F.to_json(F.struct(*(df[name] for name in names)), {"ignoreNullFields": "false"})
+
+    if CORRUPT not in columns:
+        return of(columns)
+    read = [name for name in columns if name != CORRUPT]
+    return F.when(df[CORRUPT].isNull(), of(read)).otherwise(of(columns))
 
 
 def _reasons(table: Table, fingerprint: str) -> dict[str, int]:
