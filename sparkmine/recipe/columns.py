@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 METADATA_KEY = "sparkmine"
 NUMBER, TEXT, BOOLEAN, TIME = "number", "text", "boolean", "time"
 VECTOR, ARRAY, OTHER = "vector", "array", "other"  # of numbers, of text
+SPARK_VECTOR = "spark-vector"  # of pyspark.ml
 BUCKET, ONE_HOT, INDEX = "bucket", "one-hot", "index"
 
 
@@ -20,7 +21,7 @@ class ColumnInfo:
 
     Attributes:
         kind: `number`, `text`, `boolean`, `time`, `bucket`, `one-hot`, `index`, `vector`, `array`
-            (of text) or `other`.
+            (of text), `spark-vector` (of pyspark.ml) or `other`.
         cardinality: Number of distinct values, or length of a vector; None if unknown.
         source: Names of the columns it was made from; empty for a column of the table.
     """
@@ -65,4 +66,6 @@ def _kind(data_type: DataType) -> str:
         return VECTOR
     if isinstance(data_type, t.ArrayType) and isinstance(data_type.elementType, t.StringType):
         return ARRAY
+    if isinstance(data_type, t.UserDefinedType) and data_type.simpleString() == "vector":
+        return SPARK_VECTOR
     return OTHER

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ from sparkmine.recipe.block import BlockFunction
 from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.learned import Learned
 from sparkmine.recipe.operator import Outcome, operator_from, operator_named
+from sparkmine.recipe.spark_vector import TYPE, vector_array, vector_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -134,10 +135,13 @@ class FittedRecipe(Model):
 
     def transform_arrow(self, table: pa.Table) -> pa.Table:
         """The same without Spark."""
-        self._check(_types_of(table))
+        vectors = {name for name, kind in self.inputs.items() if kind == "vector"}
+        self._check(_types_of(table, vectors))
         for step in self.steps:
             outcome = step.outcome
             made = {name: evaluate(expr, table) for name, expr in outcome.outputs.items()}
+            for name in outcome.spark_vectors:
+                made[name] = vector_array(made[name])
             made.update({name: block.apply(table) for name, block in outcome.blocks.items()})
             table = table.drop_columns([n for n in outcome.dropped if n in table.schema.names])
             for name, values in made.items():
@@ -228,12 +232,15 @@ class FittedRecipe(Model):
         )
 
 
-def _types_of(table: pa.Table) -> dict[str, str]:
-    """Spark's names of an Arrow table's types."""
+def _types_of(table: pa.Table, vectors: Collection[str]) -> dict[str, str]:
+    """Spark's names of an Arrow table's types; structs may stand for the columns `vectors`."""
     from pyspark.sql.pandas.types import from_arrow_type
 
     found = {}
     for field in table.schema:
+        if field.name in vectors and field.type == TYPE:
+            found[field.name] = "vector"
+            continue
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         # Only a zone tells Arrow's moments from its wall-clock times.
         zoned = not pa.types.is_timestamp(kind) or kind.tz is not None
@@ -285,6 +292,8 @@ def _apply(df: DataFrame, outcome: Outcome) -> DataFrame:
     def column(name: str, expr: Expr) -> Any:
         info = outcome.infos.get(name)
         compiled = to_column(expr)
+        if name in outcome.spark_vectors:
+            compiled = vector_column(compiled)
         return compiled.alias(name, metadata=info.metadata()) if info else compiled
 
     df, exprs, lookups = join_lookups(df, outcome.outputs)

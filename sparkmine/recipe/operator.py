@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from sparkmine.errors import RecipeError
 from sparkmine.expr import Expr
 from sparkmine.recipe.block import BlockFunction
-from sparkmine.recipe.columns import NUMBER, ColumnInfo
+from sparkmine.recipe.columns import NUMBER, SPARK_VECTOR, ColumnInfo
 from sparkmine.recipe.selectors import Selector, numeric, parse_selector
 from sparkmine.stats import Stat
 
@@ -43,6 +43,12 @@ class Outcome:
     blocks: Mapping[str, BlockFunction] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Expr] = field(default_factory=dict)
+
+    @property
+    def spark_vectors(self) -> list[str]:
+        """Outputs whose lists are made vectors of `pyspark.ml` when a table is transformed."""
+        infos = self.infos
+        return [n for n in self.outputs if n in infos and infos[n].kind == SPARK_VECTOR]
 
 
 Fitting = Generator[list[Stat], list[Any], Outcome]

@@ -46,6 +46,8 @@ def _types(table: pa.Table) -> list[str]:
 def _close(a: Any, b: Any) -> bool:
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(_close(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_close(a[name], b[name]) for name in a)
     if isinstance(a, float) and isinstance(b, float):
         both_nan = math.isnan(a) and math.isnan(b)
         return both_nan or a == b or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)

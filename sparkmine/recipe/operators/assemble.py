@@ -8,7 +8,15 @@ from itertools import groupby
 
 from sparkmine.errors import RecipeError
 from sparkmine.expr import Array, Expr, col, function
-from sparkmine.recipe.columns import BOOLEAN, BUCKET, NUMBER, ONE_HOT, VECTOR, ColumnInfo
+from sparkmine.recipe.columns import (
+    BOOLEAN,
+    BUCKET,
+    NUMBER,
+    ONE_HOT,
+    SPARK_VECTOR,
+    VECTOR,
+    ColumnInfo,
+)
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
 from sparkmine.recipe.selectors import Selector, features
 
@@ -17,14 +25,20 @@ _SCALARS = (NUMBER, BUCKET, ONE_HOT, BOOLEAN)
 
 @dataclass(frozen=True, kw_only=True)
 class Assemble(Operator):
-    """Join numbers, buckets, indicators, booleans and vectors into one array<double> column.
+    """Join numbers, buckets, indicators, booleans and arrays of numbers into one array column.
 
     The elements are in the order of the columns; the sources are removed. A null, NaN or infinite
     number is such an element; a null vector makes the whole row null. Impute before.
+
+    Attributes:
+        as_vector: Write vectors of `pyspark.ml`, which its estimators take, not arrays. In Arrow
+            they are the structs that Spark makes of its vectors: `type` 1 (dense), `size` and
+            `indices` null, `values`. A null number is NaN there.
     """
 
     columns: Selector = field(default_factory=features)
     output: str | None = "features"
+    as_vector: bool = False
 
     def __post_init__(self) -> None:
         if not self.output or "{" in self.output:
@@ -35,7 +49,8 @@ class Assemble(Operator):
         sizes = [column.cardinality if column.kind == VECTOR else 1 for column in picked]
         known = [size for size in sizes if size is not None]
         size = sum(known) if len(known) == len(sizes) else None
-        return [ColumnInfo(str(self.output), VECTOR, size, names)], names
+        kind = SPARK_VECTOR if self.as_vector else VECTOR
+        return [ColumnInfo(str(self.output), kind, size, names)], names
 
     def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
         yield from ()
