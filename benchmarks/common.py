@@ -1,15 +1,18 @@
-"""What the benchmarks share: generated tables that are kept between runs, and medians."""
+"""What the benchmarks share: generated tables that are kept between runs, medians, peaks."""
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -41,7 +44,8 @@ def table(spark: SparkSession, name: str, chunks: Callable[[], Iterator[pa.Table
         for number, chunk in enumerate(chunks()):
             # Dictionary and Snappy, as Spark itself writes.
             pq.write_table(chunk, path / f"part-{number:05}.snappy.parquet", compression="snappy")
-        spark.sql(f"convert to delta parquet.`{path}`")
+        # Statistics would be another pass over the data, and need a heap for the widest rows.
+        spark.sql(f"convert to delta parquet.`{path}` no statistics")
     return lake.table(name).snapshot()
 
 
@@ -77,6 +81,36 @@ def median_seconds(work: Callable[[], Any], runs: int = 3, warm: int = 1) -> flo
         if number >= warm:
             found.append(time.perf_counter() - began)
     return statistics.median(found)
+
+
+class PeakMemory:
+    """The largest resident memory of this process, the JVM and all workers together, sampled.
+
+    Pages that processes share count in each, so it is rather too much than too little.
+    """
+
+    def __init__(self, every: float = 0.1) -> None:
+        self.bytes = 0
+        self._every = every
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        me = psutil.Process()
+        while not self._stop.wait(self._every):
+            total = 0
+            for process in [me, *me.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    total += process.memory_info().rss
+            self.bytes = max(self.bytes, total)
 
 
 def commit() -> str:
