@@ -134,6 +134,9 @@ def test_what_cannot_be_updated_is_named(spark: SparkSession, table: Table) -> N
     snapshot = append(spark, table, rows(100, 2))
     with pytest.raises(RecipeError, match=r"operator 7 \(SelectKBest\): what they ask"):
         fitted.update(snapshot)
+    wide = Recipe(operators.PCA(columns=starts_with("p"), k=1, method="randomized"), keys=["id"])
+    with pytest.raises(RecipeError, match=r"operator 1 \(PCA\): .*fit the recipe again"):
+        wide.fit(table.snapshot(version=0)).update(snapshot)
     frame = spark.createDataFrame(rows(30, 1))
     with pytest.raises(RecipeError, match="fitted on a DataFrame"):
         updatable().fit(frame).update(snapshot)
