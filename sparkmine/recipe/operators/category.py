@@ -6,6 +6,7 @@ Whole numbers may be categories too; floating-point numbers are refused: bucketi
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -35,12 +36,42 @@ class _Indicators(Operator):
     top_k: int | None = 50
     min_count: int = 1
 
+    # Ends the name of the column that stands for all of them before the fit.
+    stands: ClassVar[str]
+
     def __post_init__(self) -> None:
         name = type(self).__name__
         if self.output is not None:
             raise RecipeError(f"{name} names its columns itself; leave out output=")
         if (self.top_k is not None and self.top_k < 1) or self.min_count < 1:
             raise RecipeError(f"{name} wants top_k and min_count of at least 1")
+
+    @abstractmethod
+    def counted(self, column: ColumnInfo) -> Stat:
+        """What counts its categories."""
+
+    @abstractmethod
+    def indicators(self, column: str, categories: list[str]) -> dict[str, Expr]:
+        """The values of its new columns, by the ends of their names."""
+
+    def predicted(self, picked: Sequence[ColumnInfo]) -> tuple[list[ColumnInfo], tuple[str, ...]]:
+        made = [ColumnInfo(f"{c.name}_{self.stands}", ONE_HOT, 2, (c.name,)) for c in picked]
+        return made, tuple(column.name for column in picked)
+
+    def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
+        answers = yield [self.counted(column) for column in picked]
+        outputs: dict[str, Expr] = {}
+        infos: dict[str, ColumnInfo] = {}
+        details = {}
+        for column, counts in zip(picked, answers, strict=True):
+            categories = [str(key) for key, _ in counts.top()]
+            details[column.name] = categories
+            for end, expr in self.indicators(column.name, categories).items():
+                name = f"{column.name}_{end}"
+                outputs[name] = expr
+                infos[name] = ColumnInfo(name, ONE_HOT, 2, (column.name,))
+        dropped = tuple(column.name for column in picked)
+        return Outcome(outputs=outputs, infos=infos, dropped=dropped, details=details)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,36 +84,24 @@ class OneHot(_Indicators):
     column without values has other and missing only.
     """
 
+    stands: ClassVar[str] = "is_other"
+
     columns: Selector = field(default_factory=categorical)
 
-    def predicted(self, picked: Sequence[ColumnInfo]) -> tuple[list[ColumnInfo], tuple[str, ...]]:
-        made = [ColumnInfo(f"{c.name}_is_other", ONE_HOT, 2, (c.name,)) for c in picked]
-        return made, tuple(column.name for column in picked)
+    def counted(self, column: ColumnInfo) -> Stat:
+        return Counts(column.name, self.top_k, self.min_count)
 
-    def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
-        answers = yield [Counts(column.name, self.top_k, self.min_count) for column in picked]
-        outputs: dict[str, Expr] = {}
-        infos: dict[str, ColumnInfo] = {}
-        details = {}
-        for column, counts in zip(picked, answers, strict=True):
-            categories = [str(key) for key, _ in counts.top()]
-            details[column.name] = categories
-            value = col(column.name).cast("string")
-            slots = {
-                f"is_{name}": when(value == category, 1.0).otherwise(0.0)
-                for name, category in zip(
-                    _names(categories, ("other", "missing")), categories, strict=True
-                )
-            }
-            known = value.is_null() | value.is_in(categories)
-            slots["is_other"] = when(known, 0.0).otherwise(1.0)
-            slots["is_missing"] = when(value.is_null(), 1.0).otherwise(0.0)
-            for slot, expr in slots.items():
-                name = f"{column.name}_{slot}"
-                outputs[name] = expr
-                infos[name] = ColumnInfo(name, ONE_HOT, 2, (column.name,))
-        dropped = tuple(column.name for column in picked)
-        return Outcome(outputs=outputs, infos=infos, dropped=dropped, details=details)
+    def indicators(self, column: str, categories: list[str]) -> dict[str, Expr]:
+        value = col(column).cast("string")
+        names = _names(categories, ("other", "missing"))
+        found = {
+            f"is_{name}": when(value == category, 1.0).otherwise(0.0)
+            for name, category in zip(names, categories, strict=True)
+        }
+        known = value.is_null() | value.is_in(categories)
+        found["is_other"] = when(known, 0.0).otherwise(1.0)
+        found["is_missing"] = when(value.is_null(), 1.0).otherwise(0.0)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,34 +113,23 @@ class MultiHot(_Indicators):
     is 0 in all of them; a column without elements makes none.
     """
 
+    stands: ClassVar[str] = "has_"
+
     columns: Selector = field(default_factory=arrays)
 
-    def predicted(self, picked: Sequence[ColumnInfo]) -> tuple[list[ColumnInfo], tuple[str, ...]]:
-        made = [ColumnInfo(f"{c.name}_has_", ONE_HOT, 2, (c.name,)) for c in picked]
-        return made, tuple(column.name for column in picked)
+    def counted(self, column: ColumnInfo) -> Stat:
+        if column.kind != ARRAY:
+            raise RecipeError(
+                f"MultiHot works on lists of text; {column.name!r} is of kind {column.kind}"
+            )
+        return ElementCounts(column.name, self.top_k, self.min_count)
 
-    def fitting(self, picked: Sequence[ColumnInfo], label: str | None) -> Fitting:
-        for column in picked:
-            if column.kind != ARRAY:
-                raise RecipeError(
-                    f"MultiHot works on lists of text; {column.name!r} is of kind {column.kind}"
-                )
-        answers = yield [
-            ElementCounts(column.name, self.top_k, self.min_count) for column in picked
-        ]
-        outputs: dict[str, Expr] = {}
-        infos: dict[str, ColumnInfo] = {}
-        details = {}
-        for column, counts in zip(picked, answers, strict=True):
-            categories = [str(key) for key, _ in counts.top()]
-            details[column.name] = categories
-            for part, category in zip(_names(categories), categories, strict=True):
-                name = f"{column.name}_has_{part}"
-                inside = function("array_contains", col(column.name), category)
-                outputs[name] = when(inside, 1.0).otherwise(0.0)
-                infos[name] = ColumnInfo(name, ONE_HOT, 2, (column.name,))
-        dropped = tuple(column.name for column in picked)
-        return Outcome(outputs=outputs, infos=infos, dropped=dropped, details=details)
+    def indicators(self, column: str, categories: list[str]) -> dict[str, Expr]:
+        found = {}
+        for name, category in zip(_names(categories), categories, strict=True):
+            inside = function("array_contains", col(column), category)
+            found[f"has_{name}"] = when(inside, 1.0).otherwise(0.0)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
