@@ -19,6 +19,7 @@ from sparkmine.errors import DataError, RecipeError
 from sparkmine.recipe.block import AffineBlock, BlockFunction
 from sparkmine.recipe.columns import ARRAY, NUMBER, TEXT, TIME, VECTOR, ColumnInfo
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
+from sparkmine.recipe.operators.scale import spread
 from sparkmine.recipe.principal import Products, Spectrum, exact, randomized
 from sparkmine.recipe.residual_block import ResidualBlock
 from sparkmine.sessions import is_local
@@ -214,10 +215,8 @@ class PCA(Operator):
 
 def _deviations(gram: GramState) -> np.ndarray:
     """Deviation of each column [d]; 1 for constant ones."""
-    deviation = np.sqrt(gram.variance)
-    # Below this a deviation is rounding noise of the mean.
-    varies = deviation > 1e-12 * np.maximum(np.abs(gram.mean), 1e-300)
-    return np.where(varies, deviation, 1.0)
+    pairs = zip(gram.mean.tolist(), np.sqrt(gram.variance).tolist(), strict=True)
+    return np.array([spread(mean, deviation) for mean, deviation in pairs])
 
 
 def _states_at_once() -> int:
