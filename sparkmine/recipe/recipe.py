@@ -14,7 +14,7 @@ from sparkmine.recipe.fitted import FittedRecipe
 from sparkmine.recipe.fitting import fit
 from sparkmine.recipe.operator import Operator
 from sparkmine.recipe.operators.target import TargetEncode
-from sparkmine.recipe.rounds import plan
+from sparkmine.recipe.plan import plan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
