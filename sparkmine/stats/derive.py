@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from sparkmine.expr import Expr, nodes
 
@@ -22,10 +23,23 @@ class Fill:
 
 @dataclass(frozen=True)
 class Affine:
-    """x becomes x * scale + shift, in double precision; `scale` is not 0."""
+    """x becomes x * factor / divisor + shift, in double precision; neither of the first is 0.
 
-    scale: float
-    shift: float
+    Division is kept as one: x / 3 and x * (1 / 3) are not always the same number, and a quantile
+    that was derived must be bit by bit a value that is found in the column.
+    """
+
+    factor: float = 1.0
+    divisor: float = 1.0
+    shift: float = 0.0
+
+    @property
+    def scale(self) -> float:
+        return self.factor / self.divisor
+
+    def of(self, values: Any) -> Any:
+        """The change of a number or an array."""
+        return values * self.factor / self.divisor + self.shift
 
 
 Change = Fill | Affine
@@ -73,10 +87,10 @@ def _affine(op: str, value: object) -> Affine | None:
     if number is None or (number == 0.0 and op in "*/"):
         return None
     return {
-        "+": lambda: Affine(1.0, number),
-        "-": lambda: Affine(1.0, -number),
-        "*": lambda: Affine(number, 0.0),
-        "/": lambda: Affine(1.0 / number, 0.0),
+        "+": lambda: Affine(shift=number),
+        "-": lambda: Affine(shift=-number),
+        "*": lambda: Affine(factor=number),
+        "/": lambda: Affine(divisor=number),
     }[op]()
 
 
@@ -85,5 +99,5 @@ def _affine_from_left(op: str, value: object) -> Affine | None:
     if number is None or op == "/" or (number == 0.0 and op == "*"):
         return None
     if op == "-":
-        return Affine(-1.0, number)
+        return Affine(factor=-1.0, shift=number)
     return _affine(op, number)

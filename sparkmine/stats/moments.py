@@ -73,12 +73,12 @@ class Moments(ColumnStat):
                 known = replace(state, nulls=0, nans=0)
                 filled = MomentsState(missing, mean=value, minimum=value, maximum=value)
                 return merge_moments(known, filled) if missing else known
-            case Affine(scale, shift) if state.count:
-                ends = (state.minimum * scale + shift, state.maximum * scale + shift)
+            case Affine() if state.count:
+                ends = (change.of(state.minimum), change.of(state.maximum))
                 return replace(
                     state,
-                    mean=state.mean * scale + shift,
-                    m2=state.m2 * scale * scale,
+                    mean=change.of(state.mean),
+                    m2=state.m2 * change.scale * change.scale,
                     minimum=min(ends),
                     maximum=max(ends),
                 )

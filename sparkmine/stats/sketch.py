@@ -158,9 +158,9 @@ class Sketch(ColumnStat):
         match change:
             case Fill(value):
                 return _filled(state, value)
-            case Affine(scale, shift):
-                low, high = state.low * scale + shift, state.high * scale + shift
-                if scale > 0:
+            case Affine():
+                low, high = change.of(state.low), change.of(state.high)
+                if change.scale > 0:
                     return replace(state, low=low, high=high)
                 return Bins(
                     state.keys[::-1], state.counts[::-1], high[::-1], low[::-1], state.missing

@@ -9,9 +9,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sparkmine.expr import col
+from sparkmine.expr import col, evaluate
 from sparkmine.lake import Lake
-from sparkmine.stats import Counts, GroupedMoments, Moments, Request, Sketch, Stat, StatEngine
+from sparkmine.stats import (
+    Counts,
+    GroupedMoments,
+    Moments,
+    Request,
+    Sketch,
+    Stat,
+    StatEngine,
+    origin,
+)
 from sparkmine.stats.missing import Missing
 from sparkmine.stats.sketch import Bins
 
@@ -126,6 +135,19 @@ def test_grouped_moments() -> None:
         part = values[labels == int(label)]
         assert state.count == len(part)
         assert math.isclose(state.variance, part.var(), rel_tol=1e-9)
+
+
+def test_derived_extremes_are_values_of_the_column() -> None:
+    """Bit by bit: a value on the edge of a bucket must be on the same side in every scan."""
+    expr = (col("x") - 3.3) / 0.7 * 1.1 + 0.1
+    found = origin(expr)
+    assert found is not None
+    state = whole(Sketch("x"), HEAVY)
+    for change in found[1]:
+        state = Sketch("x").changed(state, change)
+    values = evaluate(expr, pa.table({"x": HEAVY})).to_numpy()
+    assert np.isin(state.low, values).all()
+    assert np.isin(state.high, values).all()
 
 
 @pytest.mark.parametrize("partitions", [1, 7])
