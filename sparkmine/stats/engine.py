@@ -185,15 +185,17 @@ class StatEngine:
         for question, (number, stat) in enumerate(stats):
             if isinstance(stat, KeyedStat):
                 parts = sorted(answers.get(question, []), key=lambda item: item[0])
-                selected = stat.join([state for _, state in parts])
-                found.append(self._held(stat, requests[question], selected))
+                found.append(self._joined(requests[question], [part for _, part in parts]))
             else:
                 parts = states.get(number, [])
                 found.append(task.merge_parts(stat, parts) if parts else stat.zero())
         return found
 
-    def _held(self, stat: KeyedStat, request: Request, selected: Selected) -> Selected:
+    def _joined(self, request: Request, parts: list[Selected]) -> Selected:
         """An answer that the driver holds, or whose keys stay in the files of counts."""
+        stat = request.stat
+        assert isinstance(stat, KeyedStat)
+        selected = stat.join(parts)
         if len(selected.keys) == selected.size <= self._limit:
             return selected
         if self.memory.folder is None:
@@ -202,7 +204,13 @@ class StatEngine:
                 f"{self._limit:,} that the driver holds: give scratch=, a folder that all "
                 "executors see, or top_k= or min_count="
             )
-        files = [f for f in self.memory.files(request.base.key) if pq.read_metadata(f).num_rows]
+        written = list(self.memory.files(request.base.key))
+        if len(written) != len(parts):
+            raise RecipeError(
+                f"executors wrote {len(parts)} files of counts to {self.memory.folder}, the driver "
+                f"sees {len(written)}: scratch= must be a folder that all of them share"
+            )
+        files = [file for file in written if pq.read_metadata(file).num_rows]
         return replace(
             first_few(selected),
             files=KeyFiles(self._spark, stat, files, self.memory.vocabularies),

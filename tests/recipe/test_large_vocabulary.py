@@ -14,7 +14,7 @@ from sparkmine.errors import RecipeError
 from sparkmine.expr import FiledVocabulary, Lookup, Vocabulary
 from sparkmine.recipe import FittedRecipe, Recipe, operators
 from sparkmine.recipe.selectors import select
-from sparkmine.stats import engine
+from sparkmine.stats import Memory, engine
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -214,6 +214,17 @@ def test_one_column_a_category_is_refused(
     one_hot = Recipe(operators.OneHot(columns=select("who"), top_k=None), keys=["id"])
     with pytest.raises(RecipeError, match=r"column 'who': \d+ categories are too many here"):
         one_hot.fit(spark.createDataFrame(rows(2000, 1)))
+
+
+def test_a_folder_that_not_all_share_is_refused(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_large(monkeypatch)
+    monkeypatch.setattr(Memory, "files", lambda self, key: iter(()))
+    with pytest.raises(
+        RecipeError, match=r"executors wrote 3 files .* the driver sees 0: scratch="
+    ):
+        recipe().fit(spark.createDataFrame(rows(2000, 1)), scratch=tmp_path)
 
 
 def peak_mib() -> float:
