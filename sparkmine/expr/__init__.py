@@ -1,7 +1,7 @@
 """A small expression language with two engines: Spark Columns and Arrow compute."""
 
 from sparkmine.expr.arrow import evaluate
-from sparkmine.expr.join import join_lookups
+from sparkmine.expr.join import frame_of, join_lookups, read_files
 from sparkmine.expr.nodes import (
     Array,
     Expr,
@@ -15,21 +15,24 @@ from sparkmine.expr.nodes import (
 )
 from sparkmine.expr.spark import to_column
 from sparkmine.expr.sql import parse
-from sparkmine.expr.vocabulary import Vocabulary
+from sparkmine.expr.vocabulary import FiledVocabulary, Vocabulary
 
 __all__ = [
     "Array",
     "Expr",
+    "FiledVocabulary",
     "Lookup",
     "Scalar",
     "Vocabulary",
     "coalesce",
     "col",
     "evaluate",
+    "frame_of",
     "function",
     "join_lookups",
     "lit",
     "parse",
+    "read_files",
     "to_column",
     "when",
 ]

@@ -154,7 +154,7 @@ def _defined(definition: Definition, arguments: list[str]) -> str:
 
 def _lookup(operand: str, table: Vocabulary, default: float | None) -> str:
     found = _double(_literal(default))
-    if len(table.keys):
+    if len(table):
         keys, values = table.keys.to_pylist(), table.values.tolist()
         pairs = [_literal(item) for pair in zip(keys, values, strict=True) for item in pair]
         key = lookup_key(operand, table)

@@ -85,12 +85,21 @@ class FittedRecipe(Model):
 
         return RecipeModel(self)
 
-    def update(self, snapshot: Snapshot, spark: SparkSession | None = None) -> FittedRecipe:
+    def update(
+        self,
+        snapshot: Snapshot,
+        spark: SparkSession | None = None,
+        scratch: str | Path | None = None,
+    ) -> FittedRecipe:
         """The recipe as fitted on `snapshot`, a later version of its table; this one stays.
 
         Only files that were added since are scanned; quantiles that must be split more finely
         than before are scanned once more over all files. The result equals a new fit, but that
         indexes (`OrdinalIndex`) keep their numbers.
+
+        Args:
+            scratch: See `Recipe.fit`. On a cluster the recipe is updated without it too, but keeps
+                no counts for the next update.
 
         Raises:
             RecipeError: another table or part of it; rows were deleted or rewritten; operators
@@ -99,7 +108,8 @@ class FittedRecipe(Model):
         from sparkmine.recipe.fitting import update
         from sparkmine.recipe.recipe import session_of
 
-        return update(self, snapshot, session_of(snapshot, spark))
+        folder = None if scratch is None else Path(scratch)
+        return update(self, snapshot, session_of(snapshot, spark), folder)
 
     @property
     def outputs(self) -> list[str]:
@@ -112,7 +122,8 @@ class FittedRecipe(Model):
         return list(names)
 
     def transform(self, df: DataFrame) -> DataFrame:
-        """Apply all steps to a DataFrame; rows and their order within partitions are kept.
+        """Apply all steps to a DataFrame; rows and their order within partitions are kept, the
+        order but where a vocabulary of more than five million keys is joined.
 
         Raises:
             RecipeError: columns of the fitted schema are missing or have another type; all of
@@ -134,7 +145,7 @@ class FittedRecipe(Model):
         return df
 
     def transform_arrow(self, table: pa.Table) -> pa.Table:
-        """The same without Spark."""
+        """The same without Spark; very large vocabularies are read into memory."""
         vectors = {name for name, kind in self.inputs.items() if kind == "vector"}
         self._check(_types_of(table, vectors))
         for step in self.steps:

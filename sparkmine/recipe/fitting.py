@@ -26,27 +26,29 @@ def fit(
     recipe: Recipe, source: Snapshot | DataFrame, spark: SparkSession, scratch: Path | None
 ) -> FittedRecipe:
     """See `Recipe.fit`."""
-    if scratch is not None:
-        memory = Memory(folder=scratch)
-        scratch.mkdir(parents=True, exist_ok=True)
-    elif isinstance(source, Snapshot) and is_local(spark):
-        memory = Memory.temporary()
-    else:
-        memory = Memory()
-    engine = StatEngine(source, spark, memory=memory)
+    engine = StatEngine(source, spark, memory=_memory(spark, scratch))
     return _fit(recipe, source, engine, ())
 
 
-def update(fitted: FittedRecipe, snapshot: Snapshot, spark: SparkSession) -> FittedRecipe:
+def update(
+    fitted: FittedRecipe, snapshot: Snapshot, spark: SparkSession, scratch: Path | None
+) -> FittedRecipe:
     """See `FittedRecipe.update`."""
     learned = fitted.learned
     if learned is None:
         raise RecipeError("a recipe that was fitted on a DataFrame cannot be updated; fit it again")
     appended = _appended(learned, snapshot)
-    counts = learned.memory.folder
-    memory = Memory() if counts is None else Memory.temporary()
+    memory = _memory(spark, scratch)
     engine = StatEngine(appended, spark, memory=memory, before=learned.memory, whole=snapshot)
     return _fit(fitted.recipe(), snapshot, engine, fitted.steps)
+
+
+def _memory(spark: SparkSession, scratch: Path | None) -> Memory:
+    """Counts go into `scratch`; without it, in local mode into a temporary folder of the machine,
+    on a cluster, whose executors do not see that, nowhere."""
+    if scratch is None and not is_local(spark):
+        return Memory()
+    return Memory.within(scratch)
 
 
 def _appended(learned: Learned, snapshot: Snapshot) -> Snapshot:
@@ -72,7 +74,7 @@ def _fit(
     engine: StatEngine,
     previous: Sequence[FittedStep],
 ) -> FittedRecipe:
-    rounds = Rounds(recipe, columns_of(source.schema), previous)
+    rounds = Rounds(recipe, columns_of(source.schema), previous, engine.extended)
     while (requests := rounds.advance()) is not None:
         unknown = rounds.asking([request for request in requests if engine.lacks(request)])
         if unknown:

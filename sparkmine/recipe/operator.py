@@ -10,12 +10,12 @@ import dataclasses
 import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sparkmine.errors import RecipeError
-from sparkmine.expr import Expr
+from sparkmine.expr import Expr, Vocabulary
 from sparkmine.recipe.block import BlockFunction
 from sparkmine.recipe.columns import NUMBER, SPARK_VECTOR, ColumnInfo
 from sparkmine.recipe.selectors import Selector, numeric, parse_selector
@@ -51,6 +51,8 @@ class Outcome:
         return [n for n in self.outputs if n in infos and infos[n].kind == SPARK_VECTOR]
 
 
+# See `Vocabulary.extended`: before, after, the first new number.
+Extended = Callable[[Vocabulary, Vocabulary, int], Vocabulary]
 Fitting = Generator[list[Stat], list[Any], Outcome]
 
 
@@ -101,8 +103,12 @@ class Operator(ABC):
         Of columns whose names only the data tells, one is enough to stand for them.
         """
 
-    def continued(self, previous: Outcome, outcome: Outcome) -> Outcome:
-        """What an update gives: the new outcome, unless something of the previous one must stay."""
+    def continued(self, previous: Outcome, outcome: Outcome, extended: Extended) -> Outcome:
+        """What an update gives: the new outcome, unless something of the previous one must stay.
+
+        Args:
+            extended: `Vocabulary.extended`, for those of any size.
+        """
         return outcome
 
     @property

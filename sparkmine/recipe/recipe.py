@@ -62,11 +62,14 @@ class Recipe:
         """Learn every operator's values from a snapshot or a DataFrame.
 
         Args:
-            scratch: A folder that all executors see, for counts of categories that an `update`
-                needs; in local mode a temporary one by default, on a cluster none.
+            scratch: A folder that all executors see. It takes counts of categories, which an
+                `update` needs, and vocabularies of more than a million of them. In local mode a
+                temporary one by default; on a cluster none: nothing is kept for an update, and
+                columns of more categories are refused.
 
         Raises:
-            RecipeError: columns are missing, or two operators clash.
+            RecipeError: columns are missing, or two operators clash; too many categories for the
+                driver.
             DataError: values that an operator cannot work on.
         """
         self._check(source.schema)
@@ -79,12 +82,13 @@ class Recipe:
         *,
         fold: str,
         spark: SparkSession | None = None,
+        scratch: str | Path | None = None,
     ) -> tuple[FittedRecipe, DataFrame]:
         """Fit, and transform the rows of the fit without their own labels in their features.
 
         `TargetEncode` gives a row the means of the other folds' rows; operators behind it are
         fitted on these values. All rows of one value of the column `fold` are in one fold. Other
-        operators do as in `fit` and `transform`.
+        operators do as in `fit` and `transform`; `scratch` is that of `fit`.
 
         Returns:
             The fitted recipe, for rows that are not of the fit, and the transformed rows.
@@ -101,7 +105,7 @@ class Recipe:
         ]
         recipe = Recipe(*operators, keys=self.keys, label=self.label, keep=self.keep)
         session = session_of(source, spark)
-        fitted = recipe.fit(source, session)
+        fitted = recipe.fit(source, session, scratch)
         df = source.dataframe(session) if isinstance(source, Snapshot) else source
         return fitted, fitted.transform_training(df)
 

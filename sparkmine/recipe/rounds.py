@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import RecipeError
-from sparkmine.expr import Expr, col
+from sparkmine.expr import Expr, Vocabulary, col
 from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.fitted import FittedStep
-from sparkmine.recipe.operator import Fitting, Operator, Outcome
+from sparkmine.recipe.operator import Extended, Fitting, Operator, Outcome
 from sparkmine.stats import ColumnStat, Request, Stat, origin
 
 if TYPE_CHECKING:
@@ -22,10 +22,15 @@ class Rounds:
     table's columns at every position."""
 
     def __init__(
-        self, recipe: Recipe, columns: list[ColumnInfo], previous: Sequence[FittedStep] = ()
+        self,
+        recipe: Recipe,
+        columns: list[ColumnInfo],
+        previous: Sequence[FittedStep] = (),
+        extended: Extended = Vocabulary.extended,
     ) -> None:
         self.recipe = recipe
         self.previous = previous
+        self.extended = extended
         self.columns = columns
         self.steps: list[FittedStep | None] = [None] * len(recipe.operators)
         self._fits: dict[int, Fitting] = {}
@@ -152,7 +157,8 @@ class Rounds:
                 f"{clash[0]!r}, which is there already; give it another output="
             )
         if self.previous:
-            outcome = operator.continued(self.previous[index].outcome, outcome)
+            before = self.previous[index].outcome
+            outcome = operator.continued(before, outcome, self.extended)
         self.steps[index] = FittedStep(operator.dotted(), operator.parameters(), outcome)
 
 

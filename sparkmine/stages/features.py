@@ -12,6 +12,7 @@ from pydantic import Field
 from sparkmine.errors import ConfigError, RecipeError
 from sparkmine.recipe import FittedRecipe, Recipe, operator_from, parse_selector
 from sparkmine.recipe.columns import BOOLEAN, BUCKET, NUMBER, ONE_HOT, VECTOR, columns_of
+from sparkmine.sessions import is_local
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 
 FEATURE_KINDS = (NUMBER, BOOLEAN, BUCKET, ONE_HOT, VECTOR)
@@ -58,7 +59,9 @@ class Features(Stage):
         snapshot = context.inputs[self.input]
         training = snapshot.where(self.fit_on) if self.fit_on else snapshot
         recipe = self._recipe()
-        fitted = recipe.fit(training, context.spark)
+        # What executors write must be where all of them see it.
+        scratch = None if is_local(context.spark) else f"{context.lake.root}/_scratch"
+        fitted = recipe.fit(training, context.spark, scratch)
         fitted.save(context.artifact())
         frame = snapshot.dataframe(context.spark)
         return Result(

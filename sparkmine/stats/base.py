@@ -11,6 +11,7 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from sparkmine.stats.derive import Change
+    from sparkmine.stats.selected import Selected
 
 
 @dataclass(frozen=True)
@@ -90,19 +91,41 @@ class KeyedStat(Stat):
     """A stat whose state is a count for each key and may be too large for one process.
 
     Tasks `split` their states by key, one shuffle brings the pieces of a key together, and each
-    reducer answers for its keys. The driver joins what the reducers selected.
+    reducer answers for its keys. The driver joins what the reducers selected, or, where that is
+    too much for it, its first keys.
     """
 
     keyed: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def top_k(self) -> int | None:
+        """How many keys the question wants, the most frequent ones; None for all."""
+
+    @property
+    @abstractmethod
+    def min_count(self) -> int:
+        """Rows that a key must have."""
 
     @abstractmethod
     def split(self, state: Any, parts: int) -> list[Any]:
         """The state as `parts` states; a key's part depends on the key alone."""
 
     @abstractmethod
-    def select(self, state: Any) -> Any:
+    def select(self, state: Any) -> Selected:
         """The part of an answer that one reducer gives for its keys."""
 
     @abstractmethod
-    def join(self, selected: Sequence[Any]) -> Any:
+    def join(self, selected: Sequence[Any]) -> Selected:
         """The answer, from those of all reducers."""
+
+    @abstractmethod
+    def table(self, state: Any) -> pa.Table:
+        """The state as columns `key`, `count` (rows of the key) and what else it holds.
+
+        What it holds of all keys together is in a row whose key is null.
+        """
+
+    @abstractmethod
+    def state(self, table: pa.Table) -> Any:
+        """The state that `table` gave."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkmine.stats.base import KeyedStat, Stat
+from sparkmine.stats.selected import Selected, joined_parts
 
 # Integers within this range are counted by a table of it.
 _DENSE = 1 << 18
@@ -41,25 +42,21 @@ class CountsState:
     waiting: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class SelectedCounts:
-    """The keys that a question selected, most frequent first, ties in the order of the keys.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SelectedCounts(Selected):
+    """The keys that a question selected, and their `counts` [k].
 
     Attributes:
         rows: Rows that hold a value, selected or not.
         distinct: Values, selected or not.
     """
 
-    keys: pa.Array
-    counts: np.ndarray
     rows: int
     distinct: int
 
-    def top(self, number: int | None = None, min_count: int = 1) -> list[tuple[int | str, int]]:
-        """The first `number` keys with at least `min_count` rows, and their counts."""
-        enough = int(np.searchsorted(-self.counts, -min_count, side="right"))
-        end = enough if number is None else min(number, enough)
-        return list(zip(self.keys[:end].to_pylist(), self.counts[:end].tolist(), strict=True))
+    def part(self, table: pa.Table, start: int) -> SelectedCounts:
+        keys, counts = table.column("key").combine_chunks(), table.column("count").to_numpy()
+        return replace(self, keys=keys, counts=counts, start=start)
 
 
 @dataclass(frozen=True)
@@ -105,26 +102,37 @@ class Counts(KeyedStat):
 
     def select(self, state: CountsState) -> SelectedCounts:
         whole = joined(state)
-        rows, distinct = int(whole.counts.sum()), len(whole)
         enough = np.flatnonzero(whole.counts >= self.min_count)
         # Stable: equal counts stay in the order of the keys.
         order = enough[np.argsort(-whole.counts[enough], kind="stable")][: self.top_k]
-        return SelectedCounts(whole.keys.take(pa.array(order)), whole.counts[order], rows, distinct)
+        return SelectedCounts(
+            keys=whole.keys.take(pa.array(order)),
+            counts=whole.counts[order],
+            size=len(order),
+            rows=int(whole.counts.sum()),
+            distinct=len(whole),
+        )
 
     def join(self, selected: Sequence[SelectedCounts]) -> SelectedCounts:
         found = [one for one in selected if one.distinct]
         if not found:
-            return SelectedCounts(pa.array([], pa.string()), np.zeros(0, np.int64), 0, 0)
-        keys = pa.concat_arrays([one.keys for one in found])
-        counts = np.concatenate([one.counts for one in found])
-        by_key = pc.array_sort_indices(keys).to_numpy()
-        order = by_key[np.argsort(-counts[by_key], kind="stable")][: self.top_k]
+            return self.select(self.zero())
+        first, size = joined_parts(found, self.top_k)
         return SelectedCounts(
-            keys.take(pa.array(order)),
-            counts[order],
-            sum(one.rows for one in found),
-            sum(one.distinct for one in found),
+            keys=pa.concat_arrays([one.keys for one in found]).take(pa.array(first)),
+            counts=np.concatenate([one.counts for one in found])[first],
+            size=size,
+            rows=sum(one.rows for one in found),
+            distinct=sum(one.distinct for one in found),
         )
+
+    def table(self, state: CountsState) -> pa.Table:
+        whole = joined(state)
+        return pa.table({"key": whole.keys, "count": whole.counts})
+
+    def state(self, table: pa.Table) -> CountsState:
+        keys = table.column("key").combine_chunks()
+        return CountsState((KeyCounts(keys, table.column("count").to_numpy()),))
 
 
 def count_values(array: pa.Array) -> KeyCounts:

@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sparkmine.errors import RecipeError
-from sparkmine.expr import col, to_column
+from sparkmine.expr import FiledVocabulary, Vocabulary, col, to_column
 from sparkmine.lake import Snapshot
 from sparkmine.lake.input_metrics import InputMetrics
 from sparkmine.lake.scan import Block, DirectScanRefused, Scan
 from sparkmine.stats import task
 from sparkmine.stats.base import ColumnStat, KeyedStat, Stat
-from sparkmine.stats.counts import CountsState, joined
 from sparkmine.stats.derive import Change, origin
+from sparkmine.stats.large import KeyFiles, extended
 from sparkmine.stats.memory import Memory, read_counts, write_counts
+from sparkmine.stats.selected import Selected, first_few, sent
 from sparkmine.stats.task import Request
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 # States of one stat that one process merges; above it there is one more level of the tree.
 FAN_IN = 16
+# Keys of one answer that come to the driver; of a larger one, files alone.
+DRIVER_KEYS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class StatEngine:
         self.memory = Memory() if memory is None else memory
         self._before = before
         self._whole = whole
+        self._limit = DRIVER_KEYS
         self._known: dict[Any, Any] = {}
         self._read = spark.sparkContext.accumulator(0)
         self._read_by_spark = InputMetrics(spark)
@@ -180,11 +185,47 @@ class StatEngine:
         for question, (number, stat) in enumerate(stats):
             if isinstance(stat, KeyedStat):
                 parts = sorted(answers.get(question, []), key=lambda item: item[0])
-                found.append(stat.join([state for _, state in parts]))
+                found.append(self._joined(requests[question], [part for _, part in parts]))
             else:
                 parts = states.get(number, [])
                 found.append(task.merge_parts(stat, parts) if parts else stat.zero())
         return found
+
+    def _joined(self, request: Request, parts: list[Selected]) -> Selected:
+        """An answer that the driver holds, or whose keys stay in the files of counts."""
+        stat = request.stat
+        assert isinstance(stat, KeyedStat)
+        selected = stat.join(parts)
+        if len(selected.keys) == selected.size <= self._limit:
+            return selected
+        if self.memory.folder is None:
+            raise RecipeError(
+                f"column {stat.columns[0]!r} has {selected.size:,} categories, more than the "
+                f"{self._limit:,} that the driver holds: give scratch=, a folder that all "
+                "executors see, or top_k= or min_count="
+            )
+        written = list(self.memory.files(request.base.key))
+        if len(written) != len(parts):
+            raise RecipeError(
+                f"executors wrote {len(parts)} files of counts to {self.memory.folder}, the driver "
+                f"sees {len(written)}: scratch= must be a folder that all of them share"
+            )
+        files = [file for file in written if pq.read_metadata(file).num_rows]
+        return replace(
+            first_few(selected),
+            files=KeyFiles(self._spark, stat, files, self.memory.vocabularies),
+        )
+
+    def extended(self, before: Vocabulary, after: Vocabulary, start: int) -> Vocabulary:
+        """`before.extended(after, start)`, by executors where one of them is files."""
+        if not any(isinstance(table, FiledVocabulary) for table in (before, after)):
+            return before.extended(after, start)
+        if self.memory.folder is None:
+            raise RecipeError(
+                f"an index of {len(before):,} categories is extended by executors: give scratch=, "
+                "a folder that all of them see"
+            )
+        return extended(self._spark, before, after, start, self.memory.vocabularies)
 
     def _collect(self, bases: list[Request], stats: list[tuple[int, Stat]]) -> pa.Table:
         """Run the job of a scan."""
@@ -212,7 +253,8 @@ class StatEngine:
             rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
             tasks = -(-tasks // FAN_IN)
         if keyed:
-            rows = rows.mapInArrow(_selecting(stats, bases, self.memory.folder), task.SCHEMA)
+            selecting = _selecting(stats, bases, self.memory.folder, self._limit, buckets)
+            rows = rows.mapInArrow(selecting, task.SCHEMA)
         while tasks > FAN_IN:
             rows = rows.selectExpr("stat", f"bucket div {FAN_IN} AS bucket", "part", "state")
             rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
@@ -233,7 +275,8 @@ class StatEngine:
             for batch in batches:
                 for index in batch.column(0).to_pylist():
                     number, stat, file = files[index]
-                    yield from task.split(number, stat, read_counts(file), part=-1, buckets=buckets)
+                    state = stat.state(read_counts(file))
+                    yield from task.split(number, stat, state, part=-1, buckets=buckets)
 
         # Not a range: its rows would be in the metrics of what was read.
         numbers = pa.table({"file": pa.array(range(len(files)), pa.int32())})
@@ -303,14 +346,22 @@ def _merging(requests: list[Request]) -> Any:
 
 
 def _selecting(
-    questions: list[tuple[int, Stat]], requests: list[Request], folder: Path | None
+    questions: list[tuple[int, Stat]],
+    requests: list[Request],
+    folder: Path | None,
+    limit: int,
+    reducers: int,
 ) -> Any:
     def keep(number: int, bucket: int, state: Any) -> None:
-        if folder is not None and isinstance(state, CountsState):
-            write_counts(folder, requests[number].key, bucket, joined(state))
+        request = requests[number]
+        if folder is not None and isinstance(request.stat, KeyedStat):
+            write_counts(folder, request.key, bucket, request.stat.table(state))
+
+    def answer(stat: KeyedStat, state: Any) -> Selected:
+        return sent(stat.select(state), stat.top_k, limit, reducers)
 
     def select(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from task.selected(questions, batches, keep)
+        yield from task.selected(questions, batches, keep, answer)
 
     return select
 

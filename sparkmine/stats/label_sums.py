@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from sparkmine.expr.murmur import murmur3
 from sparkmine.stats.base import KeyedStat, Stat
 from sparkmine.stats.counts import owner
+from sparkmine.stats.selected import Selected, joined_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +29,8 @@ class LabelState:
     all_sums: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class SelectedSums:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SelectedSums(Selected):
     """The selected categories, most frequent first, ties in the order of the keys.
 
     Attributes:
@@ -37,11 +38,21 @@ class SelectedSums:
         all_counts, all_sums: [folds], of all rows with a label.
     """
 
-    keys: pa.Array
-    counts: np.ndarray
     sums: np.ndarray
     all_counts: np.ndarray
     all_sums: np.ndarray
+
+    @property
+    def rows_of_key(self) -> np.ndarray:
+        return self.counts.sum(axis=1)
+
+    def taken(self, rows: np.ndarray) -> SelectedSums:
+        return replace(super().taken(rows), sums=self.sums[rows])
+
+    def part(self, table: pa.Table, start: int) -> SelectedSums:
+        keys, folds = table.column("key").combine_chunks(), len(self.all_counts)
+        counts, sums = _matrix(table, "counts", folds), _matrix(table, "sums", folds)
+        return replace(self, keys=keys, counts=counts, sums=sums, start=start)
 
 
 @dataclass(frozen=True)
@@ -123,16 +134,47 @@ class LabelSums(KeyedStat):
         rows = state.counts.sum(axis=1)
         enough = np.flatnonzero(rows >= self.min_count)
         order = enough[np.argsort(-rows[enough], kind="stable")][: self.top_k]
-        keys, counts, sums = (
-            state.keys.take(pa.array(order)),
-            state.counts[order],
-            state.sums[order],
+        return SelectedSums(
+            keys=state.keys.take(pa.array(order)),
+            counts=state.counts[order],
+            size=len(order),
+            sums=state.sums[order],
+            all_counts=state.all_counts,
+            all_sums=state.all_sums,
         )
-        return SelectedSums(keys, counts, sums, state.all_counts, state.all_sums)
 
     def join(self, selected: Sequence[SelectedSums]) -> SelectedSums:
-        whole = self.zero()
-        for one in selected:
-            state = LabelState(one.keys, one.counts, one.sums, one.all_counts, one.all_sums)
-            whole = self.merge(whole, state)
-        return self.select(whole)
+        if not selected:
+            return self.select(self.zero())
+        first, size = joined_parts(selected, self.top_k)
+        return SelectedSums(
+            keys=pa.concat_arrays([one.keys for one in selected]).take(pa.array(first)),
+            counts=np.concatenate([one.counts for one in selected])[first],
+            size=size,
+            sums=np.concatenate([one.sums for one in selected])[first],
+            all_counts=sum((one.all_counts for one in selected), self.zero().all_counts),
+            all_sums=sum((one.all_sums for one in selected), self.zero().all_sums),
+        )
+
+    def table(self, state: LabelState) -> pa.Table:
+        counts = np.vstack([state.counts, state.all_counts])
+        sums = np.vstack([state.sums, state.all_sums])
+        ends = pa.array(np.arange(0, counts.size + 1, self.folds, dtype=np.int32))
+        return pa.table(
+            {
+                "key": pa.concat_arrays([state.keys, pa.nulls(1, pa.string())]),
+                "count": counts.sum(axis=1),
+                "counts": pa.ListArray.from_arrays(ends, pa.array(counts.ravel())),
+                "sums": pa.ListArray.from_arrays(ends, pa.array(sums.ravel())),
+            }
+        )
+
+    def state(self, table: pa.Table) -> LabelState:
+        keys = table.column("key").combine_chunks()
+        counts, sums = _matrix(table, "counts", self.folds), _matrix(table, "sums", self.folds)
+        return LabelState(keys[:-1], counts[:-1], sums[:-1], counts[-1], sums[-1])
+
+
+def _matrix(table: pa.Table, name: str, folds: int) -> np.ndarray:
+    """A column of lists of equal length as [rows, folds]."""
+    return table.column(name).combine_chunks().flatten().to_numpy().reshape(-1, folds)

@@ -6,6 +6,7 @@ Parquet files that the reducers write.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ import uuid
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkmine.stats import saved
-from sparkmine.stats.counts import CountsState, KeyCounts
 
 _STATES, _COUNTS = "statistics.json", "counts"
 
@@ -32,17 +33,30 @@ class Memory:
     Attributes:
         states: Of stats that are not keyed, at every level of refinement.
         folder: Takes the counts of keyed ones, where all executors see it; None keeps none.
+        scratch: Where folders are made; None for this machine's temporary folder.
     """
 
     states: dict[tuple[Any, str], Any] = field(default_factory=dict)
     folder: Path | None = None
+    scratch: Path | None = None
 
     @classmethod
-    def temporary(cls) -> Memory:
-        """With a folder of this machine that goes with the object."""
-        memory = cls(folder=Path(tempfile.mkdtemp(prefix="sparkmine-counts-")))
+    def within(cls, scratch: Path | None) -> Memory:
+        """With a folder of its own in `scratch`, by default this machine's temporary folder, that
+        goes with the object."""
+        memory = cls(folder=own_folder(scratch), scratch=scratch)
         weakref.finalize(memory, shutil.rmtree, str(memory.folder), ignore_errors=True)
         return memory
+
+    @cached_property
+    def vocabularies(self) -> Path:
+        """Another folder, for vocabularies that are files.
+
+        It stays until the process ends: a DataFrame that reads from it may outlive the recipe.
+        """
+        folder = own_folder(self.scratch)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     def counted(self, key: tuple[Any, str]) -> bool:
         """True if the counts of a keyed stat are kept."""
@@ -69,17 +83,23 @@ def digest(key: tuple[Any, str]) -> str:
     return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
-def write_counts(folder: Path, key: tuple[Any, str], bucket: int, counts: KeyCounts) -> None:
+def own_folder(parent: Path | None) -> Path:
+    """A new folder that no other fit knows, by default in this machine's temporary folder."""
+    if parent is None:
+        return Path(tempfile.mkdtemp(prefix="sparkmine-"))
+    folder = parent.absolute() / f"sparkmine-{uuid.uuid4().hex}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def write_counts(folder: Path, key: tuple[Any, str], bucket: int, counts: pa.Table) -> None:
     """Called by reducers, once for each bucket; a task that runs again writes the same."""
-    table = pa.table({"key": counts.keys, "count": counts.counts})
     target = folder / f"{digest(key)}-{bucket:05}.parquet"
     temporary = folder / f".{target.name}.{uuid.uuid4().hex}"
-    pq.write_table(table, temporary)
+    pq.write_table(counts, temporary)
     temporary.replace(target)
 
 
-def read_counts(file: Path) -> CountsState:
-    """One file of counts as a state."""
-    table = pq.read_table(file).combine_chunks()
-    keys = table.column("key").combine_chunks()
-    return CountsState((KeyCounts(keys, table.column("count").to_numpy()),))
+def read_counts(file: Path) -> pa.Table:
+    """One file of counts."""
+    return pq.read_table(file).combine_chunks()

@@ -108,9 +108,11 @@ def selected(
     stats: Sequence[tuple[int, Stat]],
     batches: Iterable[pa.RecordBatch],
     keep: Callable[[int, int, Any], None],
+    answer: Callable[[KeyedStat, Any], Any],
 ) -> Iterator[pa.RecordBatch]:
     """The answers of questions to keyed states, given as (number of the state, stat); other
-    states pass. `keep(number, bucket, state)` gets every keyed state whole."""
+    states pass. `keep(number, bucket, state)` gets every keyed state whole, `answer(stat, state)`
+    answers for it."""
     asked: dict[int, list[tuple[int, KeyedStat]]] = {}
     for question, (number, stat) in enumerate(stats):
         if isinstance(stat, KeyedStat):
@@ -121,7 +123,7 @@ def selected(
         else:
             yield _row(number, bucket, part, state)
         for question, stat in asked.get(number, []):
-            yield _row(-1 - question, bucket, part, stat.select(state))
+            yield _row(-1 - question, bucket, part, answer(stat, state))
 
 
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:

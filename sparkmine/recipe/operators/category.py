@@ -9,14 +9,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
+import pyarrow as pa
+
 from sparkmine.errors import RecipeError
-from sparkmine.expr import Expr, col, function, lit, when
+from sparkmine.expr import Expr, Vocabulary, col, function, lit, when
 from sparkmine.recipe.columns import ARRAY, BUCKET, NUMBER, ONE_HOT, TEXT, ColumnInfo
 from sparkmine.recipe.operator import ColumnOperator, Fitting, Operator, Outcome, safe_name
 from sparkmine.recipe.selectors import Selector, arrays, categorical
-from sparkmine.stats import Counts, Stat
+from sparkmine.stats import Counts, SelectedCounts, Stat
 from sparkmine.stats.elements import ElementCounts
 from sparkmine.stats.missing import Missing
 
@@ -157,12 +160,16 @@ class FrequencyEncode(Operator):
         for index, column in enumerate(picked):
             found, counts = answers[index], answers[index + len(picked)]
             rows = max(found.rows - found.missing, 1)
-            shares = {str(key): count / rows for key, count in counts.top()}
+            shares = counts.vocabulary(partial(_shares, rows=rows))
             value = col(column.name).cast("string")
             outputs[self.output_name(column.name)] = value.lookup(shares, default=0.0)
         return Outcome(
             outputs=outputs, infos={info.name: info for info in self.predicted(picked)[0]}
         )
+
+
+def _shares(counts: SelectedCounts, rows: int) -> Vocabulary:
+    return Vocabulary(counts.keys.cast(pa.string()), counts.counts / rows)
 
 
 @dataclass(frozen=True, kw_only=True)

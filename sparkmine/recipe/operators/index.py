@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from sparkmine.errors import RecipeError
 from sparkmine.expr import Expr, Lookup, Vocabulary, col, when
 from sparkmine.recipe.columns import INDEX, ColumnInfo
-from sparkmine.recipe.operator import Fitting, Operator, Outcome
+from sparkmine.recipe.operator import Extended, Fitting, Operator, Outcome
 from sparkmine.recipe.selectors import Selector, categorical
-from sparkmine.stats import Counts
+from sparkmine.stats import Counts, SelectedCounts
 
 MISSING, UNKNOWN, FIRST = 0, 1, 2
 
@@ -50,27 +48,29 @@ class OrdinalIndex(Operator):
         details = {}
         for column, counts in zip(picked, answers, strict=True):
             name = self.output_name(column.name)
-            table = Vocabulary(counts.keys, np.arange(FIRST, FIRST + len(counts.keys)))
-            outputs[name] = _indexed(column.name, table)
-            infos[name] = ColumnInfo(name, INDEX, FIRST + len(counts.keys), (column.name,))
+            outputs[name] = _indexed(column.name, counts.vocabulary(_numbered, ordered=True))
+            infos[name] = ColumnInfo(name, INDEX, FIRST + counts.size, (column.name,))
             details[column.name] = {
-                "categories": len(counts.keys),
-                "rare": counts.distinct - len(counts.keys),
+                "categories": counts.size,
+                "rare": counts.distinct - counts.size,
                 "most frequent": [list(pair) for pair in counts.top(3)],
             }
         return Outcome(outputs=outputs, infos=infos, details=details)
 
-    def continued(self, previous: Outcome, outcome: Outcome) -> Outcome:
+    def continued(self, previous: Outcome, outcome: Outcome, extended: Extended) -> Outcome:
         """Numbers once given stay; categories that have become frequent get the next ones."""
         outputs, infos = {}, {}
         for name, info in outcome.infos.items():
             before, after = _table(previous.outputs[name]), _table(outcome.outputs[name])
-            new = pc.filter(after.keys, pc.invert(pc.is_in(after.keys, value_set=before.keys)))
-            keys = pa.concat_arrays([before.keys, new]) if len(before.keys) else new
-            table = Vocabulary(keys, np.arange(FIRST, FIRST + len(keys)))
+            table = extended(before, after, FIRST + len(before))
             outputs[name] = _indexed(info.source[0], table)
-            infos[name] = replace(info, cardinality=FIRST + len(keys))
+            infos[name] = replace(info, cardinality=FIRST + len(table))
         return replace(outcome, outputs=outputs, infos=infos)
+
+
+def _numbered(counts: SelectedCounts) -> Vocabulary:
+    first = FIRST + counts.start
+    return Vocabulary(counts.keys, np.arange(first, first + len(counts.keys)))
 
 
 def _indexed(column: str, table: Vocabulary) -> Expr:

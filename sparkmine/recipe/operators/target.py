@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,15 +65,18 @@ class TargetEncode(Operator):
         details: dict[str, Any] = {}
         for column, found in zip(picked, answers, strict=True):
             name, value = self.output_name(column.name), col(column.name).cast("string")
-            counts, sums = found.counts.sum(axis=1), found.sums.sum(axis=1)
             mean = _mean(found.all_sums.sum(), found.all_counts.sum())
-            table = Vocabulary(found.keys, self._smoothed(sums, counts, mean))
+            table = found.vocabulary(partial(self._encoded, mean=mean))
             outputs[name] = coalesce(value.lookup(table, mean), mean)
-            details[column.name] = {"mean": float(mean), "categories": len(found.keys)}
+            details[column.name] = {"mean": mean, "categories": found.size}
             if self.fold is not None:
                 training[name] = self._out_of_fold(value, found)
         infos = {info.name: info for info in self.predicted(picked)[0]}
         return Outcome(outputs=outputs, infos=infos, details=details, training=training)
+
+    def _encoded(self, found: SelectedSums, mean: float) -> Vocabulary:
+        counts, sums = found.counts.sum(axis=1), found.sums.sum(axis=1)
+        return Vocabulary(found.keys, self._smoothed(sums, counts, mean))
 
     def _smoothed(self, sums: np.ndarray, counts: np.ndarray, mean: Any) -> np.ndarray:
         weight = counts + self.smoothing
@@ -89,18 +93,22 @@ class TargetEncode(Operator):
                 for total, count in zip(found.all_sums.sum() - found.all_sums, others, strict=True)
             ]
         )
-        counts = found.counts.sum(axis=1, keepdims=True) - found.counts
-        sums = found.sums.sum(axis=1, keepdims=True) - found.sums
-        values = self._smoothed(sums, counts, means)
-        keys = [
-            f"{key}{_BETWEEN}{fold}" for key in found.keys.to_pylist() for fold in range(self.folds)
-        ]
-        table = Vocabulary(pa.array(keys, pa.string()), values.ravel())
+        table = found.vocabulary(partial(self._encoded_apart, means=means))
         text = coalesce(col(str(self.fold)).cast("string"), "")
         fold = function("pmod", function("hash", text), self.folds).cast("long").cast("string")
         prior = fold.lookup({str(number): float(mean) for number, mean in enumerate(means)})
         entry = function("concat", value, lit(_BETWEEN), fold).lookup(table)
         return coalesce(entry, prior)
+
+    def _encoded_apart(self, found: SelectedSums, means: np.ndarray) -> Vocabulary:
+        """An entry for each category and fold."""
+        counts = found.counts.sum(axis=1, keepdims=True) - found.counts
+        sums = found.sums.sum(axis=1, keepdims=True) - found.sums
+        keys = [
+            f"{key}{_BETWEEN}{fold}" for key in found.keys.to_pylist() for fold in range(self.folds)
+        ]
+        values = self._smoothed(sums, counts, means)
+        return Vocabulary(pa.array(keys, pa.string()), values.ravel())
 
 
 def _mean(total: Any, count: Any) -> float:
