@@ -144,6 +144,22 @@ def test_memory_limit_chooses_the_method(fit: Fit) -> None:
         fit(operators.PCA(columns=ALL, k=0.5, memory_limit=1), table())
 
 
+def test_more_columns_than_spark_ml_takes(fit: Fit) -> None:
+    """Spark ML ends at 65,535 columns: its Gram matrix is one array."""
+    rows, size = 40, 66_000
+    data = RNG.normal(0, 1, (rows, 3)) * [9, 5, 3] @ RNG.normal(0, 1, (3, size)) / 100
+    data += RNG.normal(5, 0.01, (rows, size))
+    offsets = pa.array(np.arange(0, data.size + 1, size, dtype=np.int32))
+    vectors = pa.table({"v": pa.ListArray.from_arrays(offsets, pa.array(data.ravel()))})
+    fitted = fit(operators.PCA(columns=select("v"), k=3), vectors)
+    _, values, directions = np.linalg.svd(data - data.mean(axis=0), full_matrices=False)
+    assert fitted.outcome.details["method"] == "randomized"
+    variances = fitted.outcome.details["explained_variance"][:3]
+    assert np.allclose(variances, values[:3] ** 2 / rows, rtol=1e-6)
+    (block,) = fitted.outcome.blocks.values()
+    assert angle(block.weights, directions[:3].T) < 1e-6
+
+
 @pytest.mark.parametrize("method", ["gram", "randomized"])
 def test_few_rows_and_constant_columns(fit: Fit, method: str) -> None:
     def fitted(data: np.ndarray, **parameters: Any) -> Any:
