@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -40,9 +41,14 @@ class Bins:
     high: np.ndarray
     missing: int = 0
 
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Rows up to and with each bin, int64 [b]."""
+        return np.cumsum(self.counts)
+
     @property
     def count(self) -> int:
-        return int(self.counts.sum())
+        return int(self.ends[-1]) if len(self.counts) else 0
 
     def quantile(self, share: float) -> float | None:
         """The smallest value with at least `share` of the rows at or below it; None if no rows.
@@ -52,9 +58,8 @@ class Bins:
         if not len(self.counts):
             return None
         target = max(share * self.count, 1.0)
-        ends = np.cumsum(self.counts)
-        index = min(int(np.searchsorted(ends, target, side="left")), len(ends) - 1)
-        before = float(ends[index] - self.counts[index])
+        index = min(int(np.searchsorted(self.ends, target, side="left")), len(self.ends) - 1)
+        before = float(self.ends[index] - self.counts[index])
         inside = min(max((target - before) / float(self.counts[index]), 0.0), 1.0)
         low, high = float(self.low[index]), float(self.high[index])
         return low + (high - low) * inside
