@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sparkmine.recipe.recipe import Recipe
     from sparkmine.recipe.spark_ml import RecipeModel
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Stat(ABC):
         return [stat.update(state, columns) for stat, state, columns in triples]
 
     def settled(self, state: Any) -> Any:
-        """The state as it leaves a task, after its last update."""
+        """The state as it leaves a task, after its last update or merge."""
         return state
 
     def answer(self, state: Any) -> Any:

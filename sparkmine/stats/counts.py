@@ -88,6 +88,9 @@ class Counts(KeyedStat):
     def merge(self, a: CountsState, b: CountsState) -> CountsState:
         return _add(a, b.pieces)
 
+    def settled(self, state: CountsState) -> CountsState:
+        return CountsState((joined(state),))
+
     def split(self, state: CountsState, parts: int) -> list[CountsState]:
         whole = joined(state)
         if not len(whole):

@@ -26,7 +26,7 @@ from sparkmine.stats import task
 from sparkmine.stats.base import ColumnStat, KeyedStat, Stat
 from sparkmine.stats.derive import Change, origin
 from sparkmine.stats.large import KeyFiles, extended
-from sparkmine.stats.memory import Memory, read_counts, write_counts
+from sparkmine.stats.memory import Memory, bucket_of, write_counts
 from sparkmine.stats.selected import Selected, first_few, sent
 from sparkmine.stats.task import Request
 
@@ -90,6 +90,10 @@ class StatEngine:
         self._known: dict[Any, Any] = {}
         self._read = spark.sparkContext.accumulator(0)
         self._read_by_spark = InputMetrics(spark)
+        # Of the earlier counts, so that their files are read by the reducers of their keys.
+        self._buckets = (before.buckets if before is not None else None) or int(
+            spark.conf.get("spark.sql.shuffle.partitions") or 200
+        )
         self.scans = 0
 
     @property
@@ -246,44 +250,34 @@ class StatEngine:
     ) -> DataFrame:
         """States that few enough are left of for the driver, and the answers of keyed ones."""
         keyed = any(stat.keyed for _, stat in stats)
-        buckets = self._buckets()
+        buckets = self._buckets
+        merging = _merging(bases)
         if keyed and self._before is not None:
             rows = rows.union(self._earlier(bases, self._before))
         if keyed or tasks > FAN_IN:
-            rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
-            tasks = -(-tasks // FAN_IN)
-        if keyed:
             selecting = _selecting(stats, bases, self.memory.folder, self._limit, buckets)
-            rows = rows.mapInArrow(selecting, task.SCHEMA)
+            reducing = selecting if keyed else merging
+            # By the number itself: hashed, two of few buckets are often one task's.
+            rows = rows.repartitionById(buckets, "bucket").mapInArrow(reducing, task.SCHEMA)
+            tasks = -(-tasks // FAN_IN)
         while tasks > FAN_IN:
-            rows = rows.selectExpr("stat", f"bucket div {FAN_IN} AS bucket", "part", "state")
-            rows = rows.repartition(buckets, "bucket").mapInArrow(_merging(bases), task.SCHEMA)
+            above = f"CAST(bucket DIV {FAN_IN} AS INT) AS bucket"
+            rows = rows.selectExpr("stat", above, "part", "state")
+            rows = rows.repartitionById(buckets, "bucket").mapInArrow(merging, task.SCHEMA)
             tasks = -(-tasks // FAN_IN)
         return rows
 
     def _earlier(self, bases: list[Request], before: Memory) -> DataFrame:
         """The counts of an earlier fit, as if a task had counted them."""
-        files = [
-            (number, request.stat, file)
-            for number, request in enumerate(bases)
-            if isinstance(request.stat, KeyedStat)
-            for file in before.files(request.key)
-        ]
-        buckets = self._buckets()
-
-        def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            for batch in batches:
-                for index in batch.column(0).to_pylist():
-                    number, stat, file = files[index]
-                    state = stat.state(read_counts(file))
-                    yield from task.split(number, stat, state, part=-1, buckets=buckets)
-
         # Not a range: its rows would be in the metrics of what was read.
-        numbers = pa.table({"file": pa.array(range(len(files)), pa.int32())})
-        return self._spark.createDataFrame(numbers).mapInArrow(read, task.SCHEMA)
-
-    def _buckets(self) -> int:
-        return int(self._spark.conf.get("spark.sql.shuffle.partitions") or 200)
+        return self._spark.createDataFrame(
+            task.earlier(
+                (number, bucket_of(file), file)
+                for number, request in enumerate(bases)
+                if request.stat.keyed
+                for file in before.files(request.key)
+            )
+        )
 
     def _direct(self, needed: list[str]) -> Scan | None:
         """How the files are read without Spark's readers, if they can be."""
@@ -302,7 +296,7 @@ class StatEngine:
     def _emit_blocks(self, scan: Scan, requests: list[Request]) -> tuple[DataFrame, int]:
         """The states of every task that reads files itself, and how many tasks there are."""
         shares = _shares(scan.blocks(), self._spark.sparkContext.defaultParallelism)
-        scanning, read = _scanning(requests, self._buckets()), self._read
+        scanning, read = _scanning(requests, self._buckets), self._read
 
         def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
@@ -317,7 +311,7 @@ class StatEngine:
         """The states of every task that is given the rows by Spark."""
         source = self._source
         frame = source.dataframe(self._spark) if isinstance(source, Snapshot) else source
-        scanning = _scanning(requests, self._buckets())
+        scanning = _scanning(requests, self._buckets)
 
         def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             from pyspark import TaskContext
@@ -355,13 +349,13 @@ def _selecting(
     def keep(number: int, bucket: int, state: Any) -> None:
         request = requests[number]
         if folder is not None and isinstance(request.stat, KeyedStat):
-            write_counts(folder, request.key, bucket, request.stat.table(state))
+            write_counts(folder, request.key, bucket, reducers, request.stat.table(state))
 
     def answer(stat: KeyedStat, state: Any) -> Selected:
         return sent(stat.select(state), stat.top_k, limit, reducers)
 
     def select(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from task.selected(questions, batches, keep, answer)
+        yield from task.selected(requests, questions, batches, keep, answer)
 
     return select
 

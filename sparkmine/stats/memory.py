@@ -63,9 +63,16 @@ class Memory:
         return next(self.files(key), None) is not None
 
     def files(self, key: tuple[Any, str]) -> Iterator[Path]:
-        """The Parquet files of a keyed stat."""
+        """The Parquet files of a keyed stat, by bucket."""
         if self.folder is not None:
             yield from sorted(self.folder.glob(f"{digest(key)}-*.parquet"))
+
+    @property
+    def buckets(self) -> int | None:
+        """Into how many the keys are split by their hash; None where no counts are kept."""
+        files = () if self.folder is None else self.folder.glob("*-of-*.parquet")
+        found = next(iter(files), None)
+        return None if found is None else int(found.stem.rsplit("-", 1)[1])
 
     def save(self, folder: Path) -> None:
         saved.write(folder / _STATES, self.states)
@@ -92,12 +99,22 @@ def own_folder(parent: Path | None) -> Path:
     return folder
 
 
-def write_counts(folder: Path, key: tuple[Any, str], bucket: int, counts: pa.Table) -> None:
+def write_counts(
+    folder: Path, key: tuple[Any, str], bucket: int, buckets: int, counts: pa.Table
+) -> None:
     """Called by reducers, once for each bucket; a task that runs again writes the same."""
-    target = folder / f"{digest(key)}-{bucket:05}.parquet"
+    target = folder / f"{digest(key)}-{bucket:05}-of-{buckets:05}.parquet"
     temporary = folder / f".{target.name}.{uuid.uuid4().hex}"
-    pq.write_table(counts, temporary)
+    # Keys are distinct, and in order: the steps between them are small, as most counts are.
+    steps = [field.name for field in counts.schema if pa.types.is_integer(field.type)]
+    encoding = dict.fromkeys(steps, "DELTA_BINARY_PACKED")
+    pq.write_table(counts, temporary, use_dictionary=False, column_encoding=encoding or None)
     temporary.replace(target)
+
+
+def bucket_of(file: Path) -> int:
+    """The bucket whose counts a file holds."""
+    return int(file.stem.split("-")[1])
 
 
 def read_counts(file: Path) -> pa.Table:

@@ -12,12 +12,14 @@ import json
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from sparkmine.expr import Expr, evaluate
 from sparkmine.stats.base import KeyedStat, Stat
+from sparkmine.stats.memory import read_counts
 
 SCHEMA = "stat int, bucket int, part int, state binary"
 _ARROW = pa.schema(
@@ -52,6 +54,19 @@ class Request:
         return replace(self, stat=self.stat.base)
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """Stands for a keyed state that an earlier fit left in a file: only its reducer reads it."""
+
+    file: Path
+
+
+def earlier(files: Iterable[tuple[int, int, Path]]) -> pa.Table:
+    """The rows for files of counts, given as (number of the stat, bucket, file)."""
+    rows = [_row(number, bucket, -1, Earlier(file)) for number, bucket, file in files]
+    return pa.Table.from_batches(rows, schema=_ARROW)
+
+
 def text_of(expr: Expr) -> str:
     return json.dumps(expr.to_json(), sort_keys=True)
 
@@ -69,31 +84,36 @@ def scanned(
     states = _states(requests, blocks)
     for number, (request, state) in enumerate(zip(requests, states, strict=True)):
         if isinstance(request.stat, KeyedStat):
-            yield from split(number, request.stat, state, part=part, buckets=buckets)
+            for bucket, piece in enumerate(request.stat.split(state, buckets)):
+                yield _row(number, bucket, part, piece)
         else:
             yield _row(number, group, part, state)
-
-
-def split(
-    number: int, stat: KeyedStat, state: Any, *, part: int, buckets: int
-) -> Iterator[pa.RecordBatch]:
-    """A keyed state, one piece for each bucket."""
-    for bucket, piece in enumerate(stat.split(state, buckets)):
-        yield _row(number, bucket, part, piece)
 
 
 def merged(
     requests: Sequence[Request], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """One state for each stat and bucket of this task, merged in the order of the parts."""
+    for row in _met(requests, batches):
+        yield _row(*row)
+
+
+def _met(requests: Sequence[Request], batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
     found: dict[tuple[int, int], list[tuple[int, Any]]] = {}
     for number, bucket, part, state in rows_of(batches):
         if number < 0:
-            yield _row(number, bucket, part, state)
+            yield number, bucket, part, state
         else:
             found.setdefault((number, bucket), []).append((part, state))
     for (number, bucket), parts in sorted(found.items()):
-        yield _row(number, bucket, parts[0][0], merge_parts(requests[number].stat, parts))
+        stat = requests[number].stat
+        if isinstance(stat, KeyedStat):
+            parts = [(part, _read(stat, state)) for part, state in parts]
+        yield number, bucket, parts[0][0], stat.settled(merge_parts(stat, parts))
+
+
+def _read(stat: KeyedStat, state: Any) -> Any:
+    return stat.state(read_counts(state.file)) if isinstance(state, Earlier) else state
 
 
 def merge_parts(stat: Stat, parts: list[tuple[int, Any]]) -> Any:
@@ -105,19 +125,20 @@ def merge_parts(stat: Stat, parts: list[tuple[int, Any]]) -> Any:
 
 
 def selected(
+    requests: Sequence[Request],
     stats: Sequence[tuple[int, Stat]],
     batches: Iterable[pa.RecordBatch],
     keep: Callable[[int, int, Any], None],
     answer: Callable[[KeyedStat, Any], Any],
 ) -> Iterator[pa.RecordBatch]:
-    """The answers of questions to keyed states, given as (number of the state, stat); other
-    states pass. `keep(number, bucket, state)` gets every keyed state whole, `answer(stat, state)`
-    answers for it."""
+    """Merged states, and in place of keyed ones the answers of questions to them, given as (number
+    of the state, stat). `keep(number, bucket, state)` gets every keyed state whole,
+    `answer(stat, state)` answers for it."""
     asked: dict[int, list[tuple[int, KeyedStat]]] = {}
     for question, (number, stat) in enumerate(stats):
         if isinstance(stat, KeyedStat):
             asked.setdefault(number, []).append((question, stat))
-    for number, bucket, part, state in rows_of(batches):
+    for number, bucket, part, state in _met(requests, batches):
         if number in asked:
             keep(number, bucket, state)
         else:

@@ -19,6 +19,7 @@ from sparkmine.stats import (
     Sketch,
     Stat,
     StatEngine,
+    engine,
     origin,
 )
 from sparkmine.stats.missing import Missing
@@ -150,8 +151,12 @@ def test_derived_extremes_are_values_of_the_column() -> None:
     assert np.isin(state.high, values).all()
 
 
-@pytest.mark.parametrize("partitions", [1, 7])
-def test_engine_answers_all_in_one_scan(spark: SparkSession, lake: Lake, partitions: int) -> None:
+@pytest.mark.parametrize(("partitions", "fan_in"), [(1, 16), (7, 2)])
+def test_engine_answers_all_in_one_scan(
+    spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch, partitions: int, fan_in: int
+) -> None:
+    """Also where the states of few tasks meet in a tree of several levels."""
+    monkeypatch.setattr(engine, "FAN_IN", fan_in)
     values = RNG.normal(size=1000)
     words = [None if i % 10 == 0 else f"w{i % 3}" for i in range(1000)]
     table = pa.table({"x": values, "w": pa.array(words)})
@@ -160,7 +165,7 @@ def test_engine_answers_all_in_one_scan(spark: SparkSession, lake: Lake, partiti
     snapshot = lake.table("raw/stats").snapshot().where("x > -1")
     kept = values > -1
     for source in (snapshot, snapshot.dataframe(spark)):
-        engine = StatEngine(source, spark)
+        asked = StatEngine(source, spark)
         requests = [
             Request(Moments("x"), (col("x"),)),
             Request(Moments("x"), (col("x") * 2.0,)),
@@ -169,9 +174,9 @@ def test_engine_answers_all_in_one_scan(spark: SparkSession, lake: Lake, partiti
             Request(Counts("w", top_k=1), (col("w"),)),
             Request(Moments("x"), (col("x"),)),
         ]
-        plain, doubled, sketch, counts, one, again = engine.run(requests)
-        assert engine.scans == 1 and plain == again
-        assert engine.rows_read == 1000  # every row once, before the predicate
+        plain, doubled, sketch, counts, one, again = asked.run(requests)
+        assert asked.scans == 1 and plain == again
+        assert asked.rows_read == 1000  # every row once, before the predicate
         assert math.isclose(plain.mean, values[kept].mean(), rel_tol=1e-9)
         assert math.isclose(doubled.variance, (2 * values[kept]).var(), rel_tol=1e-9)
         assert rank_error(values[kept], 0.5, sketch.quantile(0.5)) <= 0.005
