@@ -80,6 +80,10 @@ class Train(ModelStage):
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=1024, ge=1)
     learning_rate: float = Field(default=0.001, gt=0.0, strict=False)
+    scale_learning_rate: Literal["none", "linear", "sqrt"] = "none"
+    warmup_epochs: float = Field(default=0.0, ge=0.0, strict=False)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    checkpoint_steps: int | None = Field(default=None, ge=1)
     gpus_per_rank: int = Field(default=0, ge=0)
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
@@ -98,6 +102,10 @@ class Train(ModelStage):
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            scale_learning_rate=self.scale_learning_rate,
+            warmup_epochs=self.warmup_epochs,
+            schedule=self.schedule,
+            checkpoint_steps=self.checkpoint_steps,
             seed=context.seed,
             gpus_per_rank=self.gpus_per_rank,
             checkpoint=_checkpoint(context),

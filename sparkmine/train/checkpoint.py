@@ -1,8 +1,9 @@
-"""Checkpoints of a fit: a folder per epoch, written under a temporary name and renamed.
+"""Checkpoints of a fit: a folder each, written under a temporary name and renamed.
 
-`epoch-00003/` holds `state.npz` (the variables of model and optimizer, in order, float and integer
-arrays only) and `state.json` (identity of the fit, epoch, history, SHA-256 of the arrays). A
-folder that is damaged or half-written is passed over for the one before.
+`epoch-00003/` (after 3 whole epochs) or `epoch-00003-step-000000200/` (and 200 steps of the next)
+holds `state.npz` (the variables of model and optimizer, in order, float and integer arrays only)
+and `state.json` (identity of the fit, what is done, what is left of the epoch, history, SHA-256 of
+the arrays). A folder that is damaged or half-written is passed over for the one before.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import os
 import re
 import shutil
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from sparkmine.train.order import Rest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,23 +29,44 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEEP = 2
-_NAME = re.compile(r"epoch-(\d{5,})")
+_NAME = re.compile(r"epoch-(\d{5,})(?:-step-(\d{9,}))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What is known of an epoch that is not done.
+
+    Attributes:
+        steps: Steps that were made of it, by however many ranks.
+        rest: What is left of its order.
+        loss: Mean loss of the `rows` rows of one rank that were read.
+        draws: How often each random generator of the network was used since the epoch began.
+    """
+
+    steps: int
+    rest: Rest
+    loss: float
+    rows: int
+    draws: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """The state after `epoch` whole epochs."""
+    """The state after `epoch` whole epochs, and what was `begun` of the next."""
 
     identity: str
     epoch: int
     arrays: list[NDArray[Any]]
     history: list[dict[str, Any]]
+    begun: Begun | None = None
 
 
-def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint`, drop later ones (of another fit) and all but the newest `KEEP`."""
+def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> None:
+    """Write `checkpoint`, drop later ones (of another fit) and all but the newest `keep`."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"epoch-{checkpoint.epoch:05d}"
+    begun = checkpoint.begun
+    step = "" if begun is None else f"-step-{begun.steps:09d}"
+    target = folder / f"epoch-{checkpoint.epoch:05d}{step}"
     temporary = folder / f".{target.name}.{uuid.uuid4().hex}"
     temporary.mkdir()
     try:
@@ -51,7 +75,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         state = {
             "identity": checkpoint.identity,
             "epoch": checkpoint.epoch,
-            "history": checkpoint.history,
+            **progress_to_json(checkpoint),
             "sha256": _sha256(temporary / "state.npz"),
         }
         (temporary / "state.json").write_text(json.dumps(state))
@@ -61,15 +85,15 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    present = _epochs(folder)
-    kept = present[present.index(target) :][:KEEP]
+    present = _saved(folder)
+    kept = present[present.index(target) :][:keep]
     for old in set(present) - set(kept):
         shutil.rmtree(old, ignore_errors=True)
 
 
 def newest(folder: Path, identity: str, epochs: int) -> Checkpoint | None:
-    """Return the newest whole checkpoint of this fit with at most `epochs` epochs, or None."""
-    for path in _epochs(folder):
+    """Return the newest undamaged checkpoint of this fit within its first `epochs`, or None."""
+    for path in _saved(folder):
         try:
             state = json.loads((path / "state.json").read_text())
             if _sha256(path / "state.npz") != state["sha256"]:
@@ -77,24 +101,51 @@ def newest(folder: Path, identity: str, epochs: int) -> Checkpoint | None:
             if state["identity"] != identity:
                 log.warning("checkpoint %s is of another configuration or data; ignored", path)
                 continue
-            if state["epoch"] > epochs:
+            history, begun = progress_from_json(state)
+            if state["epoch"] + (begun is not None) > epochs:
                 continue
             with np.load(path / "state.npz", allow_pickle=False) as arrays:
                 loaded = [arrays[name] for name in sorted(arrays.files)]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("checkpoint %s is damaged (%s); trying the one before", path, error)
             continue
         return Checkpoint(
-            identity=identity, epoch=state["epoch"], arrays=loaded, history=state["history"]
+            identity=identity,
+            epoch=state["epoch"],
+            arrays=loaded,
+            history=history,
+            begun=begun,
         )
     return None
 
 
-def _epochs(folder: Path) -> list[Path]:
+def progress_to_json(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what is done and what is begun."""
+    begun = None if checkpoint.begun is None else asdict(checkpoint.begun)
+    return {"history": checkpoint.history, "begun": begun}
+
+
+def progress_from_json(stored: dict[str, Any] | None) -> tuple[list[dict[str, Any]], Begun | None]:
+    """Return the history of the epochs that are done, and what is begun of the next."""
+    if stored is None:
+        return [], None
+    history, begun = stored["history"], stored["begun"]
+    return history, None if begun is None else _begun(begun)
+
+
+def _begun(stored: dict[str, Any]) -> Begun:
+    intervals = tuple((int(first), int(last)) for first, last in stored["rest"]["intervals"])
+    rest = Rest(ranks=stored["rest"]["ranks"], intervals=intervals)
+    return Begun(**{**stored, "rest": rest, "draws": tuple(stored["draws"])})
+
+
+def _saved(folder: Path) -> list[Path]:
+    """The folders, those that have seen most first."""
     if not folder.is_dir():
         return []
-    found = [(int(m[1]), p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name))]
-    return [path for _, path in sorted(found, reverse=True)]
+    named = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+    found = [(int(m[1]), int(m[2] or 0), path) for m, path in named if m]
+    return [path for *_, path in sorted(found, reverse=True)]
 
 
 def _sha256(file: Path) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,13 @@ from sparkmine.errors import ConfigError, RankFailedError
 from sparkmine.lake import Snapshot
 from sparkmine.train import preflight, source
 from sparkmine.train.channel import Event
+from sparkmine.train.checkpoint import KEEP
 from sparkmine.train.job import Job
 from sparkmine.train.launcher import Limits, launch
 from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.order import WINDOW_ROWS
+from sparkmine.train.rate import LearningRate, Scale, Schedule
 from sparkmine.train.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -40,9 +43,14 @@ def fit(
     batch_size: int = 1024,
     optimizer: str = "adam",
     learning_rate: float | None = None,
+    scale_learning_rate: Scale = "none",
+    warmup_epochs: float = 0.0,
+    schedule: Schedule = "constant",
     seed: int = 0,
     task: Task | None = None,
     checkpoint: str | Path | None = None,
+    checkpoint_steps: int | None = None,
+    checkpoint_keep: int = KEEP,
     gpus_per_rank: int = 0,
     spark: SparkSession | None = None,
     progress: Callable[[Event], None] | None = None,
@@ -64,13 +72,17 @@ def fit(
         ranks: Processes, each one task of the barrier stage.
         batch_size: Rows per rank and step.
         optimizer: Name of a Keras optimizer.
-        learning_rate: Never scaled by the number of ranks. None is 0.001, or what a compiled
-            model has.
+        learning_rate: The rate for one rank. None is 0.001, or what a compiled model has.
+        scale_learning_rate: `none`, or times the number of ranks (`linear`) or its root (`sqrt`).
+        warmup_epochs: Over these the rate grows from `learning_rate` to the scaled one, or from 0.
+        schedule: Then it is `constant`, or falls to 0 at the end: `linear` or `cosine`.
         seed: Of initial weights, order and dropout.
         task: For a function only: `binary`, `multiclass` or `regression`; else by the last layer.
         checkpoint: Folder for the state after every epoch, on a file system that all executors
-            see. A fit with equal configuration and data continues there after its last whole
-            epoch; a finished one returns its model.
+            see. A fit with equal configuration and data continues there with the rows not yet
+            read, also with other `ranks`; a finished one returns its model.
+        checkpoint_steps: Also after so many steps within an epoch.
+        checkpoint_keep: How many of the newest are kept.
         gpus_per_rank: GPUs of each task (cluster only; never run on a real GPU).
         spark: The session; the active one by default.
         progress: Called in this thread with events: `started`, `imported`, `ready` of every
@@ -94,10 +106,24 @@ def fit(
             check_columns(data.schema, columns, label)
     if batch_size < 1 or epochs < 1:
         raise ConfigError(f"batch_size={batch_size}, epochs={epochs}: both at least 1")
-    if learning_rate is not None and not learning_rate > 0:
-        raise ConfigError(f"learning_rate={learning_rate}: must be above 0")
+    if checkpoint_keep < 1 or (checkpoint_steps is not None and checkpoint_steps < 1):
+        raise ConfigError(
+            f"checkpoint_steps={checkpoint_steps}, checkpoint_keep={checkpoint_keep}: at least 1"
+        )
+    if checkpoint_steps is not None and checkpoint is None:
+        raise ConfigError("checkpoint_steps needs checkpoint=, the folder")
     if learning_rate is None and not isinstance(network, FunctionNetwork):
         learning_rate = _DEFAULT_LEARNING_RATE
+    rate = None
+    if learning_rate is not None:
+        rate = LearningRate(
+            base=learning_rate,
+            scale=scale_learning_rate,
+            warmup_epochs=warmup_epochs,
+            schedule=schedule,
+        )
+    elif scale_learning_rate != "none" or warmup_epochs or schedule != "constant":
+        raise ConfigError("give learning_rate=, so that it can be scaled, warmed up or scheduled")
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
     with contextlib.ExitStack() as stack:
 
@@ -125,9 +151,11 @@ def fit(
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
-            learning_rate=learning_rate,
+            learning_rate=rate,
             seed=seed,
             checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
+            checkpoint_steps=checkpoint_steps,
+            checkpoint_keep=checkpoint_keep,
             threads=threads,
             window_rows=window_rows,
         )
@@ -172,7 +200,7 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
             "epochs": job.epochs,
             "batch_size": job.batch_size,
             "optimizer": job.optimizer,
-            "learning_rate": job.learning_rate,
+            "learning_rate": None if job.learning_rate is None else asdict(job.learning_rate),
             "seed": job.seed,
             "validation": None if job.validation is None else job.validation.identity,
         },

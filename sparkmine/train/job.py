@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from sparkmine.train.checkpoint import KEEP
 from sparkmine.train.layout import Layout
 from sparkmine.train.loader import CACHE_BYTES
 from sparkmine.train.models.base import Network
 from sparkmine.train.order import WINDOW_ROWS, Order
+from sparkmine.train.rate import LearningRate
 from sparkmine.train.source import Source
 
 
@@ -26,10 +28,12 @@ class Job:
     epochs: int
     batch_size: int
     optimizer: str
-    learning_rate: float | None
+    learning_rate: LearningRate | None
     seed: int
     checkpoint: str | None
     threads: int
+    checkpoint_steps: int | None = None
+    checkpoint_keep: int = KEEP
     window_rows: int = WINDOW_ROWS
     cache_bytes: int = CACHE_BYTES
 
@@ -40,10 +44,18 @@ class Job:
             rows=self.train.rows, ranks=self.ranks, seed=self.seed, window_rows=self.window_rows
         )
 
-    def identity(self) -> str:
-        """Return a hash of all that shapes the weights, except the number of epochs.
+    @property
+    def first_rate(self) -> float | None:
+        """The learning rate to begin with; None leaves what a compiled model has."""
+        if self.learning_rate is None:
+            return None
+        return self.learning_rate.at(0.0, epochs=self.epochs, ranks=self.ranks)
 
-        A checkpoint continues only where this is equal; more epochs continue a finished fit.
+    def identity(self) -> str:
+        """Return a hash of what makes a fit another one.
+
+        A checkpoint continues only where this is equal. More epochs continue a finished fit, and
+        other ranks one that lost some.
         """
         content: dict[str, Any] = {
             "network": self.network.identity(),
@@ -51,9 +63,9 @@ class Job:
             "label": self.layout.label,
             "train": self.train.identity,
             "validation": None if self.validation is None else self.validation.identity,
-            "ranks": self.ranks,
             "batch_size": self.batch_size,
-            "optimizer": [self.optimizer, self.learning_rate],
+            "optimizer": self.optimizer,
+            "learning_rate": None if self.learning_rate is None else asdict(self.learning_rate),
             "seed": self.seed,
             "window_rows": self.window_rows,
         }

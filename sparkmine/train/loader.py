@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from sparkmine.errors import DataError
-from sparkmine.train.order import Order, share
+from sparkmine.train.order import Order, Rest, share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,16 +102,16 @@ class Loader:
         self._rank = rank
         self._batch_size = batch_size
 
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch; equal on all ranks."""
-        return -(-self._order.rows_per_rank // self._batch_size)
+    def steps(self, rest: Rest | None = None) -> int:
+        """Batches of an epoch, or of the rest of one; equal on all ranks."""
+        rows = (rest or self._order.whole).rows // self._order.ranks
+        return -(-rows // self._batch_size)
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Yield `steps` batches; all but the last have `batch_size` rows."""
+    def batches(self, epoch: int, rest: Rest | None = None) -> Iterator[Batch]:
+        """Yield `steps(rest)` batches; all but the last have `batch_size` rows."""
         left: list[Batch] = []
         held = 0
-        for features, labels in prefetched(self._windows(epoch), depth=1):
+        for features, labels in prefetched(self._windows(epoch, rest), depth=1):
             left.append((features, labels))
             held += len(labels)
             if held < self._batch_size:
@@ -125,8 +125,8 @@ class Loader:
         if held:
             yield _joined(left)
 
-    def _windows(self, epoch: int) -> Iterator[Batch]:
-        for piece in self._order.pieces(epoch, self._rank):
+    def _windows(self, epoch: int, rest: Rest | None) -> Iterator[Batch]:
+        for piece in self._order.pieces(epoch, self._rank, rest):
             features, labels = _joined([self._blocks.read(number) for number in piece.blocks])
             yield features[piece.take], labels[piece.take]
 

@@ -9,6 +9,9 @@ batch from one block would be as one-sided.
 Of `rows` rows, `rows mod ranks` are left out of an epoch, so that every rank gets a contiguous
 slice of the order of equal length and all run the same number of steps. The rows left out move on
 by their number with every epoch.
+
+An epoch that was cut goes on with what is left of every rank's slice: intervals of the order, which
+are put end to end and sliced again, for as many ranks as there are now.
 """
 
 from __future__ import annotations
@@ -37,6 +40,25 @@ class Piece:
     take: NDArray[np.int64]
 
 
+Intervals = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """What is left of an epoch that `ranks` ranks began: positions [first, last) of its order.
+
+    The intervals are in ascending order and do not touch one another's rows.
+    """
+
+    ranks: int
+    intervals: Intervals
+
+    @property
+    def rows(self) -> int:
+        """Rows that are left."""
+        return sum(last - first for first, last in self.intervals)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """The order of rows for every epoch. `rows` are the row counts of the blocks."""
@@ -52,30 +74,53 @@ class Order:
         return sum(self.rows)
 
     @property
+    def whole(self) -> Rest:
+        """An epoch of which nothing was read."""
+        return Rest(ranks=self.ranks, intervals=((0, self.total - self.total % self.ranks),))
+
+    @property
     def rows_per_rank(self) -> int:
-        """Rows that each rank reads in an epoch."""
+        """Rows that each rank reads in a whole epoch."""
         return self.total // self.ranks
 
-    def left_out(self, epoch: int) -> NDArray[np.int64]:
+    def shares(self, rest: Rest) -> list[Intervals]:
+        """Return the positions that each rank reads of `rest`, equally many.
+
+        `rest.rows mod ranks` rows at the end are nobody's.
+        """
+        size = rest.rows // self.ranks
+        return [_cut(rest.intervals, rank * size, (rank + 1) * size) for rank in range(self.ranks)]
+
+    def after(self, rest: Rest, rows: int) -> Rest:
+        """Return what is left of `rest` when every rank has read the first `rows` of its share."""
+        left = [_cut(share, rows, rest.rows) for share in self.shares(rest)]
+        return Rest(ranks=rest.ranks, intervals=tuple(pair for share in left for pair in share))
+
+    def left_out(self, epoch: int, ranks: int | None = None) -> NDArray[np.int64]:
         """Return the rows that `epoch` skips, counted through the blocks as they are listed."""
-        number = self.total % self.ranks
+        number = self.total % (ranks or self.ranks)
         return (epoch * number + np.arange(number)) % max(self.total, 1)
 
-    def pieces(self, epoch: int, rank: int) -> Iterator[Piece]:
-        """Yield what `rank` reads in `epoch`, window by window."""
-        low, high = rank * self.rows_per_rank, (rank + 1) * self.rows_per_rank
+    def pieces(self, epoch: int, rank: int, rest: Rest | None = None) -> Iterator[Piece]:
+        """Yield what `rank` reads of `rest` (of the whole epoch) in `epoch`, window by window."""
+        rest = rest or self.whole
+        share = self.shares(rest)[rank]
         starts = np.concatenate([[0], np.cumsum(self.rows)])
-        skipped = np.sort(self.left_out(epoch))
+        skipped = np.sort(self.left_out(epoch, rest.ranks))
         position = 0
         for number, blocks in enumerate(self._windows(epoch)):
-            kept = self._kept(blocks, starts, skipped)
-            first, last = max(low - position, 0), min(high - position, len(kept))
-            position += len(kept)
-            if first < last:
-                shuffle = _generator(self.seed, epoch, number + 1)
-                yield Piece(blocks=blocks, take=shuffle.permutation(kept)[first:last])
-            if position >= high:
+            if not share or position >= share[-1][1]:
                 return
+            kept = self._kept(blocks, starts, skipped)
+            inside = [
+                (max(first - position, 0), min(last - position, len(kept))) for first, last in share
+            ]
+            inside = [(first, last) for first, last in inside if first < last]
+            position += len(kept)
+            if inside:
+                shuffled = _generator(self.seed, epoch, number + 1).permutation(kept)
+                take = np.concatenate([shuffled[first:last] for first, last in inside])
+                yield Piece(blocks=blocks, take=take)
 
     def _windows(self, epoch: int) -> Iterator[tuple[int, ...]]:
         window: list[int] = []
@@ -100,6 +145,18 @@ class Order:
             kept[offset + skipped[low:high] - starts[block]] = False
             offset += self.rows[block]
         return np.flatnonzero(kept)
+
+
+def _cut(intervals: Intervals, first: int, last: int) -> Intervals:
+    """Return the positions number `first` to `last` of the intervals put end to end."""
+    found = []
+    passed = 0
+    for low, high in intervals:
+        begin, end = max(low + first - passed, low), min(low + last - passed, high)
+        if begin < end:
+            found.append((begin, end))
+        passed += high - low
+    return tuple(found)
 
 
 def share(total: int, ranks: int, rank: int) -> tuple[int, int]:

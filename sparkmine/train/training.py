@@ -22,6 +22,7 @@ from sparkmine.train.control import Control
 from sparkmine.train.dense import DenseChain
 from sparkmine.train.job import Job
 from sparkmine.train.loader import Blocks, Loader, validation_batches
+from sparkmine.train.order import Rest
 
 log = logging.getLogger(__name__)
 
@@ -47,21 +48,25 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     _compile(job, model, task)
     blocks = Blocks(job.train, job.layout, classes=classes, cache_bytes=job.cache_bytes)
     loader = Loader(blocks, job.order, rank=hvd.rank(), batch_size=job.batch_size)
-    done = _resume(job, model)
+    done, begun = _resume(job, model)
     validation = None
     if job.validation is not None:
         validation = Validation(job, model, task, classes)
-    epoch_end = EpochEnd(job, model, control, validation, done, loader.steps)
-    if len(done) < job.epochs:
+    epoch_end = EpochEnd(job, model, control, validation, done, begun)
+    for first, last, rest in _spans(job, len(done), begun):
+        if not loader.steps(rest):  # fewer rows were left than there are ranks now
+            epoch_end.on_epoch_begin(first)
+            epoch_end.on_epoch_end(first)
+            continue
         model.fit(
-            _dataset(job, loader, len(done)),
-            epochs=job.epochs,
-            initial_epoch=len(done),
-            steps_per_epoch=loader.steps,
+            _dataset(job, loader, first, last, rest),
+            epochs=last,
+            initial_epoch=first,
+            steps_per_epoch=loader.steps(rest),
             callbacks=[epoch_end],
             verbose=0,
         )
-        # Keras may finalise (moving averages of weights) after the last epoch's end.
+    # Keras may finalise (moving averages of weights) after the last epoch's end.
     digest = weights_hash(model)
     _same_on_all_ranks(digest)
     if hvd.rank() == 0:
@@ -75,11 +80,12 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """What happens around every epoch, in the same order on every rank.
+    """What happens around steps and epochs, in the same order on every rank.
 
-    Before it: the random states. After it: the batch-normalisation statistics become their mean
-    over the ranks, validation, the check that all ranks hold the same weights, the checkpoint, the
-    report.
+    Before an epoch: the random states. Before a step: the learning rate, if it moves. After some
+    steps, if so asked: a checkpoint. After an epoch: the batch-normalisation statistics become
+    their mean over the ranks, validation, the check that all ranks hold the same weights, the
+    checkpoint, the report.
     """
 
     def __init__(
@@ -89,7 +95,7 @@ class EpochEnd(keras.callbacks.Callback):
         control: Control,
         validation: Validation | None,
         history: list[dict[str, Any]],
-        steps: int,
+        begun: checkpoint.Begun | None,
     ) -> None:
         super().__init__()
         self.history = history
@@ -97,43 +103,37 @@ class EpochEnd(keras.callbacks.Callback):
         self._network = model
         self._control = control
         self._validation = validation
-        self._steps = steps
+        self._order = job.order
+        self._begun = begun
+        self._batch = 0
         self._started = self._reported = 0.0
         self._epoch = len(history)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch != self._epoch:
+            self._begun = None
         self._epoch = epoch
+        self._batch = 0
         self._started = time.monotonic()
-        _reseed(self._network, self._job.seed, hvd.rank(), epoch)
+        _reseed(self._network, self._job.seed, hvd.rank(), epoch, self._begun)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        rate = self._job.learning_rate
+        if rate is not None and rate.moves:
+            done = 1.0 - (self._rest.rows // self._job.ranks - self._rows) / self._whole
+            at = rate.at(self._epoch + done, epochs=self._job.epochs, ranks=self._job.ranks)
+            self._network.optimizer.learning_rate = at
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        now = time.monotonic()
-        if hvd.rank() != 0 or now - self._reported < _STEP_REPORT_SECONDS:
-            return
-        self._reported = now
-        step = batch + 1
-        seconds = max(now - self._started, 1e-9)
-        left = (self._job.epochs - self._epoch) * self._steps - step
-        rows = min(step * self._job.batch_size, self._job.order.rows_per_rank)
-        self._control.send(
-            "step",
-            epoch=self._epoch + 1,
-            epochs=self._job.epochs,
-            step=step,
-            steps=self._steps,
-            loss=_number((logs or {}).get("loss")),
-            rows_per_second=rows * self._job.ranks / seconds,
-            seconds_left=left * seconds / step,
-        )
+        self._batch = batch + 1
+        steps, every = self._steps_before + self._batch, self._job.checkpoint_steps
+        if every and steps % every == 0 and self._rows < self._rest.rows // self._job.ranks:
+            self._checkpoint_within(steps, logs)
+        self._report(steps, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        loss = float(_averaged(float((logs or {})["loss"])))
+        loss, _ = self._loss(logs)
         trained = time.monotonic() - self._started
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss} in epoch {epoch + 1}: lower the learning rate, or scale the "
-                "features"
-            )
         _average_moving_statistics(self._network)
         record: dict[str, Any] = {"epoch": epoch + 1, "loss": loss}
         if self._validation is not None:
@@ -141,18 +141,83 @@ class EpochEnd(keras.callbacks.Callback):
             record.update({f"val_{name}": _number(value) for name, value in figures.items()})
         _same_on_all_ranks(weights_hash(self._network))
         record["seconds"] = time.monotonic() - self._started
-        record["rows_per_second"] = self._job.order.rows_per_rank * self._job.ranks / trained
+        record["rows_per_second"] = self._rows * self._job.ranks / trained
         self.history.append(record)
-        if self._job.checkpoint is not None and hvd.rank() == 0:
-            state = checkpoint.Checkpoint(
-                identity=self._job.identity(),
-                epoch=epoch + 1,
-                arrays=[np.asarray(variable) for variable in _state(self._network)],
-                history=self.history,
-            )
-            checkpoint.save(Path(self._job.checkpoint), state)
+        self._save(None)
         if hvd.rank() == 0:
             self._control.send("epoch", epochs=self._job.epochs, **record)
+
+    @property
+    def _rest(self) -> Rest:
+        """What was there to read when this process began the epoch."""
+        return self._begun.rest if self._begun is not None else self._order.whole
+
+    @property
+    def _steps_before(self) -> int:
+        return self._begun.steps if self._begun is not None else 0
+
+    @property
+    def _whole(self) -> int:
+        return max(self._order.rows_per_rank, 1)
+
+    @property
+    def _rows(self) -> int:
+        """Rows that this process has read of the epoch."""
+        return min(self._batch * self._job.batch_size, self._rest.rows // self._job.ranks)
+
+    def _loss(self, logs: Any) -> tuple[float, int]:
+        """The mean loss of the epoch so far over all ranks, and the rows of one rank in it."""
+        loss, rows = float((logs or {}).get("loss", 0.0)), self._rows
+        if self._begun is not None:
+            loss = (loss * rows + self._begun.loss * self._begun.rows) / (rows + self._begun.rows)
+            rows += self._begun.rows
+        loss = float(_averaged(loss))
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} in epoch {self._epoch + 1}: lower the learning rate, or scale "
+                "the features"
+            )
+        return loss, rows
+
+    def _checkpoint_within(self, steps: int, logs: Any) -> None:
+        loss, rows = self._loss(logs)
+        _average_moving_statistics(self._network)
+        rest = self._order.after(self._rest, self._rows)
+        draws = tuple(int(v.numpy()[1]) for v in _random_states(self._network))
+        self._save(checkpoint.Begun(steps=steps, rest=rest, loss=loss, rows=rows, draws=draws))
+
+    def _save(self, begun: checkpoint.Begun | None) -> None:
+        if self._job.checkpoint is None or hvd.rank() != 0:
+            return
+        state = checkpoint.Checkpoint(
+            identity=self._job.identity(),
+            epoch=len(self.history),
+            arrays=[np.asarray(variable) for variable in _state(self._network)],
+            history=self.history,
+            begun=begun,
+        )
+        checkpoint.save(Path(self._job.checkpoint), state, self._job.checkpoint_keep)
+
+    def _report(self, step: int, logs: Any) -> None:
+        now = time.monotonic()
+        if hvd.rank() != 0 or now - self._reported < _STEP_REPORT_SECONDS:
+            return
+        self._reported = now
+        seconds = max(now - self._started, 1e-9)
+        per_second = self._rows / seconds
+        left = (self._job.epochs - self._epoch - 1) * self._whole
+        left += self._rest.rows // self._job.ranks - self._rows
+        self._control.send(
+            "step",
+            epoch=self._epoch + 1,
+            epochs=self._job.epochs,
+            step=step,
+            steps=self._steps_before
+            + -(-(self._rest.rows // self._job.ranks) // self._job.batch_size),
+            loss=_number((logs or {}).get("loss")),
+            rows_per_second=per_second * self._job.ranks,
+            seconds_left=left / max(per_second, 1e-9),
+        )
 
 
 class Validation:
@@ -232,12 +297,12 @@ def weights_hash(model: Any) -> bytes:
 def _compile(job: Job, model: Any, task: str) -> None:
     """Compile, unless the user's function did; then only set what reduction needs."""
     if model.compiled and model.optimizer is not None:
-        if job.learning_rate is not None:
-            model.optimizer.learning_rate = job.learning_rate
+        if job.first_rate is not None:
+            model.optimizer.learning_rate = job.first_rate
         model.jit_compile = False
     else:
         model.compile(
-            optimizer=optimizer.make(job.optimizer, job.learning_rate),
+            optimizer=optimizer.make(job.optimizer, job.first_rate),
             loss=LOSSES[task],
             jit_compile=False,  # XLA cannot compile Horovod's operations
         )
@@ -260,10 +325,22 @@ def _task(job: Job, model: Any) -> tuple[str, int | None]:
     return task, 2 if task == "binary" else None
 
 
-def _dataset(job: Job, loader: Loader, first: int) -> tf.data.Dataset:
+def _spans(
+    job: Job, done: int, begun: checkpoint.Begun | None
+) -> Iterator[tuple[int, int, Rest | None]]:
+    """The epochs to train, as (first, last + 1, what to read of them): the rest of one that was
+    begun, then whole ones."""
+    if begun is not None:
+        yield done, done + 1, begun.rest
+        done += 1
+    if done < job.epochs:
+        yield done, job.epochs, None
+
+
+def _dataset(job: Job, loader: Loader, first: int, last: int, rest: Rest | None) -> tf.data.Dataset:
     def batches() -> Iterator[tuple[Any, Any]]:
-        for epoch in range(first, job.epochs):
-            for features, labels in loader.batches(epoch):
+        for epoch in range(first, last):
+            for features, labels in loader.batches(epoch, rest):
                 yield features, labels[:, None]
 
     signature = (
@@ -273,36 +350,37 @@ def _dataset(job: Job, loader: Loader, first: int) -> tf.data.Dataset:
     return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
 
 
-def _resume(job: Job, model: Any) -> list[dict[str, Any]]:
+def _resume(job: Job, model: Any) -> tuple[list[dict[str, Any]], checkpoint.Begun | None]:
     """Give all ranks the weights of rank 0, from the checkpoint if there is one.
 
     Returns:
-        The history of the epochs that are done.
+        The history of the epochs that are done, and what was begun of the next.
     """
     found = None
     if job.checkpoint is not None and hvd.rank() == 0:
         found = checkpoint.newest(Path(job.checkpoint), job.identity(), job.epochs)
     variables = _state_variables(model)
     if found is not None:
-        log.info("going on after epoch %d of %s", found.epoch, job.checkpoint)
+        steps = f" and {found.begun.steps} steps" if found.begun is not None else ""
+        log.info("going on after %d epochs%s of %s", found.epoch, steps, job.checkpoint)
         for variable, array in zip(variables, found.arrays, strict=True):
             variable.assign(array)
     if hvd.size() > 1:
         for number, variable in enumerate(variables):
             value = tf.convert_to_tensor(variable.value)
             variable.assign(hvd.broadcast(value, root_rank=0, name=f"state.{number}"))
-    return _from_first_rank(found.history if found is not None else [])
+    done = None if found is None else checkpoint.progress_to_json(found)
+    return checkpoint.progress_from_json(_from_first_rank(done))
 
 
-def _from_first_rank(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rank 0's `history`, sent as JSON: Horovod's own object broadcast would unpickle."""
+def _from_first_rank(value: Any) -> Any:
+    """Return rank 0's `value`, sent as JSON: Horovod's own object broadcast would unpickle."""
     if hvd.size() == 1:
-        return history
-    text = np.frombuffer(json.dumps(history).encode(), np.uint8)
+        return value
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
     mine = text if hvd.rank() == 0 else text[:0]
-    gathered = hvd.allgather(tf.constant(mine), name="history").numpy()
-    sent: list[dict[str, Any]] = json.loads(gathered.tobytes())
-    return sent
+    gathered = hvd.allgather(tf.constant(mine), name="progress").numpy()
+    return json.loads(gathered.tobytes())
 
 
 def _state_variables(model: Any) -> list[Any]:
@@ -319,15 +397,21 @@ def _is_random_state(variable: Any) -> bool:
     return bool("seed_generator_state" in variable.path)
 
 
-def _reseed(model: Any, seed: int, rank: int, epoch: int) -> None:
-    """Set dropout's generators by (seed, rank, epoch); within an epoch they count the steps."""
-    generators = [v for v in model.variables if _is_random_state(v)]
-    for number, variable in enumerate(generators):
+def _random_states(model: Any) -> list[Any]:
+    """The states of the network's random generators, such as dropout's: [key, draws] each."""
+    return [variable for variable in model.variables if _is_random_state(variable)]
+
+
+def _reseed(
+    model: Any, seed: int, rank: int, epoch: int, begun: checkpoint.Begun | None = None
+) -> None:
+    """Set the generators by (seed, rank, epoch); within an epoch they count their draws."""
+    for number, variable in enumerate(_random_states(model)):
         words = np.random.SeedSequence([seed, rank, epoch, number]).generate_state(
             int(np.prod(variable.shape))
         )
         # The counting word starts at 0, so that a step's state can be computed, not carried.
-        words[1:] = 0
+        words[1:] = 0 if begun is None else begun.draws[number]
         variable.assign(words.reshape(tuple(variable.shape)).astype(variable.dtype))
 
 

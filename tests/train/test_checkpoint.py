@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from sparkmine.train import checkpoint
-from sparkmine.train.checkpoint import Checkpoint
+from sparkmine.train.checkpoint import Begun, Checkpoint
+from sparkmine.train.order import Rest
 
 
 def make(epoch: int, identity: str = "fit") -> Checkpoint:
@@ -66,3 +68,23 @@ def test_another_fit_is_ignored_and_makes_room(tmp_path: Path) -> None:
 
 def test_no_folder_is_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path / "none", "fit", epochs=1) is None
+
+
+def test_within_an_epoch(tmp_path: Path) -> None:
+    """Later steps come after earlier ones and before the end of the epoch."""
+    rest = Rest(ranks=3, intervals=((4, 9), (20, 21)))
+    begun = Begun(steps=30, rest=rest, loss=0.25, rows=960, draws=(30, 60))
+    for steps in (30, 4):
+        within = dataclasses.replace(make(1), begun=dataclasses.replace(begun, steps=steps))
+        checkpoint.save(tmp_path, within, keep=3)
+    checkpoint.save(tmp_path, make(1), keep=3)
+    assert checkpoint.newest(tmp_path, "fit", epochs=1) is not None
+    assert checkpoint.newest(tmp_path, "fit", epochs=1).begun is None  # type: ignore[union-attr]
+    checkpoint.save(tmp_path, dataclasses.replace(make(1), begun=begun), keep=3)
+    found = checkpoint.newest(tmp_path, "fit", epochs=2)
+    assert found is not None
+    assert (found.epoch, found.begun) == (1, begun)
+    checkpoint.save(tmp_path, make(2), keep=3)
+    found = checkpoint.newest(tmp_path, "fit", epochs=2)
+    assert found is not None
+    assert (found.epoch, found.begun) == (2, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from dataclasses import dataclass, replace
@@ -188,6 +189,42 @@ def test_a_resumed_fit_ends_like_an_undisturbed_one(fitted: Fitted, tmp_path: Pa
     fit(NETWORK, **{**settings, "epochs": 2, "checkpoint": tmp_path})
     resumed = fit(NETWORK, **{**settings, "checkpoint": tmp_path})
     assert resumed.weights_hash == fitted.model.weights_hash
+
+
+@pytest.mark.slow
+def test_a_fit_resumed_within_an_epoch(
+    table: Snapshot, spark: SparkSession, tmp_path: Path
+) -> None:
+    """On as many ranks it ends like the undisturbed one; on others it reads the rows left."""
+    settings: dict[str, Any] = {
+        "train": table.where("period < 3"),
+        "features": ["x", "v"],
+        "epochs": 3,
+        "batch_size": 32,
+        "learning_rate": 0.02,
+        "schedule": "cosine",
+        "checkpoint": tmp_path / "whole",
+        "checkpoint_steps": 10,
+        "checkpoint_keep": 100,
+        "spark": spark,
+    }
+    undisturbed = fit(NETWORK, **settings, ranks=2)
+    assert len(list((tmp_path / "whole").iterdir())) == 3 * 3  # after 10, 20 and all 29 steps
+    cut = "epoch-00001-step-000000020"
+    for ranks in (2, 1):
+        folder = tmp_path / f"cut-{ranks}"
+        folder.mkdir()
+        for name in ("epoch-00001", cut):
+            shutil.copytree(tmp_path / "whole" / name, folder / name)
+        events: list[dict[str, Any]] = []
+        more = {**settings, "checkpoint": folder, "progress": events.append}
+        resumed = fit(NETWORK, **more, ranks=ranks)
+        assert [record["epoch"] for record in resumed.history] == [1, 2, 3]
+        assert [event["epoch"] for event in events if event["event"] == "epoch"] == [2, 3]
+        if ranks == 2:
+            assert resumed.weights_hash == undisturbed.weights_hash
+            losses = [record["loss"] for record in undisturbed.history]
+            assert [one["loss"] for one in resumed.history] == pytest.approx(losses, rel=1e-6)
 
 
 def classifier(width: int) -> Any:

@@ -62,7 +62,7 @@ def test_an_epoch_covers_the_table(
             for loader in loaders:
                 batches = list(loader.batches(epoch))
                 sizes = [len(labels) for _, labels in batches]
-                assert len(sizes) == loader.steps
+                assert len(sizes) == loader.steps()
                 assert set(sizes[:-1]) <= {64}
                 assert sum(sizes) == 1003 // ranks
                 for features, labels in batches:

@@ -7,16 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from sparkmine.train.order import Order, share
+from sparkmine.train.order import Order, Rest, share
 
 UNEVEN = (1, 7, 0, 400, 33, 259, 2)
 
 
-def rows_of(order: Order, epoch: int, rank: int) -> list[int]:
+def rows_of(order: Order, epoch: int, rank: int, rest: Rest | None = None) -> list[int]:
     """The rows that a rank reads, counted through the blocks as listed, in reading order."""
     starts = np.concatenate([[0], np.cumsum(order.rows)])
     read: list[int] = []
-    for piece in order.pieces(epoch, rank):
+    for piece in order.pieces(epoch, rank, rest):
         window = np.concatenate(
             [np.arange(starts[block], starts[block + 1]) for block in piece.blocks]
         )
@@ -62,3 +62,28 @@ def test_validation_shares_cover_all_rows() -> None:
         assert bounds[0][0] == 0
         assert bounds[-1][1] == total
         assert all(a[1] == b[0] for a, b in itertools.pairwise(bounds))
+
+
+@pytest.mark.parametrize("then", [1, 2, 3, 5])
+def test_a_cut_epoch_goes_on_with_the_rows_not_yet_read(then: int) -> None:
+    """Also twice, and with another number of ranks each time."""
+    total, epoch = sum(UNEVEN), 3
+    order = Order(rows=UNEVEN, ranks=3, seed=5, window_rows=100)
+    undisturbed = [rows_of(order, epoch, rank) for rank in range(3)]
+    read = [row for rank in range(3) for row in undisturbed[rank][:40]]
+    rest = order.after(order.whole, 40)
+    assert rest.rows == total - total % 3 - 3 * 40
+
+    now = Order(rows=UNEVEN, ranks=then, seed=5, window_rows=100)
+    second = [rows_of(now, epoch, rank, rest) for rank in range(then)]
+    assert {len(rows) for rows in second} == {rest.rows // then}
+    if then == 3:
+        assert second == [rows[40:] for rows in undisturbed]
+    read += [row for rows in second for row in rows[:30]]
+    rest = now.after(rest, 30)
+    last = Order(rows=UNEVEN, ranks=2, seed=5, window_rows=100)
+    read += [row for rank in range(2) for row in rows_of(last, epoch, rank, rest)]
+
+    assert len(read) == len(set(read))
+    assert total - len(read) <= (3 - 1) + (then - 1) + (2 - 1)
+    assert last.after(rest, rest.rows // 2).rows == 0
