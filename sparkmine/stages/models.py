@@ -66,6 +66,8 @@ class MlpModel(Block):
     batch_normalisation: bool = False
     l1: float = Field(default=0.0, ge=0.0, strict=False)
     l2: float = Field(default=0.0, ge=0.0, strict=False)
+    embeddings: Mapping[str, int] = {}
+    cardinalities: Mapping[str, int] = {}
 
 
 class Train(ModelStage):
@@ -88,6 +90,9 @@ class Train(ModelStage):
         table = context.inputs[self.input]
         features = feature_columns(context, self.input, self.features)
         settings = self.model.model_dump(exclude={"kind"})
+        # Index columns are no quantities, so only those are taken that are to be embedded.
+        embedded = {**self.model.embeddings, **self.model.cardinalities}
+        features += [name for name in embedded if name not in features]
         trained = train.fit(
             train.MLP(**settings, task="binary"),
             train=table.where(self.train),

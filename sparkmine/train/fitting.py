@@ -23,6 +23,8 @@ from sparkmine.train.trained import TrainedModel
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from sparkmine.recipe.columns import ColumnInfo
+
 log = logging.getLogger(__name__)
 
 _DEFAULT_LEARNING_RATE = 1e-3
@@ -91,7 +93,7 @@ def fit(
     columns = tuple(features)
     for data in (train, validation):
         if data is not None:
-            check_columns(data.schema, columns, label)
+            check_columns(data.schema, columns, (label,))
     if batch_size < 1 or epochs < 1:
         raise ConfigError(f"batch_size={batch_size}, epochs={epochs}: both at least 1")
     if learning_rate is not None and not learning_rate > 0:
@@ -118,7 +120,13 @@ def fit(
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
         job = Job(
             network=network,
-            layout=source.layout(training, columns, label),
+            layout=source.layout(
+                training,
+                columns,
+                (label,),
+                max_length=network.max_length,
+                cardinalities=network.indices(_infos(train, columns)),
+            ),
             train=training,
             validation=validating,
             ranks=ranks,
@@ -188,6 +196,14 @@ def _network(model: Network | Callable[..., Any] | str, task: Task | None) -> Ne
     if isinstance(model, str) or callable(model):
         return FunctionNetwork(function=model, task=task)
     raise ConfigError(f"model is a {type(model).__name__}; give an MLP or a function")
+
+
+def _infos(data: Snapshot | DataFrame, features: Sequence[str]) -> list[ColumnInfo]:
+    """Return what recipes noted of the feature columns."""
+    from sparkmine.recipe.columns import columns_of
+
+    known = {column.name: column for column in columns_of(data.schema)}
+    return [known[name] for name in features]
 
 
 def _packed(job: Job) -> bytes:

@@ -47,8 +47,7 @@ class Job:
         """
         content: dict[str, Any] = {
             "network": self.network.identity(),
-            "features": [self.layout.features, self.layout.widths],
-            "label": self.layout.label,
+            "layout": self.layout.to_json(),
             "train": self.train.identity,
             "validation": None if self.validation is None else self.validation.identity,
             "ranks": self.ranks,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,7 +42,7 @@ class TrainedModel(Model):
     Attributes:
         keras_file: The model in Keras's `.keras` format.
         dense_file: The same as a `DenseChain`, where it is one; then scoring needs no TensorFlow.
-        layout: Feature columns in order, their widths, and the label.
+        layout: Feature columns in order, the numbers each gives, and the label.
         task: `binary`, `multiclass` or `regression`.
         classes: Number of classes, None for regression.
         history: One dictionary per epoch: `epoch`, `loss`, `val_loss`, `val_auc` and the like,
@@ -84,7 +84,7 @@ class TrainedModel(Model):
         """
         from pyspark.sql import types as t
 
-        check_columns(df.schema, self.layout.features, None)
+        check_columns(df.schema, self.layout.features)
         added = [t.StructField("prediction", t.DoubleType())]
         if self.task == "multiclass":
             added = [
@@ -122,7 +122,7 @@ class TrainedModel(Model):
         if self.dense_file is not None:
             (folder / _DENSE).write_bytes(self.dense_file)
         facts = {
-            "layout": asdict(self.layout),
+            "layout": self.layout.to_json(),
             "task": self.task,
             "classes": self.classes,
             "history": self.history,
@@ -137,16 +137,11 @@ class TrainedModel(Model):
     def _read(cls, folder: Path) -> Self:
         try:
             facts = json.loads((folder / _FACTS).read_text())
-            stored = facts["layout"]
             dense = folder / _DENSE
             return cls(
                 keras_file=(folder / _NETWORK).read_bytes(),
                 dense_file=dense.read_bytes() if dense.is_file() else None,
-                layout=Layout(
-                    features=tuple(stored["features"]),
-                    widths=tuple(stored["widths"]),
-                    label=stored["label"],
-                ),
+                layout=Layout.from_json(facts["layout"]),
                 task=facts["task"],
                 classes=facts["classes"],
                 history=facts["history"],
@@ -154,7 +149,7 @@ class TrainedModel(Model):
                 settings=facts["settings"],
                 weights_hash=facts["weights_hash"],
             )
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{folder}: {type(error).__name__}: {error}") from None
 
 
@@ -167,7 +162,9 @@ def _scorer(
             if forward is None:
                 forward = _forward(sent.value, digest, layout.width, threads=threads)
             matrix = layout.matrix(batch)
-            added = _columns(forward(matrix), np.isfinite(matrix).all(axis=1), task)
+            usable = np.isfinite(matrix).all(axis=1)
+            matrix[~usable] = 0.0  # a missing index is no row of an embedding
+            added = _columns(forward(matrix), usable, task)
             names = ["prediction", "probability"][: len(added)]
             yield pa.RecordBatch.from_arrays(
                 [*batch.columns, *added], names=[*batch.schema.names, *names]

@@ -40,7 +40,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
         `history`, `weights_hash`, `task` and `classes`.
     """
     keras.utils.set_random_seed(derived_seed(job.seed, 0))
-    model = job.network.build(job.layout.width)
+    model = job.network.build(job.layout)
     if not model.built:
         model.build((None, job.layout.width))
     task, classes = _task(job, model)
@@ -181,7 +181,7 @@ class Validation:
 
         signature = [
             tf.TensorSpec([None, job.layout.width], tf.float32),
-            tf.TensorSpec([None, 1], tf.float32),
+            tf.TensorSpec([None, len(job.layout.labels)], tf.float32),
         ]
         self._step = tf.function(step, input_signature=signature)
 
@@ -197,9 +197,9 @@ class Validation:
             rank=hvd.rank(),
             batch_size=self._batch_size,
         ):
-            loss, output = self._step(tf.constant(x), tf.constant(y[:, None]))
+            loss, output = self._step(tf.constant(x), tf.constant(y))
             summed += float(loss) * len(y)
-            labels.append(y)
+            labels.append(y[:, 0])
             outputs.append(output.numpy())
         total = hvd.allreduce(tf.constant(summed, tf.float64), op=hvd.Sum, name="validation.loss")
         label = hvd.allgather(tf.constant(np.concatenate(labels)), name="validation.labels").numpy()
@@ -263,12 +263,11 @@ def _task(job: Job, model: Any) -> tuple[str, int | None]:
 def _dataset(job: Job, loader: Loader, first: int) -> tf.data.Dataset:
     def batches() -> Iterator[tuple[Any, Any]]:
         for epoch in range(first, job.epochs):
-            for features, labels in loader.batches(epoch):
-                yield features, labels[:, None]
+            yield from loader.batches(epoch)
 
     signature = (
         tf.TensorSpec([None, job.layout.width], tf.float32),
-        tf.TensorSpec([None, 1], tf.float32),
+        tf.TensorSpec([None, len(job.layout.labels)], tf.float32),
     )
     return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
 

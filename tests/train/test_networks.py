@@ -1,0 +1,81 @@
+"""Networks built in this process: what they compute, by hand, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sparkmine.errors import ConfigError
+from sparkmine.recipe.columns import BUCKET, INDEX, NUMBER, ColumnInfo
+from sparkmine.train import MLP
+from sparkmine.train.layout import Feature, Layout
+
+Matrix = np.ndarray[Any, Any]
+
+
+def saved_and_loaded(model: Any, folder: Path) -> Any:
+    """The model as `trained.transform` gets it."""
+    import keras
+
+    model.save(folder / "model.keras")
+    return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+
+
+def test_embeddings_equal_a_hand_lookup(tmp_path: Path) -> None:
+    columns = (
+        Feature("a"),
+        Feature("shop", cardinality=5),
+        Feature("parts", length=2),
+        Feature("words", length=3, cardinality=7),
+    )
+    layout = Layout(columns=columns)
+    network = MLP(hidden=[], embeddings={"shop": 2}, task="regression")
+    model = saved_and_loaded(network.build(layout), tmp_path)
+    shops, words, kernel, bias = model.get_weights()
+    assert (shops.shape, words.shape, kernel.shape) == ((5, 2), (7, 4), (17, 1))
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(50, 3)).astype(np.float32)
+    shop, word = rng.integers(0, 5, 50), rng.integers(0, 7, (50, 3))
+    matrix = np.column_stack([numbers[:, :1], shop, numbers[:, 1:], word]).astype(np.float32)
+    joined = np.hstack([numbers, shops[shop], words[word].reshape(50, 12)])
+    np.testing.assert_allclose(
+        np.asarray(model(matrix)), joined.astype(np.float64) @ kernel + bias, atol=1e-5
+    )
+
+
+def test_index_columns_come_from_recipes_and_configuration() -> None:
+    columns = [
+        ColumnInfo("a", NUMBER),
+        ColumnInfo("shop", INDEX, 12),
+        ColumnInfo("spend", BUCKET, 16),
+        ColumnInfo("code", NUMBER),
+    ]
+    assert MLP().indices(columns) == {"shop": 12}
+    network = MLP(embeddings={"spend": 3}, cardinalities={"code": 9, "shop": 20})
+    assert network.indices(columns) == {"shop": 20, "spend": 16, "code": 9}
+    for wrong, text in [
+        ({"embeddings": {"b": 2}}, "MLP embeds b, which is not among the features"),
+        ({"embeddings": {"code": 2}}, "the cardinality of code is not known; .*cardinalities="),
+        ({"cardinalities": {"code": 1 << 25}}, "code has the cardinality 33554432"),
+    ]:
+        with pytest.raises(ConfigError, match=text):
+            MLP(**wrong).indices(columns)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "text"),
+    [
+        (MLP, {"hidden": [0]}, r"MLP hidden=\[0\]: every number must be at least 1"),
+        (MLP, {"dropout": 1.0}, "MLP dropout=1.0"),
+        (MLP, {"embeddings": {"a": 0}}, r"MLP embeddings=\[0\]"),
+        (MLP, {"task": "ranking"}, "task='ranking': use one of binary, multiclass"),
+        (MLP, {"task": "multiclass"}, "classes is needed"),
+        (MLP, {"l2": -1.0}, "must not be negative"),
+    ],
+)
+def test_wrong_settings_are_named(network: Any, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        network(**options)
