@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkmine.errors import ConfigError, RankFailedError
 from sparkmine.lake import Snapshot
-from sparkmine.train import preflight, source
+from sparkmine.train import preflight, source, weighting
 from sparkmine.train.channel import Event
 from sparkmine.train.job import Job
 from sparkmine.train.launcher import Limits, launch
@@ -19,6 +19,7 @@ from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.order import WINDOW_ROWS
 from sparkmine.train.trained import TrainedModel
+from sparkmine.train.weighting import ClassWeight
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,6 +38,8 @@ def fit(
     validation: Snapshot | DataFrame | None = None,
     features: Sequence[str],
     label: str = "y",
+    weight: str | None = None,
+    class_weight: ClassWeight | None = None,
     ranks: int = 2,
     epochs: int = 5,
     batch_size: int = 1024,
@@ -63,6 +66,9 @@ def fit(
         validation: Rows for the figures after every epoch, all of them, on all ranks.
         features: Columns of numbers, booleans, or arrays of numbers of one length.
         label: A column of numbers: 0 and 1, classes from 0, or values.
+        weight: A column of numbers of at least 0: how much a training row counts.
+        class_weight: How much the rows of a class count, such as `{0: 1.0, 1: 5.0}`; `balanced`
+            counts the training rows, in one pass, and lets all classes count the same.
         ranks: Processes, each one task of the barrier stage.
         batch_size: Rows per rank and step.
         optimizer: Name of a Keras optimizer.
@@ -91,9 +97,9 @@ def fit(
     network = _network(model, task)
     spark = spark or _active_session()
     columns = tuple(features)
-    for data in (train, validation):
-        if data is not None:
-            check_columns(data.schema, columns, (label,))
+    check_columns(train.schema, columns, (label,), weight)
+    if validation is not None:
+        check_columns(validation.schema, columns, (label,))
     if batch_size < 1 or epochs < 1:
         raise ConfigError(f"batch_size={batch_size}, epochs={epochs}: both at least 1")
     if learning_rate is not None and not learning_rate > 0:
@@ -103,18 +109,18 @@ def fit(
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
     with contextlib.ExitStack() as stack:
 
-        def opened(data: Snapshot | DataFrame) -> source.Source:
+        def opened(data: Snapshot | DataFrame, *more: str) -> source.Source:
             return stack.enter_context(
                 source.opened(
                     data,
-                    (*columns, label),
+                    (*columns, label, *more),
                     spark,
                     scratch=None if scratch is None else str(scratch),
                     digest=checkpoint is not None,
                 )
             )
 
-        training = opened(train)
+        training = opened(train, *([weight] if weight else []))
         validating = None if validation is None else opened(validation)
         preflight.check_rows(training, validating, ranks=ranks, batch_size=batch_size)
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
@@ -124,6 +130,7 @@ def fit(
                 training,
                 columns,
                 (label,),
+                weight=weight,
                 max_length=network.max_length,
                 cardinalities=network.indices(_infos(train, columns)),
             ),
@@ -137,6 +144,7 @@ def fit(
             seed=seed,
             checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
             threads=threads,
+            class_weight=weighting.resolved(class_weight, training, label, spark),
             window_rows=window_rows,
         )
         log.info(
@@ -182,6 +190,9 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
             "optimizer": job.optimizer,
             "learning_rate": job.learning_rate,
             "seed": job.seed,
+            "weight": job.layout.weight,
+            # Keys of JSON are texts.
+            "class_weight": job.class_weight and {str(k): v for k, v in job.class_weight.items()},
             "validation": None if job.validation is None else job.validation.identity,
         },
         weights_hash=first["weights_hash"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ class Job:
     seed: int
     checkpoint: str | None
     threads: int
+    class_weight: Mapping[int, float] | None = None
     window_rows: int = WINDOW_ROWS
     cache_bytes: int = CACHE_BYTES
 
@@ -54,6 +56,7 @@ class Job:
             "batch_size": self.batch_size,
             "optimizer": [self.optimizer, self.learning_rate],
             "seed": self.seed,
+            "class_weight": sorted((self.class_weight or {}).items()),
             "window_rows": self.window_rows,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

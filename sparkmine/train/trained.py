@@ -48,7 +48,8 @@ class TrainedModel(Model):
         history: One dictionary per epoch: `epoch`, `loss`, `val_loss`, `val_auc` and the like,
             `seconds`, `rows_per_second`.
         data: Table path, version and predicate of the training data, and its rows.
-        settings: Network, ranks, epochs, batch size, optimizer, learning rate, seed.
+        settings: Network, ranks, epochs, batch size, optimizer, learning rate, seed,
+            weights of rows and classes.
         weights_hash: SHA-256 of the final variables, equal on all ranks.
     """
 

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sparkmine.train.control import Control
 from sparkmine.train.dense import DenseChain
 from sparkmine.train.job import Job
 from sparkmine.train.loader import Blocks, Loader, validation_batches
+from sparkmine.train.weighting import RowWeights
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     task, classes = _task(job, model)
     _compile(job, model, task)
     blocks = Blocks(job.train, job.layout, classes=classes, cache_bytes=job.cache_bytes)
+    weights = RowWeights(job.layout, job.class_weight, classes)
     loader = Loader(blocks, job.order, rank=hvd.rank(), batch_size=job.batch_size)
     done = _resume(job, model)
     validation = None
@@ -54,7 +57,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     epoch_end = EpochEnd(job, model, control, validation, done, loader.steps)
     if len(done) < job.epochs:
         model.fit(
-            _dataset(job, loader, len(done)),
+            _dataset(job, loader, len(done), weights),
             epochs=job.epochs,
             initial_epoch=len(done),
             steps_per_epoch=loader.steps,
@@ -166,9 +169,9 @@ class Validation:
     def __init__(self, job: Job, model: Any, task: str, classes: int | None) -> None:
         assert job.validation is not None
         self._rows = job.validation.rows
-        self._blocks = Blocks(
-            job.validation, job.layout, classes=classes, cache_bytes=job.cache_bytes
-        )
+        # Every row counts once: the figures are those of the rows as they are.
+        layout = replace(job.layout, weight=None)
+        self._blocks = Blocks(job.validation, layout, classes=classes, cache_bytes=job.cache_bytes)
         self._batch_size = max(job.batch_size, 4096)
         self._task = task
 
@@ -260,15 +263,22 @@ def _task(job: Job, model: Any) -> tuple[str, int | None]:
     return task, 2 if task == "binary" else None
 
 
-def _dataset(job: Job, loader: Loader, first: int) -> tf.data.Dataset:
-    def batches() -> Iterator[tuple[Any, Any]]:
-        for epoch in range(first, job.epochs):
-            yield from loader.batches(epoch)
+def _dataset(job: Job, loader: Loader, first: int, weights: RowWeights) -> tf.data.Dataset:
+    """Return the batches of all epochs as (x, y) or (x, y, weights), as Keras wants them."""
+    labels = len(job.layout.labels)
 
-    signature = (
+    def batches() -> Iterator[tuple[Any, ...]]:
+        for epoch in range(first, job.epochs):
+            for features, targets in loader.batches(epoch):
+                example = features, targets[:, :labels]
+                yield (*example, weights.of(targets)) if weights else example
+
+    signature: tuple[Any, ...] = (
         tf.TensorSpec([None, job.layout.width], tf.float32),
-        tf.TensorSpec([None, len(job.layout.labels)], tf.float32),
+        tf.TensorSpec([None, labels], tf.float32),
     )
+    if weights:
+        signature = (*signature, tf.TensorSpec([None], tf.float32))
     return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
 
 
