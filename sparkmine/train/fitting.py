@@ -37,7 +37,7 @@ def fit(
     train: Snapshot | DataFrame,
     validation: Snapshot | DataFrame | None = None,
     features: Sequence[str],
-    label: str = "y",
+    label: str | Sequence[str] = "y",
     weight: str | None = None,
     class_weight: ClassWeight | None = None,
     ranks: int = 2,
@@ -65,7 +65,8 @@ def fit(
         train: Rows to train on. A DataFrame is first written to a scratch table.
         validation: Rows for the figures after every epoch, all of them, on all ranks.
         features: Columns of numbers, booleans, or arrays of numbers of one length.
-        label: A column of numbers: 0 and 1, classes from 0, or values.
+        label: A column of numbers: 0 and 1, classes from 0, or values. Several columns of 0 and 1
+            for `multilabel`.
         weight: A column of numbers of at least 0: how much a training row counts.
         class_weight: How much the rows of a class count, such as `{0: 1.0, 1: 5.0}`; `balanced`
             counts the training rows, in one pass, and lets all classes count the same.
@@ -75,7 +76,8 @@ def fit(
         learning_rate: Never scaled by the number of ranks. None is 0.001, or what a compiled
             model has.
         seed: Of initial weights, order and dropout.
-        task: For a function only: `binary`, `multiclass` or `regression`; else by the last layer.
+        task: For a function only: `binary`, `multiclass`, `multilabel` or `regression`; else by
+            the last layer.
         checkpoint: Folder for the state after every epoch, on a file system that all executors
             see. A fit with equal configuration and data continues there after its last whole
             epoch; a finished one returns its model.
@@ -97,9 +99,10 @@ def fit(
     network = _network(model, task)
     spark = spark or _active_session()
     columns = tuple(features)
-    check_columns(train.schema, columns, (label,), weight)
+    labels = _labels(network, label)
+    check_columns(train.schema, columns, labels, weight)
     if validation is not None:
-        check_columns(validation.schema, columns, (label,))
+        check_columns(validation.schema, columns, labels)
     if batch_size < 1 or epochs < 1:
         raise ConfigError(f"batch_size={batch_size}, epochs={epochs}: both at least 1")
     if learning_rate is not None and not learning_rate > 0:
@@ -113,7 +116,7 @@ def fit(
             return stack.enter_context(
                 source.opened(
                     data,
-                    (*columns, label, *more),
+                    (*columns, *labels, *more),
                     spark,
                     scratch=None if scratch is None else str(scratch),
                     digest=checkpoint is not None,
@@ -129,7 +132,7 @@ def fit(
             layout=source.layout(
                 training,
                 columns,
-                (label,),
+                labels,
                 weight=weight,
                 max_length=network.max_length,
                 cardinalities=network.indices(_infos(train, columns)),
@@ -144,7 +147,7 @@ def fit(
             seed=seed,
             checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
             threads=threads,
-            class_weight=weighting.resolved(class_weight, training, label, spark),
+            class_weight=weighting.resolved(class_weight, training, labels, spark),
             window_rows=window_rows,
         )
         log.info(
@@ -207,6 +210,19 @@ def _network(model: Network | Callable[..., Any] | str, task: Task | None) -> Ne
     if isinstance(model, str) or callable(model):
         return FunctionNetwork(function=model, task=task)
     raise ConfigError(f"model is a {type(model).__name__}; give an MLP or a function")
+
+
+def _labels(network: Network, label: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the labels, as many as the task wants."""
+    labels = (label,) if isinstance(label, str) else tuple(label)
+    if not labels:
+        raise ConfigError("label is empty: name at least one column")
+    if len(labels) > 1 and network.task not in (None, "multilabel"):
+        raise ConfigError(
+            f"{len(labels)} labels, but the task is {network.task}; several labels of 0 and 1 are "
+            "task='multilabel'"
+        )
+    return labels
 
 
 def _infos(data: Snapshot | DataFrame, features: Sequence[str]) -> list[ColumnInfo]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,23 @@ def binary(labels: NDArray[np.float32], scores: NDArray[np.float32]) -> dict[str
         "auc": area_under_roc(labels, scores),
         "accuracy": float(np.mean((scores > 0.5) == (labels > 0.5))),
     }
+
+
+def multilabel(
+    labels: NDArray[np.float32], scores: NDArray[np.float32], names: Sequence[str]
+) -> dict[str, float | None]:
+    """Return the figures of `binary` for every column of [rows, labels], and their plain means.
+
+    A label with one class in these rows has no `auc`, and the mean leaves it out.
+    """
+    of_label = {name: binary(labels[:, n], scores[:, n]) for n, name in enumerate(names)}
+    found: dict[str, float | None] = {}
+    for figure in ("auc", "accuracy"):
+        known = [value for one in of_label.values() if (value := one[figure]) is not None]
+        found[figure] = float(np.mean(known)) if known else None
+    for name, figures in of_label.items():
+        found.update({f"{figure}_{name}": value for figure, value in figures.items()})
+    return found
 
 
 def multiclass(labels: NDArray[np.float32], classes: NDArray[np.float32]) -> dict[str, float]:

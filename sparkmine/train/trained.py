@@ -43,8 +43,8 @@ class TrainedModel(Model):
         keras_file: The model in Keras's `.keras` format.
         dense_file: The same as a `DenseChain`, where it is one; then scoring needs no TensorFlow.
         layout: Feature columns in order, the numbers each gives, and the label.
-        task: `binary`, `multiclass` or `regression`.
-        classes: Number of classes, None for regression.
+        task: `binary`, `multiclass`, `multilabel` or `regression`.
+        classes: Number of classes (of each label), None for regression.
         history: One dictionary per epoch: `epoch`, `loss`, `val_loss`, `val_auc` and the like,
             `seconds`, `rows_per_second`.
         data: Table path, version and predicate of the training data, and its rows.
@@ -77,7 +77,8 @@ class TrainedModel(Model):
         """Return `df` with `prediction` added.
 
         Binary: the probability of class 1 (double). Regression: the value (double). Multiclass:
-        the class (int), and `probability`, an array with one double per class. Rows with a missing
+        the class (int), and `probability`, an array with one double per class. Multilabel: an array
+        with the probability of every label, in the order of `layout.labels`. Rows with a missing
         or infinite feature get null.
 
         Raises:
@@ -92,6 +93,8 @@ class TrainedModel(Model):
                 t.StructField("prediction", t.IntegerType()),
                 t.StructField("probability", t.ArrayType(t.DoubleType())),
             ]
+        if self.task == "multilabel":
+            added = [t.StructField("prediction", t.ArrayType(t.DoubleType()))]
         taken = [one.name for one in added if one.name in df.columns]
         if taken:
             raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
@@ -176,13 +179,15 @@ def _scorer(
 
 def _columns(output: NDArray[np.float32], usable: NDArray[np.bool_], task: str) -> list[pa.Array]:
     """Return the output as Arrow columns of exactly the declared types."""
-    if task != "multiclass":
+    if task not in ("multiclass", "multilabel"):
         return [pa.array(output[:, 0].astype(np.float64), mask=~usable)]
-    chosen = output.argmax(axis=1).astype(np.int32)
     offsets = np.arange(len(output) + 1, dtype=np.int32) * output.shape[1]
     probability = pa.ListArray.from_arrays(
         offsets, output.astype(np.float64).ravel(), mask=pa.array(~usable)
     )
+    if task == "multilabel":
+        return [probability]
+    chosen = output.argmax(axis=1).astype(np.int32)
     return [pa.array(chosen, mask=~usable), probability]
 
 

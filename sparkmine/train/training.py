@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 LOSSES = {
     "binary": "binary_crossentropy",
     "multiclass": "sparse_categorical_crossentropy",
+    "multilabel": "binary_crossentropy",
     "regression": "mean_squared_error",
 }
 _STEP_REPORT_SECONDS = 0.5
@@ -174,13 +175,14 @@ class Validation:
         self._blocks = Blocks(job.validation, layout, classes=classes, cache_bytes=job.cache_bytes)
         self._batch_size = max(job.batch_size, 4096)
         self._task = task
+        self._labels = job.layout.labels
 
         def step(features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             output = model(features, training=False)
             loss = model.compute_loss(features, labels, output, None, training=False)
             if task == "multiclass":
-                return loss, tf.cast(tf.argmax(output, axis=-1), tf.float32)
-            return loss, tf.reshape(tf.cast(output, tf.float32), [-1])
+                output = tf.argmax(output, axis=-1)[:, None]
+            return loss, tf.cast(output, tf.float32)
 
         signature = [
             tf.TensorSpec([None, job.layout.width], tf.float32),
@@ -191,8 +193,9 @@ class Validation:
     def run(self) -> dict[str, float | None]:
         """Return `loss` and the figures of the task over all rows."""
         summed = 0.0
-        labels: list[np.ndarray[Any, Any]] = [np.empty(0, np.float32)]
-        outputs: list[np.ndarray[Any, Any]] = [np.empty(0, np.float32)]
+        # As many outputs as labels: of a multiclass model, the class.
+        labels = [np.empty((0, len(self._labels)), np.float32)]
+        outputs = list(labels)
         for x, y in validation_batches(
             self._blocks,
             self._rows,
@@ -202,7 +205,7 @@ class Validation:
         ):
             loss, output = self._step(tf.constant(x), tf.constant(y))
             summed += float(loss) * len(y)
-            labels.append(y[:, 0])
+            labels.append(y)
             outputs.append(output.numpy())
         total = hvd.allreduce(tf.constant(summed, tf.float64), op=hvd.Sum, name="validation.loss")
         label = hvd.allgather(tf.constant(np.concatenate(labels)), name="validation.labels").numpy()
@@ -210,12 +213,14 @@ class Validation:
             tf.constant(np.concatenate(outputs)), name="validation.outputs"
         ).numpy()
         figures: dict[str, float | None] = {"loss": float(total) / len(label)}
-        if self._task == "binary":
-            figures.update(metrics.binary(label, score))
+        if self._task == "multilabel":
+            figures.update(metrics.multilabel(label, score, self._labels))
+        elif self._task == "binary":
+            figures.update(metrics.binary(label[:, 0], score[:, 0]))
         elif self._task == "multiclass":
-            figures.update(metrics.multiclass(label, score))
+            figures.update(metrics.multiclass(label[:, 0], score[:, 0]))
         else:
-            figures.update(metrics.regression(label, score))
+            figures.update(metrics.regression(label[:, 0], score[:, 0]))
         return figures
 
 
@@ -253,14 +258,17 @@ def _task(job: Job, model: Any) -> tuple[str, int | None]:
     units = int(model.output_shape[-1])
     activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "linear")
     inferred = {"sigmoid": "binary", "softmax": "multiclass"}.get(activation, "regression")
-    task = job.network.task or inferred
-    if task != "multiclass" and units != 1:
-        raise ConfigError(f"a {task} model needs 1 output, this one has {units}")
+    labels = len(job.layout.labels)
+    task = job.network.task or ("multilabel" if labels > 1 else inferred)
+    if task != "multiclass" and units != labels:
+        raise ConfigError(
+            f"a {task} model of {labels} labels needs {labels} outputs, this one has {units}"
+        )
     if task == "multiclass":
         if job.network.classes not in (None, units):
             raise ConfigError(f"{job.network.classes} classes, but the model has {units} outputs")
         return task, units
-    return task, 2 if task == "binary" else None
+    return task, None if task == "regression" else 2
 
 
 def _dataset(job: Job, loader: Loader, first: int, weights: RowWeights) -> tf.data.Dataset:

@@ -8,7 +8,7 @@ same row twice, and weights whose mean is not 1 change the length of a step as a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
 ClassWeight = Mapping[int, float] | Literal["balanced"]
 
+_ONE_LABEL = (
+    "class_weight is for one label with classes (binary, multiclass); give weight= a column instead"
+)
 # A label with more values is no class, and its counts are not fetched.
 _MOST_CLASSES = 10_000
 
 
 def resolved(
-    class_weight: ClassWeight | None, source: Source, label: str, spark: SparkSession
+    class_weight: ClassWeight | None, source: Source, labels: Sequence[str], spark: SparkSession
 ) -> dict[int, float] | None:
     """Return the weight of every class; `balanced` is counted, in one pass over `source`.
 
@@ -38,8 +41,10 @@ def resolved(
     """
     if class_weight is None:
         return None
+    if len(labels) != 1:
+        raise ConfigError(_ONE_LABEL)
     if class_weight == "balanced":
-        return balanced(_counts(source, label, spark))
+        return balanced(_counts(source, labels[0], spark))
     if not isinstance(class_weight, Mapping):
         raise ConfigError(
             f"class_weight={class_weight!r}: give 'balanced' or a weight for every class, such as "
@@ -67,11 +72,8 @@ class RowWeights:
         self._of_class: NDArray[np.float32] | None = None
         if class_weight is None:
             return
-        if classes is None or len(layout.labels) != 1:
-            raise ConfigError(
-                "class_weight is for one label with classes (binary, multiclass); give weight= a "
-                "column instead"
-            )
+        if classes is None:
+            raise ConfigError(_ONE_LABEL)
         if set(class_weight) != set(range(classes)):
             raise ConfigError(
                 f"class_weight has the classes {sorted(class_weight)}; the label has 0 to "

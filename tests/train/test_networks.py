@@ -46,6 +46,18 @@ def test_embeddings_equal_a_hand_lookup(tmp_path: Path) -> None:
     )
 
 
+def test_outputs_follow_the_task() -> None:
+    layout = Layout(columns=(Feature("a"),), labels=("x", "y", "z"))
+    for options, units, activation in [
+        ({"task": "binary"}, 1, "sigmoid"),
+        ({"task": "regression"}, 1, "linear"),
+        ({"task": "multiclass", "classes": 5}, 5, "softmax"),
+        ({"task": "multilabel"}, 3, "sigmoid"),
+    ]:
+        last = MLP(hidden=[], **options).build(layout).layers[-1]  # type: ignore[arg-type]
+        assert (last.units, last.activation.__name__) == (units, activation)
+
+
 def test_index_columns_come_from_recipes_and_configuration() -> None:
     columns = [
         ColumnInfo("a", NUMBER),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _ACTIVATIONS = {
     "binary": "sigmoid",
     "multiclass": "softmax",
+    "multilabel": "sigmoid",
     "regression": "linear",
 }
 
@@ -80,7 +81,8 @@ def output_layer(task: str, classes: int | None, layout: Layout) -> Any:
     """Return the last layer: as many units as `task` has outputs, and its activation."""
     import keras
 
-    return keras.layers.Dense(classes or 1, activation=_ACTIVATIONS[task], name="output")
+    units = len(layout.labels) if task == "multilabel" else classes or 1
+    return keras.layers.Dense(units, activation=_ACTIVATIONS[task], name="output")
 
 
 def applied(layers: Sequence[Any], tensor: Any) -> Any:

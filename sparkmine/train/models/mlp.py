@@ -23,7 +23,8 @@ class MLP(Network):
 
     Batch normalisation stands before the activation (Ioffe and Szegedy 2015), dropout after it
     (Srivastava et al. 2014). The output is a sigmoid (`binary`), a softmax over `classes`
-    (`multiclass`) or one linear unit (`regression`). `l1` and `l2` penalise the kernels of the
+    (`multiclass`), a sigmoid for each label column (`multilabel`) or one linear unit
+    (`regression`). `l1` and `l2` penalise the kernels of the
     hidden layers.
 
     Index columns are embedded: those that a recipe made (`OrdinalIndex`), and those named here.
