@@ -70,12 +70,26 @@ class MlpModel(Block):
     cardinalities: Mapping[str, int] = {}
 
 
+class CnnModel(Block):
+    """A convolutional network over images or signals: see `sparkmine.train.CNN`."""
+
+    kind: Literal["cnn"]
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=2, max_length=3)
+    filters: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32, 64])
+    kernel: int = Field(default=3, ge=1)
+    pool: int = Field(default=2, ge=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [64])
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    batch_normalisation: bool = False
+
+
 class Train(ModelStage):
     """Train a Keras model on Horovod ranks in one Spark barrier stage."""
 
     kind: ClassVar[str] = "train"
     stage: Literal["train"]
-    model: MlpModel
+    model: Annotated[MlpModel | CnnModel, Field(discriminator="kind")]
     features: str | None = None
     validation: Condition | None = None
     ranks: int = Field(default=2, ge=1)
@@ -91,10 +105,11 @@ class Train(ModelStage):
         features = feature_columns(context, self.input, self.features)
         settings = self.model.model_dump(exclude={"kind"})
         # Index columns are no quantities, so only those are taken that are to be embedded.
-        embedded = {**self.model.embeddings, **self.model.cardinalities}
+        embedded = {**settings.get("embeddings", {}), **settings.get("cardinalities", {})}
         features += [name for name in embedded if name not in features]
+        network = {"mlp": train.MLP, "cnn": train.CNN}[self.model.kind]
         trained = train.fit(
-            train.MLP(**settings, task="binary"),
+            network(**settings, task="binary"),
             train=table.where(self.train),
             validation=table.where(self.validation) if self.validation else None,
             features=features,

@@ -150,6 +150,7 @@ def fit(
             class_weight=weighting.resolved(class_weight, training, labels, spark),
             window_rows=window_rows,
         )
+        network.check(job.layout)
         log.info(
             "training on %d rows x %d columns with %d ranks",
             training.total,

@@ -10,7 +10,7 @@ import pytest
 
 from sparkmine.errors import ConfigError
 from sparkmine.recipe.columns import BUCKET, INDEX, NUMBER, ColumnInfo
-from sparkmine.train import MLP
+from sparkmine.train import CNN, MLP
 from sparkmine.train.layout import Feature, Layout
 
 Matrix = np.ndarray[Any, Any]
@@ -44,6 +44,41 @@ def test_embeddings_equal_a_hand_lookup(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         np.asarray(model(matrix)), joined.astype(np.float64) @ kernel + bias, atol=1e-5
     )
+
+
+def test_an_image_is_a_row_of_numbers(tmp_path: Path) -> None:
+    network = CNN(shape=(4, 5, 2), filters=[3], pool=1, hidden=[], activation="linear")
+    model = saved_and_loaded(
+        network.build(Layout(columns=(Feature("image", length=40),))), tmp_path
+    )
+    kernel, bias, last, offset = model.get_weights()
+    images = np.random.default_rng(0).normal(size=(6, 4, 5, 2)).astype(np.float32)
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    filtered = np.zeros((6, 4, 5, 3)) + bias
+    for i, j in np.ndindex(3, 3):
+        filtered += padded[:, i : i + 4, j : j + 5] @ kernel[i, j].astype(np.float64)
+    expected = 1 / (1 + np.exp(-(filtered.reshape(6, -1) @ last + offset)))
+    np.testing.assert_allclose(np.asarray(model(images.reshape(6, -1))), expected, atol=1e-5)
+
+
+def test_a_column_for_each_channel_is_the_same_signal(tmp_path: Path) -> None:
+    network = CNN(shape=(16, 3), filters=[4, 5], pool=2, hidden=[6], batch_normalisation=True)
+    channels = tuple(Feature(name, length=16) for name in "xyz")
+    apart = saved_and_loaded(network.build(Layout(columns=channels)), tmp_path)
+    whole = network.build(Layout(columns=(Feature("signal", length=48),)))
+    whole.set_weights(apart.get_weights())
+    signals = np.random.default_rng(1).normal(size=(7, 16, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        np.asarray(apart(signals.transpose(0, 2, 1).reshape(7, 48))),
+        np.asarray(whole(signals.reshape(7, 48))),
+        atol=1e-6,
+    )
+
+
+def test_images_of_another_size_are_named() -> None:
+    layout = Layout(columns=(Feature("image", length=783), Feature("age")))
+    with pytest.raises(ConfigError, match=r"784 numbers.* the features give image: 783, age: 1"):
+        CNN(shape=(28, 28, 1)).check(layout)
 
 
 def test_outputs_follow_the_task() -> None:
@@ -86,6 +121,14 @@ def test_index_columns_come_from_recipes_and_configuration() -> None:
         (MLP, {"task": "ranking"}, "task='ranking': use one of binary, multiclass"),
         (MLP, {"task": "multiclass"}, "classes is needed"),
         (MLP, {"l2": -1.0}, "must not be negative"),
+        (CNN, {"shape": (28, 28)[:1]}, r"CNN shape=\(28,\): give \(height, width, channels\)"),
+        (CNN, {"shape": (28, 28, 1), "filters": []}, "CNN filters is empty"),
+        (
+            CNN,
+            {"shape": (8, 1), "filters": [2] * 4},
+            "4 times pool=2 leaves nothing of a side of 8",
+        ),
+        (CNN, {"shape": (8, 1), "kernel": 0}, r"CNN kernel, pool=\[0, 2\]"),
     ],
 )
 def test_wrong_settings_are_named(network: Any, options: dict[str, Any], text: str) -> None:

@@ -42,6 +42,14 @@ class Network(ABC):
     def identity(self) -> dict[str, Any]:
         """Return what tells this network from another, as JSON."""
 
+    def check(self, layout: Layout) -> None:
+        """Check on the driver that the network can read these features.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        return
+
     def indices(self, columns: Sequence[ColumnInfo]) -> dict[str, int]:
         """Return the cardinality of those feature columns that are indices, not quantities.
 
