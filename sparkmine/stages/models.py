@@ -84,12 +84,27 @@ class CnnModel(Block):
     batch_normalisation: bool = False
 
 
+class RnnModel(Block):
+    """A recurrent network over array columns: see `sparkmine.train.RNN`."""
+
+    kind: Literal["rnn"]
+    cell: Literal["lstm", "gru"] = "lstm"
+    units: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32])
+    bidirectional: bool = False
+    max_length: int | None = Field(default=None, ge=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = []
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    embeddings: Mapping[str, int] = {}
+    cardinalities: Mapping[str, int] = {}
+
+
 class Train(ModelStage):
     """Train a Keras model on Horovod ranks in one Spark barrier stage."""
 
     kind: ClassVar[str] = "train"
     stage: Literal["train"]
-    model: Annotated[MlpModel | CnnModel, Field(discriminator="kind")]
+    model: Annotated[MlpModel | CnnModel | RnnModel, Field(discriminator="kind")]
     features: str | None = None
     validation: Condition | None = None
     ranks: int = Field(default=2, ge=1)
@@ -107,7 +122,7 @@ class Train(ModelStage):
         # Index columns are no quantities, so only those are taken that are to be embedded.
         embedded = {**settings.get("embeddings", {}), **settings.get("cardinalities", {})}
         features += [name for name in embedded if name not in features]
-        network = {"mlp": train.MLP, "cnn": train.CNN}[self.model.kind]
+        network = {"mlp": train.MLP, "cnn": train.CNN, "rnn": train.RNN}[self.model.kind]
         trained = train.fit(
             network(**settings, task="binary"),
             train=table.where(self.train),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from sparkmine.errors import ConfigError
 from sparkmine.recipe.columns import BUCKET, INDEX, NUMBER, ColumnInfo
-from sparkmine.train import CNN, MLP
+from sparkmine.train import CNN, MLP, RNN
 from sparkmine.train.layout import Feature, Layout
 
 Matrix = np.ndarray[Any, Any]
@@ -81,6 +83,63 @@ def test_images_of_another_size_are_named() -> None:
         CNN(shape=(28, 28, 1)).check(layout)
 
 
+RAGGED = RNN(cell="gru", units=[5, 4], bidirectional=True, hidden=[3], max_length=6)
+
+
+@pytest.mark.parametrize("network", [RAGGED, replace(RAGGED, cell="lstm", bidirectional=False)])
+def test_padding_changes_nothing(network: RNN, tmp_path: Path) -> None:
+    def layout(length: int, padded: bool) -> Layout:
+        channels = (Feature("a", length, padded), Feature("b", length, padded))
+        return Layout(columns=(*channels, Feature("age")))
+
+    rng = np.random.default_rng(2)
+    lengths = [0, 1, 2, 5, 6, 3]
+    a, b = ([rng.normal(size=n).tolist() for n in lengths] for _ in range(2))
+    table = pa.table({"a": a, "b": b, "age": rng.normal(size=6)})
+    model = saved_and_loaded(network.build(layout(6, True)), tmp_path)
+    found = np.asarray(model(layout(6, True).matrix(table)))
+    longer = network.build(layout(9, True))
+    longer.set_weights(model.get_weights())
+    again = np.asarray(longer(layout(9, True).matrix(table)))
+    np.testing.assert_allclose(again, found, atol=1e-6)
+    # Each row by itself, without padding and mask.
+    for row, length in enumerate(lengths):
+        if length:
+            exact = network.build(layout(length, False))
+            exact.set_weights(model.get_weights())
+            one = np.asarray(exact(layout(length, False).matrix(table.slice(row, 1))))
+            np.testing.assert_allclose(one[0], found[row], atol=1e-6)
+    assert len({round(float(value), 5) for value in found[:, 0]}) == 6
+
+
+def test_words_are_sequences_of_their_vectors() -> None:
+    network = RNN(cell="gru", units=[3], max_length=4)
+    words = Layout(columns=(Feature("words", 4, True, cardinality=8),))
+    model = network.build(words)
+    vectors, *others = model.get_weights()
+    assert vectors.shape == (8, 4)
+    table = pa.table({"words": [[1, 7], [2, 2, 5, 0], [3]]})
+    channels = Layout(columns=tuple(Feature(f"c{n}", 4, True) for n in range(4)))
+    looked_up = {
+        f"c{n}": [vectors[row, n].tolist() for row in table.column("words").to_pylist()]
+        for n in range(4)
+    }
+    numeric = network.build(channels)
+    numeric.set_weights(others)
+    np.testing.assert_allclose(
+        np.asarray(numeric(channels.matrix(pa.table(looked_up)))),
+        np.asarray(model(words.matrix(table))),
+        atol=1e-6,
+    )
+
+
+def test_sequences_are_arrays_of_one_length() -> None:
+    with pytest.raises(ConfigError, match="no feature is an array"):
+        RNN().check(Layout(columns=(Feature("age"),)))
+    with pytest.raises(ConfigError, match="they have a: 3, b: 4"):
+        RNN().check(Layout(columns=(Feature("a", 3), Feature("b", 4))))
+
+
 def test_outputs_follow_the_task() -> None:
     layout = Layout(columns=(Feature("a"),), labels=("x", "y", "z"))
     for options, units, activation in [
@@ -121,6 +180,9 @@ def test_index_columns_come_from_recipes_and_configuration() -> None:
         (MLP, {"task": "ranking"}, "task='ranking': use one of binary, multiclass"),
         (MLP, {"task": "multiclass"}, "classes is needed"),
         (MLP, {"l2": -1.0}, "must not be negative"),
+        (RNN, {"cell": "elman"}, "RNN cell='elman': use one of lstm, gru"),
+        (RNN, {"units": []}, "RNN units is empty"),
+        (RNN, {"max_length": 0}, r"RNN max_length=\[0\]"),
         (CNN, {"shape": (28, 28)[:1]}, r"CNN shape=\(28,\): give \(height, width, channels\)"),
         (CNN, {"shape": (28, 28, 1), "filters": []}, "CNN filters is empty"),
         (

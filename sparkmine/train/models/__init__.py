@@ -2,5 +2,6 @@
 
 from sparkmine.train.models.cnn import CNN
 from sparkmine.train.models.mlp import MLP
+from sparkmine.train.models.rnn import RNN
 
-__all__ = ["CNN", "MLP"]
+__all__ = ["CNN", "MLP", "RNN"]
