@@ -92,7 +92,7 @@ class RnnModel(Block):
     units: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32])
     bidirectional: bool = False
     max_length: int | None = Field(default=None, ge=1)
-    hidden: list[Annotated[int, Field(ge=1)]] = []
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
     activation: str = "relu"
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
     embeddings: Mapping[str, int] = {}

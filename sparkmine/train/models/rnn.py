@@ -1,4 +1,4 @@
-"""Recurrent network over sequences: LSTM (Hochreiter and Schmidhuber 1997), GRU (Cho et al. 2014)."""
+"""Recurrent network over sequences: LSTM (Hochreiter 1997) and GRU cells (Cho 2014)."""
 
 from __future__ import annotations
 
