@@ -99,12 +99,25 @@ class RnnModel(Block):
     cardinalities: Mapping[str, int] = {}
 
 
+class AutoencoderModel(Block):
+    """Reconstruction error as an outlier score; the label is only kept beside the score.
+
+    See `sparkmine.train.Autoencoder`.
+    """
+
+    kind: Literal["autoencoder"]
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32, 8])
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    batch_normalisation: bool = False
+
+
 class Train(ModelStage):
     """Train a Keras model on Horovod ranks in one Spark barrier stage."""
 
     kind: ClassVar[str] = "train"
     stage: Literal["train"]
-    model: Annotated[MlpModel | CnnModel | RnnModel, Field(discriminator="kind")]
+    model: Annotated[MlpModel | CnnModel | RnnModel | AutoencoderModel, Field(discriminator="kind")]
     features: str | None = None
     validation: Condition | None = None
     ranks: int = Field(default=2, ge=1)
@@ -122,13 +135,19 @@ class Train(ModelStage):
         # Index columns are no quantities, so only those are taken that are to be embedded.
         embedded = {**settings.get("embeddings", {}), **settings.get("cardinalities", {})}
         features += [name for name in embedded if name not in features]
-        network = {"mlp": train.MLP, "cnn": train.CNN, "rnn": train.RNN}[self.model.kind]
+        labelled = not isinstance(self.model, AutoencoderModel)
+        network: train.Network
+        if labelled:
+            kinds = {"mlp": train.MLP, "cnn": train.CNN, "rnn": train.RNN}
+            network = kinds[self.model.kind](**settings, task="binary")
+        else:
+            network = train.Autoencoder(**settings)
         trained = train.fit(
-            network(**settings, task="binary"),
+            network,
             train=table.where(self.train),
             validation=table.where(self.validation) if self.validation else None,
             features=features,
-            label=self.label,
+            label=self.label if labelled else None,
             ranks=self.ranks,
             epochs=self.epochs,
             batch_size=self.batch_size,

@@ -37,7 +37,7 @@ def fit(
     train: Snapshot | DataFrame,
     validation: Snapshot | DataFrame | None = None,
     features: Sequence[str],
-    label: str | Sequence[str] = "y",
+    label: str | Sequence[str] | None = None,
     weight: str | None = None,
     class_weight: ClassWeight | None = None,
     ranks: int = 2,
@@ -66,7 +66,7 @@ def fit(
         validation: Rows for the figures after every epoch, all of them, on all ranks.
         features: Columns of numbers, booleans, or arrays of numbers of one length.
         label: A column of numbers: 0 and 1, classes from 0, or values. Several columns of 0 and 1
-            for `multilabel`.
+            for `multilabel`. `y` if left out; an `Autoencoder` has none.
         weight: A column of numbers of at least 0: how much a training row counts.
         class_weight: How much the rows of a class count, such as `{0: 1.0, 1: 5.0}`; `balanced`
             counts the training rows, in one pass, and lets all classes count the same.
@@ -76,8 +76,8 @@ def fit(
         learning_rate: Never scaled by the number of ranks. None is 0.001, or what a compiled
             model has.
         seed: Of initial weights, order and dropout.
-        task: For a function only: `binary`, `multiclass`, `multilabel` or `regression`; else by
-            the last layer.
+        task: For a function only: `binary`, `multiclass`, `multilabel`, `regression` or
+            `reconstruction` (of the features, without a label); else by the last layer.
         checkpoint: Folder for the state after every epoch, on a file system that all executors
             see. A fit with equal configuration and data continues there after its last whole
             epoch; a finished one returns its model.
@@ -213,8 +213,13 @@ def _network(model: Network | Callable[..., Any] | str, task: Task | None) -> Ne
     raise ConfigError(f"model is a {type(model).__name__}; give an MLP or a function")
 
 
-def _labels(network: Network, label: str | Sequence[str]) -> tuple[str, ...]:
+def _labels(network: Network, label: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the names of the labels, as many as the task wants."""
+    if network.task == "reconstruction":
+        if label is not None:
+            raise ConfigError(f"label={label!r}, but an autoencoder learns without; leave it out")
+        return ()
+    label = "y" if label is None else label
     labels = (label,) if isinstance(label, str) else tuple(label)
     if not labels:
         raise ConfigError("label is empty: name at least one column")

@@ -11,6 +11,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def figures(
+    task: str, labels: NDArray[np.float32], outputs: NDArray[np.float32], names: Sequence[str]
+) -> dict[str, float | None]:
+    """Return the figures of `task` from all rows.
+
+    Args:
+        labels: [rows, labels].
+        outputs: [rows, labels]; of `multiclass` the class, of `reconstruction` the row's mean
+            squared error [rows, 1].
+        names: Of the labels.
+    """
+    if task == "multilabel":
+        return multilabel(labels, outputs, names)
+    if task == "reconstruction":
+        return {"mse": float(np.mean(outputs, dtype=np.float64))}
+    label, output = labels[:, 0], outputs[:, 0]
+    if task == "binary":
+        return binary(label, output)
+    return {**(multiclass if task == "multiclass" else regression)(label, output)}
+
+
 def binary(labels: NDArray[np.float32], scores: NDArray[np.float32]) -> dict[str, float | None]:
     """Return `auc` (None where one class is absent) and `accuracy` at 0.5, from all rows."""
     return {

@@ -43,8 +43,8 @@ class TrainedModel(Model):
         keras_file: The model in Keras's `.keras` format.
         dense_file: The same as a `DenseChain`, where it is one; then scoring needs no TensorFlow.
         layout: Feature columns in order, the numbers each gives, and the label.
-        task: `binary`, `multiclass`, `multilabel` or `regression`.
-        classes: Number of classes (of each label), None for regression.
+        task: `binary`, `multiclass`, `multilabel`, `regression` or `reconstruction`.
+        classes: Number of classes (of each label), None for the last two.
         history: One dictionary per epoch: `epoch`, `loss`, `val_loss`, `val_auc` and the like,
             `seconds`, `rows_per_second`.
         data: Table path, version and predicate of the training data, and its rows.
@@ -78,8 +78,9 @@ class TrainedModel(Model):
 
         Binary: the probability of class 1 (double). Regression: the value (double). Multiclass:
         the class (int), and `probability`, an array with one double per class. Multilabel: an array
-        with the probability of every label, in the order of `layout.labels`. Rows with a missing
-        or infinite feature get null.
+        with the probability of every label, in the order of `layout.labels`. Reconstruction:
+        the mean squared error of the row's features (double), an outlier score. Rows with a
+        missing or infinite feature get null.
 
         Raises:
             ConfigError: a feature is missing or not a number, or an output column is there.
@@ -168,7 +169,10 @@ def _scorer(
             matrix = layout.matrix(batch)
             usable = np.isfinite(matrix).all(axis=1)
             matrix[~usable] = 0.0  # a missing index is no row of an embedding
-            added = _columns(forward(matrix), usable, task)
+            output = forward(matrix)
+            if task == "reconstruction":
+                output = np.mean((output - matrix) ** 2, axis=1, keepdims=True)
+            added = _columns(output, usable, task)
             names = ["prediction", "probability"][: len(added)]
             yield pa.RecordBatch.from_arrays(
                 [*batch.columns, *added], names=[*batch.schema.names, *names]

@@ -32,6 +32,7 @@ LOSSES = {
     "multiclass": "sparse_categorical_crossentropy",
     "multilabel": "binary_crossentropy",
     "regression": "mean_squared_error",
+    "reconstruction": "mean_squared_error",
 }
 _STEP_REPORT_SECONDS = 0.5
 
@@ -58,7 +59,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     epoch_end = EpochEnd(job, model, control, validation, done, loader.steps)
     if len(done) < job.epochs:
         model.fit(
-            _dataset(job, loader, len(done), weights),
+            _dataset(job, loader, len(done), weights, task),
             epochs=job.epochs,
             initial_epoch=len(done),
             steps_per_epoch=loader.steps,
@@ -179,9 +180,12 @@ class Validation:
 
         def step(features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             output = model(features, training=False)
-            loss = model.compute_loss(features, labels, output, None, training=False)
+            wanted = features if task == "reconstruction" else labels
+            loss = model.compute_loss(features, wanted, output, None, training=False)
             if task == "multiclass":
                 output = tf.argmax(output, axis=-1)[:, None]
+            if task == "reconstruction":
+                output = tf.reduce_mean((output - features) ** 2, axis=1, keepdims=True)
             return loss, tf.cast(output, tf.float32)
 
         signature = [
@@ -193,9 +197,8 @@ class Validation:
     def run(self) -> dict[str, float | None]:
         """Return `loss` and the figures of the task over all rows."""
         summed = 0.0
-        # As many outputs as labels: of a multiclass model, the class.
         labels = [np.empty((0, len(self._labels)), np.float32)]
-        outputs = list(labels)
+        outputs = [np.empty((0, max(len(self._labels), 1)), np.float32)]
         for x, y in validation_batches(
             self._blocks,
             self._rows,
@@ -208,20 +211,10 @@ class Validation:
             labels.append(y)
             outputs.append(output.numpy())
         total = hvd.allreduce(tf.constant(summed, tf.float64), op=hvd.Sum, name="validation.loss")
-        label = hvd.allgather(tf.constant(np.concatenate(labels)), name="validation.labels").numpy()
-        score = hvd.allgather(
-            tf.constant(np.concatenate(outputs)), name="validation.outputs"
-        ).numpy()
-        figures: dict[str, float | None] = {"loss": float(total) / len(label)}
-        if self._task == "multilabel":
-            figures.update(metrics.multilabel(label, score, self._labels))
-        elif self._task == "binary":
-            figures.update(metrics.binary(label[:, 0], score[:, 0]))
-        elif self._task == "multiclass":
-            figures.update(metrics.multiclass(label[:, 0], score[:, 0]))
-        else:
-            figures.update(metrics.regression(label[:, 0], score[:, 0]))
-        return figures
+        score = _gathered(outputs, "validation.outputs")
+        label = _gathered(labels, "validation.labels") if self._labels else score[:, :0]
+        found = metrics.figures(self._task, label, score, self._labels)
+        return {"loss": float(total) / len(score), **found}
 
 
 def derived_seed(*words: int) -> int:
@@ -257,6 +250,10 @@ def _task(job: Job, model: Any) -> tuple[str, int | None]:
     """Return task and number of classes, from the network or from the model's last layer."""
     units = int(model.output_shape[-1])
     activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "linear")
+    if job.network.task == "reconstruction":
+        if units != job.layout.width:
+            raise ConfigError(f"{job.layout.width} inputs, but the model has {units} outputs")
+        return "reconstruction", None
     inferred = {"sigmoid": "binary", "softmax": "multiclass"}.get(activation, "regression")
     labels = len(job.layout.labels)
     task = job.network.task or ("multilabel" if labels > 1 else inferred)
@@ -271,19 +268,22 @@ def _task(job: Job, model: Any) -> tuple[str, int | None]:
     return task, None if task == "regression" else 2
 
 
-def _dataset(job: Job, loader: Loader, first: int, weights: RowWeights) -> tf.data.Dataset:
+def _dataset(
+    job: Job, loader: Loader, first: int, weights: RowWeights, task: str
+) -> tf.data.Dataset:
     """Return the batches of all epochs as (x, y) or (x, y, weights), as Keras wants them."""
     labels = len(job.layout.labels)
+    rebuilds = task == "reconstruction"
 
     def batches() -> Iterator[tuple[Any, ...]]:
         for epoch in range(first, job.epochs):
             for features, targets in loader.batches(epoch):
-                example = features, targets[:, :labels]
+                example = features, features if rebuilds else targets[:, :labels]
                 yield (*example, weights.of(targets)) if weights else example
 
     signature: tuple[Any, ...] = (
         tf.TensorSpec([None, job.layout.width], tf.float32),
-        tf.TensorSpec([None, labels], tf.float32),
+        tf.TensorSpec([None, job.layout.width if rebuilds else labels], tf.float32),
     )
     if weights:
         signature = (*signature, tf.TensorSpec([None], tf.float32))
@@ -374,6 +374,14 @@ def _same_on_all_ranks(digest: bytes) -> None:
     differing = np.flatnonzero((everyone != everyone[0]).any(axis=1)).tolist()
     if differing:
         raise ArithmeticError(f"the weights of ranks {differing} differ from those of rank 0")
+
+
+def _gathered(parts: list[np.ndarray[Any, Any]], name: str) -> np.ndarray[Any, Any]:
+    """Return the rows of all ranks, in the order of ranks."""
+    rows: np.ndarray[Any, Any] = hvd.allgather(
+        tf.constant(np.concatenate(parts)), name=name
+    ).numpy()
+    return rows
 
 
 def _averaged(value: float) -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 from sparkmine.errors import ConfigError
 from sparkmine.recipe.columns import BUCKET, INDEX, NUMBER, ColumnInfo
-from sparkmine.train import CNN, MLP, RNN
+from sparkmine.train import CNN, MLP, RNN, Autoencoder
 from sparkmine.train.layout import Feature, Layout
 
 Matrix = np.ndarray[Any, Any]
@@ -180,6 +180,7 @@ def test_index_columns_come_from_recipes_and_configuration() -> None:
         (MLP, {"task": "ranking"}, "task='ranking': use one of binary, multiclass"),
         (MLP, {"task": "multiclass"}, "classes is needed"),
         (MLP, {"l2": -1.0}, "must not be negative"),
+        (Autoencoder, {"hidden": []}, "Autoencoder hidden is empty"),
         (RNN, {"cell": "elman"}, "RNN cell='elman': use one of lstm, gru"),
         (RNN, {"units": []}, "RNN units is empty"),
         (RNN, {"max_length": 0}, r"RNN max_length=\[0\]"),

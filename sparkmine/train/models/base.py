@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkmine.recipe.columns import ColumnInfo
     from sparkmine.train.layout import Layout
 
-Task = Literal["binary", "multiclass", "multilabel", "regression"]
+Task = Literal["binary", "multiclass", "multilabel", "regression", "reconstruction"]
 TASKS: tuple[str, ...] = get_args(Task)
 
 
@@ -66,7 +66,7 @@ class FunctionNetwork(Network):
     The function takes no argument or the number of input columns. It may return a compiled
     model, whose loss and optimizer are then kept. Without `task`, the activation of the last
     layer decides: sigmoid is binary, softmax multiclass, anything else regression; several label
-    columns are multilabel.
+    columns are multilabel. The outputs of a `reconstruction` are the inputs.
     """
 
     function: Callable[..., Any] | str
