@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sparkmine.errors import ConfigError
+from sparkmine.errors import ConfigError, SparkmineError
 from sparkmine.train import checkpoint, metrics, optimizer
 from sparkmine.train.control import Control
 from sparkmine.train.dense import DenseChain
@@ -58,14 +58,21 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
         validation = Validation(job, model, task, classes)
     epoch_end = EpochEnd(job, model, control, validation, done, loader.steps)
     if len(done) < job.epochs:
-        model.fit(
-            _dataset(job, loader, len(done), weights, task),
-            epochs=job.epochs,
-            initial_epoch=len(done),
-            steps_per_epoch=loader.steps,
-            callbacks=[epoch_end],
-            verbose=0,
-        )
+        raised: list[SparkmineError] = []
+        try:
+            model.fit(
+                _dataset(job, loader, len(done), weights, task, raised),
+                epochs=job.epochs,
+                initial_epoch=len(done),
+                steps_per_epoch=loader.steps,
+                callbacks=[epoch_end],
+                verbose=0,
+            )
+        except tf.errors.OpError:
+            # TensorFlow makes its own error, of many lines, of what the loader raises.
+            if raised:
+                raise raised[0] from None
+            raise
         # Keras may finalise (moving averages of weights) after the last epoch's end.
     digest = weights_hash(model)
     _same_on_all_ranks(digest)
@@ -269,17 +276,29 @@ def _task(job: Job, model: Any) -> tuple[str, int | None]:
 
 
 def _dataset(
-    job: Job, loader: Loader, first: int, weights: RowWeights, task: str
+    job: Job,
+    loader: Loader,
+    first: int,
+    weights: RowWeights,
+    task: str,
+    raised: list[SparkmineError],
 ) -> tf.data.Dataset:
-    """Return the batches of all epochs as (x, y) or (x, y, weights), as Keras wants them."""
+    """Return the batches of all epochs as (x, y) or (x, y, weights), as Keras wants them.
+
+    What the loader refuses is put into `raised` too.
+    """
     labels = len(job.layout.labels)
     rebuilds = task == "reconstruction"
 
     def batches() -> Iterator[tuple[Any, ...]]:
-        for epoch in range(first, job.epochs):
-            for features, targets in loader.batches(epoch):
-                example = features, features if rebuilds else targets[:, :labels]
-                yield (*example, weights.of(targets)) if weights else example
+        try:
+            for epoch in range(first, job.epochs):
+                for features, targets in loader.batches(epoch):
+                    example = features, features if rebuilds else targets[:, :labels]
+                    yield (*example, weights.of(targets)) if weights else example
+        except SparkmineError as error:
+            raised.append(error)
+            raise
 
     signature: tuple[Any, ...] = (
         tf.TensorSpec([None, job.layout.width], tf.float32),

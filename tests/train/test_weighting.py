@@ -46,8 +46,8 @@ def test_a_weight_of_2_is_the_row_twice(
     # The loss is divided by rows: with weights of mean 1 both sums are divided alike.
     weighted = frame.withColumn("weight", f.col("weight") * 40.0 / len(twice))
     repeated = spark.createDataFrame(twice, frame.schema).coalesce(1)
-    one = fit_here(NETWORK, weighted, weight="weight", batch_size=40, epochs=8, **SETTINGS)
-    two = fit_here(NETWORK, repeated, batch_size=len(twice), epochs=8, **SETTINGS)
+    one = fit_here(NETWORK, weighted, weight="weight", batch_size=40, epochs=4, **SETTINGS)
+    two = fit_here(NETWORK, repeated, batch_size=len(twice), epochs=4, **SETTINGS)
     assert one.settings["weight"] == "weight"
     np.testing.assert_allclose(
         [record["loss"] for record in one.history],
@@ -80,7 +80,7 @@ def test_the_loss_is_the_weighted_sum_over_the_rows(frame: DataFrame, fit_here: 
     trained = fit_here(NETWORK, frame, weight="weight", class_weight="balanced", **settings)
     scores = trained.predict(table[["a", "b"]].to_numpy(np.float32))[:, 0].astype(float)
     losses = -np.log(np.where(table.y == 1, scores, 1 - scores))
-    of_class = compute_class_weight("balanced", classes=[0, 1], y=table.y)
+    of_class = compute_class_weight("balanced", classes=np.array([0, 1]), y=table.y)
     expected = (losses * of_class[table.y] * table.weight).sum() / 40
     assert trained.history[0]["loss"] == pytest.approx(expected, abs=1e-6)
 
@@ -88,7 +88,7 @@ def test_the_loss_is_the_weighted_sum_over_the_rows(frame: DataFrame, fit_here: 
 def test_balanced_equals_scikit_learn() -> None:
     labels = np.repeat([0, 1, 2], [70, 20, 10])
     found = balanced({0: 70, 1: 20, 2: 10})
-    expected = compute_class_weight("balanced", classes=[0, 1, 2], y=labels)
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 2]), y=labels)
     np.testing.assert_allclose(list(found.values()), expected)
 
 
