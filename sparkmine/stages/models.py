@@ -66,6 +66,50 @@ class MlpModel(Block):
     batch_normalisation: bool = False
     l1: float = Field(default=0.0, ge=0.0, strict=False)
     l2: float = Field(default=0.0, ge=0.0, strict=False)
+    embeddings: Mapping[str, int] = {}
+    cardinalities: Mapping[str, int] = {}
+
+
+class CnnModel(Block):
+    """A convolutional network over images or signals: see `sparkmine.train.CNN`."""
+
+    kind: Literal["cnn"]
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=2, max_length=3)
+    filters: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32, 64])
+    kernel: int = Field(default=3, ge=1)
+    pool: int = Field(default=2, ge=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [64])
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    batch_normalisation: bool = False
+
+
+class RnnModel(Block):
+    """A recurrent network over array columns: see `sparkmine.train.RNN`."""
+
+    kind: Literal["rnn"]
+    cell: Literal["lstm", "gru"] = "lstm"
+    units: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32])
+    bidirectional: bool = False
+    max_length: int | None = Field(default=None, ge=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    embeddings: Mapping[str, int] = {}
+    cardinalities: Mapping[str, int] = {}
+
+
+class AutoencoderModel(Block):
+    """Reconstruction error as an outlier score; the label is only kept beside the score.
+
+    See `sparkmine.train.Autoencoder`.
+    """
+
+    kind: Literal["autoencoder"]
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32, 8])
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    batch_normalisation: bool = False
 
 
 class Train(ModelStage):
@@ -73,7 +117,7 @@ class Train(ModelStage):
 
     kind: ClassVar[str] = "train"
     stage: Literal["train"]
-    model: MlpModel
+    model: Annotated[MlpModel | CnnModel | RnnModel | AutoencoderModel, Field(discriminator="kind")]
     features: str | None = None
     validation: Condition | None = None
     ranks: int = Field(default=2, ge=1)
@@ -92,12 +136,22 @@ class Train(ModelStage):
         table = context.inputs[self.input]
         features = feature_columns(context, self.input, self.features)
         settings = self.model.model_dump(exclude={"kind"})
+        # Index columns are no quantities, so only those are taken that are to be embedded.
+        embedded = {**settings.get("embeddings", {}), **settings.get("cardinalities", {})}
+        features += [name for name in embedded if name not in features]
+        labelled = not isinstance(self.model, AutoencoderModel)
+        network: train.Network
+        if labelled:
+            kinds = {"mlp": train.MLP, "cnn": train.CNN, "rnn": train.RNN}
+            network = kinds[self.model.kind](**settings, task="binary")
+        else:
+            network = train.Autoencoder(**settings)
         trained = train.fit(
-            train.MLP(**settings, task="binary"),
+            network,
             train=table.where(self.train),
             validation=table.where(self.validation) if self.validation else None,
             features=features,
-            label=self.label,
+            label=self.label if labelled else None,
             ranks=self.ranks,
             epochs=self.epochs,
             batch_size=self.batch_size,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkmine.errors import ConfigError, RankFailedError
 from sparkmine.lake import Snapshot
-from sparkmine.train import preflight, source
+from sparkmine.train import preflight, source, weighting
 from sparkmine.train.channel import Event
 from sparkmine.train.checkpoint import KEEP
 from sparkmine.train.job import Job
@@ -22,9 +22,12 @@ from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.order import WINDOW_ROWS
 from sparkmine.train.rate import LearningRate, Scale, Schedule
 from sparkmine.train.trained import TrainedModel
+from sparkmine.train.weighting import ClassWeight
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+    from sparkmine.recipe.columns import ColumnInfo
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,9 @@ def fit(
     train: Snapshot | DataFrame,
     validation: Snapshot | DataFrame | None = None,
     features: Sequence[str],
-    label: str = "y",
+    label: str | Sequence[str] | None = None,
+    weight: str | None = None,
+    class_weight: ClassWeight | None = None,
     ranks: int = 2,
     epochs: int = 5,
     batch_size: int = 1024,
@@ -68,7 +73,11 @@ def fit(
         train: Rows to train on. A DataFrame is first written to a scratch table.
         validation: Rows for the figures after every epoch, all of them, on all ranks.
         features: Columns of numbers, booleans, or arrays of numbers of one length.
-        label: A column of numbers: 0 and 1, classes from 0, or values.
+        label: A column of numbers: 0 and 1, classes from 0, or values. Several columns of 0 and 1
+            for `multilabel`. `y` if left out; an `Autoencoder` has none.
+        weight: A column of numbers of at least 0: how much a training row counts.
+        class_weight: How much the rows of a class count, such as `{0: 1.0, 1: 5.0}`; `balanced`
+            counts the training rows, in one pass, and lets all classes count the same.
         ranks: Processes, each one task of the barrier stage.
         batch_size: Rows per rank and step.
         optimizer: Name of a Keras optimizer.
@@ -77,7 +86,8 @@ def fit(
         warmup_epochs: Over these the rate grows from `learning_rate` to the scaled one, or from 0.
         schedule: Then it is `constant`, or falls to 0 at the end: `linear` or `cosine`.
         seed: Of initial weights, order and dropout.
-        task: For a function only: `binary`, `multiclass` or `regression`; else by the last layer.
+        task: For a function only: `binary`, `multiclass`, `multilabel`, `regression` or
+            `reconstruction` (of the features, without a label); else by the last layer.
         checkpoint: Folder for the state after every epoch, on a file system that all executors
             see. A fit with equal configuration and data continues there with the rows not yet
             read, also with other `ranks`; a finished one returns its model.
@@ -101,9 +111,10 @@ def fit(
     network = _network(model, task)
     spark = spark or _active_session()
     columns = tuple(features)
-    for data in (train, validation):
-        if data is not None:
-            check_columns(data.schema, columns, label)
+    labels = _labels(network, label)
+    check_columns(train.schema, columns, labels, weight)
+    if validation is not None:
+        check_columns(validation.schema, columns, labels)
     if batch_size < 1 or epochs < 1:
         raise ConfigError(f"batch_size={batch_size}, epochs={epochs}: both at least 1")
     if checkpoint_keep < 1 or (checkpoint_steps is not None and checkpoint_steps < 1):
@@ -127,24 +138,31 @@ def fit(
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
     with contextlib.ExitStack() as stack:
 
-        def opened(data: Snapshot | DataFrame) -> source.Source:
+        def opened(data: Snapshot | DataFrame, *more: str) -> source.Source:
             return stack.enter_context(
                 source.opened(
                     data,
-                    (*columns, label),
+                    (*columns, *labels, *more),
                     spark,
                     scratch=None if scratch is None else str(scratch),
                     digest=checkpoint is not None,
                 )
             )
 
-        training = opened(train)
+        training = opened(train, *([weight] if weight else []))
         validating = None if validation is None else opened(validation)
         preflight.check_rows(training, validating, ranks=ranks, batch_size=batch_size)
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
         job = Job(
             network=network,
-            layout=source.layout(training, columns, label),
+            layout=source.layout(
+                training,
+                columns,
+                labels,
+                weight=weight,
+                max_length=network.max_length,
+                cardinalities=network.indices(_infos(train, columns)),
+            ),
             train=training,
             validation=validating,
             ranks=ranks,
@@ -157,8 +175,10 @@ def fit(
             checkpoint_steps=checkpoint_steps,
             checkpoint_keep=checkpoint_keep,
             threads=threads,
+            class_weight=weighting.resolved(class_weight, training, labels, spark),
             window_rows=window_rows,
         )
+        network.check(job.layout)
         log.info(
             "training on %d rows x %d columns with %d ranks",
             training.total,
@@ -202,6 +222,9 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
             "optimizer": job.optimizer,
             "learning_rate": None if job.learning_rate is None else asdict(job.learning_rate),
             "seed": job.seed,
+            "weight": job.layout.weight,
+            # Keys of JSON are texts.
+            "class_weight": job.class_weight and {str(k): v for k, v in job.class_weight.items()},
             "validation": None if job.validation is None else job.validation.identity,
         },
         weights_hash=first["weights_hash"],
@@ -216,6 +239,32 @@ def _network(model: Network | Callable[..., Any] | str, task: Task | None) -> Ne
     if isinstance(model, str) or callable(model):
         return FunctionNetwork(function=model, task=task)
     raise ConfigError(f"model is a {type(model).__name__}; give an MLP or a function")
+
+
+def _labels(network: Network, label: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the labels, as many as the task wants."""
+    if network.task == "reconstruction":
+        if label is not None:
+            raise ConfigError(f"label={label!r}, but an autoencoder learns without; leave it out")
+        return ()
+    label = "y" if label is None else label
+    labels = (label,) if isinstance(label, str) else tuple(label)
+    if not labels:
+        raise ConfigError("label is empty: name at least one column")
+    if len(labels) > 1 and network.task not in (None, "multilabel"):
+        raise ConfigError(
+            f"{len(labels)} labels, but the task is {network.task}; several labels of 0 and 1 are "
+            "task='multilabel'"
+        )
+    return labels
+
+
+def _infos(data: Snapshot | DataFrame, features: Sequence[str]) -> list[ColumnInfo]:
+    """Return what recipes noted of the feature columns."""
+    from sparkmine.recipe.columns import columns_of
+
+    known = {column.name: column for column in columns_of(data.schema)}
+    return [known[name] for name in features]
 
 
 def _packed(job: Job) -> bytes:

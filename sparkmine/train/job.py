@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ class Job:
     threads: int
     checkpoint_steps: int | None = None
     checkpoint_keep: int = KEEP
+    class_weight: Mapping[int, float] | None = None
     window_rows: int = WINDOW_ROWS
     cache_bytes: int = CACHE_BYTES
 
@@ -59,14 +61,14 @@ class Job:
         """
         content: dict[str, Any] = {
             "network": self.network.identity(),
-            "features": [self.layout.features, self.layout.widths],
-            "label": self.layout.label,
+            "layout": self.layout.to_json(),
             "train": self.train.identity,
             "validation": None if self.validation is None else self.validation.identity,
             "batch_size": self.batch_size,
             "optimizer": self.optimizer,
             "learning_rate": None if self.learning_rate is None else asdict(self.learning_rate),
             "seed": self.seed,
+            "class_weight": sorted((self.class_weight or {}).items()),
             "window_rows": self.window_rows,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

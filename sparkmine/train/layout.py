@@ -1,9 +1,16 @@
-"""From Arrow columns to the matrix that a network reads."""
+"""From Arrow columns to the matrix that a network reads.
+
+A batch is one float32 matrix [rows, width], whatever its columns are: images and sequences stand
+in it flat, index columns as whole numbers (exact in float32 up to 2^24), and behind an array that
+was padded stands its true length. The network cuts out of it what it needs, so the way from disk
+to network stays one block of memory.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,37 +23,118 @@ if TYPE_CHECKING:
     from pyspark.sql.types import DataType, StructType
 
 
+@dataclass(frozen=True)
+class Feature:
+    """One column among the features, and the numbers it gives.
+
+    Attributes:
+        length: Numbers of its arrays; None for a scalar.
+        padded: Whether shorter arrays are filled up with zeros to `length`; then one more number,
+            the true length, stands behind them.
+        cardinality: For an index column, which holds whole numbers from 0 to below it.
+    """
+
+    name: str
+    length: int | None = None
+    padded: bool = False
+    cardinality: int | None = None
+
+    @property
+    def values(self) -> int:
+        """How many numbers it gives, without the length of padded arrays."""
+        return 1 if self.length is None else self.length
+
+    @property
+    def width(self) -> int:
+        """How many columns of the matrix it takes."""
+        return self.values + self.padded
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Which columns make the features, in which order, and how many numbers each gives."""
+    """Which columns make a batch: the features in their order, the labels, the weight of a row."""
 
-    features: tuple[str, ...]
-    widths: tuple[int, ...]
-    label: str | None = None
+    columns: tuple[Feature, ...]
+    labels: tuple[str, ...] = ()
+    weight: str | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the feature columns."""
+        return tuple(column.name for column in self.columns)
 
     @property
     def width(self) -> int:
         """Columns of the feature matrix."""
-        return sum(self.widths)
+        return sum(column.width for column in self.columns)
+
+    @property
+    def placed(self) -> list[tuple[Feature, int]]:
+        """The features, each with the first of its columns in the matrix."""
+        starts = np.cumsum([0, *(column.width for column in self.columns)]).tolist()
+        return list(zip(self.columns, starts, strict=False))
 
     def matrix(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float32]:
-        """Return the features of `table` as float32 [rows, width]; missing values are NaN."""
-        # Filled by columns, where every write is contiguous, and turned once at the end.
-        columns = np.empty((self.width, table.num_rows), dtype=np.float32)
-        start = 0
-        for name, width in zip(self.features, self.widths, strict=True):
-            array = _combined(table.column(name))
-            if is_list(array.type):
-                columns[start : start + width] = _vectors(array, name, width).T
-            else:
-                columns[start] = _scalars(array)
-            start += width
-        return np.ascontiguousarray(columns.T)
+        """Return the features of `table` as float32 [rows, width]; missing values are NaN.
 
-    def labels(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float32]:
-        """Return the label of `table` as float32 [rows]."""
-        assert self.label is not None
-        return _scalars(_combined(table.column(self.label)))
+        Raises:
+            DataError: arrays of a length that does not fit, an index outside its cardinality.
+        """
+        # Filled by columns, where every write is contiguous, and turned once at the end.
+        filled = np.empty((self.width, table.num_rows), dtype=np.float32)
+        for feature, start in self.placed:
+            array = _combined(table.column(feature.name))
+            values = filled[start : start + feature.values]
+            if feature.length is not None and not is_list(array.type):
+                raise DataError(f"feature {feature.name}: needs arrays, found {array.type}")
+            if feature.padded:
+                vectors, lengths = _padded(array, feature)
+                values[:] = vectors.T
+                filled[start + feature.values] = lengths
+            elif is_list(array.type):
+                values[:] = _vectors(array, feature).T
+            else:
+                values[0] = _scalars(array)
+            if feature.cardinality is not None:
+                _check_indices(values, feature)
+        self._check_steps(filled)
+        return np.ascontiguousarray(filled.T)
+
+    def targets(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float32]:
+        """Return labels and, where there is one, weight as float32 [rows, labels + weight]."""
+        names = self.labels if self.weight is None else (*self.labels, self.weight)
+        filled = np.empty((table.num_rows, len(names)), dtype=np.float32)
+        for number, name in enumerate(names):
+            filled[:, number] = _scalars(_combined(table.column(name)))
+        return filled
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the layout as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Restore a layout from `to_json`."""
+        return cls(
+            columns=tuple(Feature(**column) for column in stored["columns"]),
+            labels=tuple(stored["labels"]),
+            weight=stored["weight"],
+        )
+
+    def _check_steps(self, filled: NDArray[np.float32]) -> None:
+        """Padded arrays are the channels of one sequence: in a row they have one length."""
+        padded = [
+            (one.name, filled[start + one.values]) for one, start in self.placed if one.padded
+        ]
+        for name, lengths in padded[1:]:
+            first, expected = padded[0]
+            # A null array has the length NaN, and is no difference.
+            differ = int((np.abs(lengths - expected) > 0).sum())
+            if differ:
+                raise DataError(
+                    f"features {first} and {name}: their arrays differ in length in {differ} rows; "
+                    "the arrays of a row are the channels of one sequence"
+                )
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -71,22 +159,31 @@ def list_width(table: pa.Table, name: str) -> int:
     return int(lengths[0])
 
 
-def check_columns(schema: StructType, features: tuple[str, ...], label: str | None) -> None:
+def check_columns(
+    schema: StructType,
+    features: Sequence[str],
+    labels: Sequence[str] = (),
+    weight: str | None = None,
+) -> None:
     """Check that the columns exist and are numbers, booleans or (features) arrays of numbers.
 
     Raises:
-        ConfigError: a column is missing, named twice, of another type, or the label is a feature.
+        ConfigError: a column is missing, named twice, of another type, or in two roles.
     """
     if not features:
         raise ConfigError("features is empty: name at least one column")
-    twice = sorted({name for name in features if features.count(name) > 1})
-    if twice:
-        raise ConfigError(f"features named twice: {', '.join(twice)}")
-    if label in features:
-        raise ConfigError(f"the label {label} is also a feature; remove it from features")
-    wanted = features if label is None else (*features, label)
+    for role, names in (("features", features), ("labels", labels)):
+        twice = sorted({name for name in names if list(names).count(name) > 1})
+        if twice:
+            raise ConfigError(f"{role} named twice: {', '.join(twice)}")
+    for label in labels:
+        if label in features:
+            raise ConfigError(f"the label {label} is also a feature; remove it from features")
+    if weight is not None and weight in (*features, *labels):
+        raise ConfigError(f"the weight {weight} is also a feature or label; copy the column")
+    scalars = {**dict.fromkeys(labels, "label"), **({weight: "weight"} if weight else {})}
     present = {field.name: field.dataType for field in schema.fields}
-    missing = [name for name in wanted if name not in present]
+    missing = [name for name in (*features, *scalars) if name not in present]
     if missing:
         raise ConfigError(
             f"columns missing: {', '.join(missing)}; the data has {', '.join(sorted(present))}"
@@ -96,11 +193,13 @@ def check_columns(schema: StructType, features: tuple[str, ...], label: str | No
         raise ConfigError(
             f"features that are not numbers: {', '.join(wrong)}; encode them in the recipe"
         )
-    if label is not None and not _number(present[label]):
-        raise ConfigError(
-            f"label {label} is {present[label].simpleString()}; it must be a number or boolean, "
-            "classes as 0 to classes-1"
-        )
+    for name, role in scalars.items():
+        if not _number(present[name]):
+            classes = ", classes as 0 to classes-1" if role == "label" else ""
+            raise ConfigError(
+                f"{role} {name} is {present[name].simpleString()}; it must be a number or boolean"
+                f"{classes}"
+            )
 
 
 def _numeric(kind: DataType) -> bool:
@@ -129,12 +228,47 @@ def _scalars(array: pa.Array) -> NDArray[np.float32]:
     return np.asarray(floats.to_numpy(zero_copy_only=False), dtype=np.float32)
 
 
-def _vectors(array: pa.Array, name: str, width: int) -> NDArray[np.float32]:
+def _vectors(array: pa.Array, feature: Feature) -> NDArray[np.float32]:
+    width = feature.values
     lengths = pc.min_max(pc.list_value_length(array)).as_py()
     known = lengths["min"] is None and len(array) == 0
     if not known and (array.null_count or lengths["min"] != width or lengths["max"] != width):
         raise DataError(
-            f"feature {name}: needs arrays of {width} numbers, found {array.null_count} null "
-            f"arrays and lengths from {lengths['min']} to {lengths['max']}"
+            f"feature {feature.name}: needs arrays of {width} numbers, found {array.null_count} "
+            f"null arrays and lengths from {lengths['min']} to {lengths['max']}"
         )
     return _scalars(array.flatten()).reshape(-1, width)
+
+
+def _padded(array: pa.Array, feature: Feature) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return arrays filled up with zeros [rows, length], and their lengths [rows].
+
+    A null array is NaN in both.
+    """
+    size = feature.values
+    known = np.asarray(pc.is_valid(array).to_numpy(zero_copy_only=False), dtype=bool)
+    counts = pc.fill_null(pc.list_value_length(array), 0)
+    lengths = np.asarray(counts.to_numpy(zero_copy_only=False), dtype=np.int64)
+    longest = int(lengths.max(initial=0))
+    if longest > size:
+        raise DataError(
+            f"feature {feature.name}: an array has {longest} numbers, the network takes {size}; "
+            "raise max_length, or cut the arrays before"
+        )
+    filled = np.zeros((len(lengths), size), dtype=np.float32)
+    # Row by row, the first numbers of each: the order in which Arrow holds them.
+    filled[np.arange(size) < lengths[:, None]] = _scalars(array.flatten())
+    filled[~known] = np.nan
+    return filled, np.where(known, lengths, np.nan).astype(np.float32)
+
+
+def _check_indices(values: NDArray[np.float32], feature: Feature) -> None:
+    assert feature.cardinality is not None
+    inside = (values >= 0) & (values < feature.cardinality) & (values == np.floor(values))
+    wrong = ~(inside | np.isnan(values))
+    if wrong.any():
+        raise DataError(
+            f"feature {feature.name}: an index column needs whole numbers from 0 to "
+            f"{feature.cardinality - 1}, found {int(wrong.sum())} others such as "
+            f"{values[wrong][0]:g}; index it by the fit's recipe, or state its cardinality"
+        )

@@ -30,7 +30,10 @@ CACHE_BYTES = 256 << 20
 
 
 class Blocks:
-    """Reads blocks as (features, labels) and checks them; keeps them if all of them are small."""
+    """Reads blocks as (features, targets) and checks them; keeps them if all of them are small.
+
+    The targets of a row are its labels and, behind them, its weight if rows have one.
+    """
 
     def __init__(
         self,
@@ -43,15 +46,16 @@ class Blocks:
         self._source = source
         self._layout = layout
         self._classes = classes
-        keep = source.total * (layout.width + 1) * 4 <= cache_bytes
+        numbers = layout.width + len(layout.labels) + (layout.weight is not None)
+        keep = source.total * numbers * 4 <= cache_bytes
         self._kept: dict[int, Batch] | None = {} if keep else None
 
     def read(self, number: int) -> Batch:
-        """Return block `number`: features [rows, width] and labels [rows], float32.
+        """Return block `number`: features [rows, width] and targets, float32.
 
         Raises:
-            DataError: a missing or infinite value, a label outside its classes, other rows than
-                were counted.
+            DataError: a missing or infinite value, a label outside its classes, a negative weight,
+                other rows than were counted.
         """
         if self._kept is not None and number in self._kept:
             return self._kept[number]
@@ -62,22 +66,35 @@ class Blocks:
                 f"{block.path} row group {block.row_group}: {table.num_rows} rows, "
                 f"{self._source.rows[number]} were counted; was the file replaced?"
             )
-        batch = self._layout.matrix(table), self._layout.labels(table)
+        batch = self._layout.matrix(table), self._layout.targets(table)
         self._check(*batch, where=f"{block.path} row group {block.row_group}")
         if self._kept is not None:
             self._kept[number] = batch
         return batch
 
     def _check(
-        self, features: NDArray[np.float32], labels: NDArray[np.float32], *, where: str
+        self, features: NDArray[np.float32], targets: NDArray[np.float32], *, where: str
     ) -> None:
         # A sum is one quick pass, and anything not finite makes it so; which column, only then.
         if not np.isfinite(features.sum(dtype=np.float64)):
-            bad = np.flatnonzero(~np.isfinite(features).all(axis=0))
-            names = np.repeat(self._layout.features, self._layout.widths)
-            listed = ", ".join(dict.fromkeys(str(name) for name in names[bad][:5]))
-            if listed:
+            bad = ~np.isfinite(features).all(axis=0)
+            names = [
+                f.name for f, start in self._layout.placed if bad[start : start + f.width].any()
+            ]
+            if names:
+                listed = ", ".join(names[:5])
                 raise DataError(f"{where}: null, NaN or infinite features ({listed}); impute them")
+        for name, labels in zip(self._layout.labels, targets.T, strict=False):
+            self._check_labels(labels, where=f"{where}, {name}")
+        if self._layout.weight is not None:
+            wrong = int((~(np.isfinite(targets[:, -1]) & (targets[:, -1] >= 0))).sum())
+            if wrong:
+                raise DataError(
+                    f"{where}: {wrong} weights in {self._layout.weight} are null, negative, NaN or "
+                    "infinite; a weight is a number of at least 0"
+                )
+
+    def _check_labels(self, labels: NDArray[np.float32], *, where: str) -> None:
         if not np.isfinite(labels).all():
             raise DataError(
                 f"{where}: {int((~np.isfinite(labels)).sum())} labels are null, NaN or infinite; "
@@ -111,24 +128,24 @@ class Loader:
         """Yield `steps(rest)` batches; all but the last have `batch_size` rows."""
         left: list[Batch] = []
         held = 0
-        for features, labels in prefetched(self._windows(epoch, rest), depth=1):
-            left.append((features, labels))
-            held += len(labels)
+        for features, targets in prefetched(self._windows(epoch, rest), depth=1):
+            left.append((features, targets))
+            held += len(targets)
             if held < self._batch_size:
                 continue
-            features, labels = _joined(left)
+            features, targets = _joined(left)
             whole = held - held % self._batch_size
             for start in range(0, whole, self._batch_size):
                 stop = start + self._batch_size
-                yield features[start:stop], labels[start:stop]
-            left, held = [(features[whole:], labels[whole:])], held - whole
+                yield features[start:stop], targets[start:stop]
+            left, held = [(features[whole:], targets[whole:])], held - whole
         if held:
             yield _joined(left)
 
     def _windows(self, epoch: int, rest: Rest | None) -> Iterator[Batch]:
         for piece in self._order.pieces(epoch, self._rank, rest):
-            features, labels = _joined([self._blocks.read(number) for number in piece.blocks])
-            yield features[piece.take], labels[piece.take]
+            features, targets = _joined([self._blocks.read(number) for number in piece.blocks])
+            yield features[piece.take], targets[piece.take]
 
 
 def validation_batches(
@@ -143,12 +160,12 @@ def validation_batches(
             low, high = max(first - position, 0), min(last - position, count)
             position += count
             if low < high:
-                features, labels = blocks.read(number)
-                yield features[low:high], labels[low:high]
+                features, targets = blocks.read(number)
+                yield features[low:high], targets[low:high]
 
-    for features, labels in prefetched(pieces(), depth=1):
-        for start in range(0, len(labels), batch_size):
-            yield features[start : start + batch_size], labels[start : start + batch_size]
+    for features, targets in prefetched(pieces(), depth=1):
+        for start in range(0, len(targets), batch_size):
+            yield features[start : start + batch_size], targets[start : start + batch_size]
 
 
 def prefetched(items: Iterator[T], *, depth: int) -> Iterator[T]:

@@ -12,7 +12,7 @@ import logging
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.scan import Block, DirectScanRefused, Scan
-from sparkmine.train.layout import Layout, is_list, list_width
+from sparkmine.train.layout import Feature, Layout, is_list, list_width
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -99,17 +99,40 @@ def version(snapshot: Snapshot) -> dict[str, Any]:
     return {"path": snapshot.path, "version": snapshot.version, "where": predicate}
 
 
-def layout(source: Source, features: tuple[str, ...], label: str) -> Layout:
-    """Return the layout of `source`; arrays are measured in its smallest block with rows."""
+def layout(
+    source: Source,
+    features: Sequence[str],
+    labels: Sequence[str],
+    *,
+    weight: str | None = None,
+    max_length: int | None = None,
+    cardinalities: Mapping[str, int] | None = None,
+) -> Layout:
+    """Return the layout of `source`.
+
+    Args:
+        max_length: Arrays are padded to it; None: all have one length, which is measured in the
+            smallest block with rows.
+        cardinalities: The index columns.
+    """
     arrays = [name for name in features if is_list(source.scan.schema.field(name).type)]
-    widths = dict.fromkeys(features, 1)
-    if arrays:
+    lengths = dict.fromkeys(arrays, max_length)
+    if arrays and max_length is None:
         counts = [(rows, number) for number, rows in enumerate(source.rows) if rows]
         if not counts:
             raise DataError("there are no rows to train on")
         table = Scan.of(source.scan.snapshot, arrays).read(source.blocks[min(counts)[1]])
-        widths.update({name: list_width(table, name) for name in arrays})
-    return Layout(features=features, widths=tuple(widths.values()), label=label)
+        lengths = {name: list_width(table, name) for name in arrays}
+    columns = tuple(
+        Feature(
+            name,
+            length=lengths.get(name),
+            padded=name in lengths and max_length is not None,
+            cardinality=(cardinalities or {}).get(name),
+        )
+        for name in features
+    )
+    return Layout(columns=columns, labels=tuple(labels), weight=weight)
 
 
 def _source(spark: SparkSession, scan: Scan, identity: dict[str, Any]) -> Source:

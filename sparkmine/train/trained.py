@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,13 +42,14 @@ class TrainedModel(Model):
     Attributes:
         keras_file: The model in Keras's `.keras` format.
         dense_file: The same as a `DenseChain`, where it is one; then scoring needs no TensorFlow.
-        layout: Feature columns in order, their widths, and the label.
-        task: `binary`, `multiclass` or `regression`.
-        classes: Number of classes, None for regression.
+        layout: Feature columns in order, the numbers each gives, and the label.
+        task: `binary`, `multiclass`, `multilabel`, `regression` or `reconstruction`.
+        classes: Number of classes (of each label), None for the last two.
         history: One dictionary per epoch: `epoch`, `loss`, `val_loss`, `val_auc` and the like,
             `seconds`, `rows_per_second`.
         data: Table path, version and predicate of the training data, and its rows.
-        settings: Network, ranks, epochs, batch size, optimizer, learning rate, seed.
+        settings: Network, ranks, epochs, batch size, optimizer, learning rate, seed,
+            weights of rows and classes.
         weights_hash: SHA-256 of the final variables, equal on all ranks.
     """
 
@@ -76,21 +77,25 @@ class TrainedModel(Model):
         """Return `df` with `prediction` added.
 
         Binary: the probability of class 1 (double). Regression: the value (double). Multiclass:
-        the class (int), and `probability`, an array with one double per class. Rows with a missing
-        or infinite feature get null.
+        the class (int), and `probability`, an array with one double per class. Multilabel: an array
+        with the probability of every label, in the order of `layout.labels`. Reconstruction:
+        the mean squared error of the row's features (double), an outlier score. Rows with a
+        missing or infinite feature get null.
 
         Raises:
             ConfigError: a feature is missing or not a number, or an output column is there.
         """
         from pyspark.sql import types as t
 
-        check_columns(df.schema, self.layout.features, None)
+        check_columns(df.schema, self.layout.features)
         added = [t.StructField("prediction", t.DoubleType())]
         if self.task == "multiclass":
             added = [
                 t.StructField("prediction", t.IntegerType()),
                 t.StructField("probability", t.ArrayType(t.DoubleType())),
             ]
+        if self.task == "multilabel":
+            added = [t.StructField("prediction", t.ArrayType(t.DoubleType()))]
         taken = [one.name for one in added if one.name in df.columns]
         if taken:
             raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
@@ -122,7 +127,7 @@ class TrainedModel(Model):
         if self.dense_file is not None:
             (folder / _DENSE).write_bytes(self.dense_file)
         facts = {
-            "layout": asdict(self.layout),
+            "layout": self.layout.to_json(),
             "task": self.task,
             "classes": self.classes,
             "history": self.history,
@@ -137,16 +142,11 @@ class TrainedModel(Model):
     def _read(cls, folder: Path) -> Self:
         try:
             facts = json.loads((folder / _FACTS).read_text())
-            stored = facts["layout"]
             dense = folder / _DENSE
             return cls(
                 keras_file=(folder / _NETWORK).read_bytes(),
                 dense_file=dense.read_bytes() if dense.is_file() else None,
-                layout=Layout(
-                    features=tuple(stored["features"]),
-                    widths=tuple(stored["widths"]),
-                    label=stored["label"],
-                ),
+                layout=Layout.from_json(facts["layout"]),
                 task=facts["task"],
                 classes=facts["classes"],
                 history=facts["history"],
@@ -154,7 +154,7 @@ class TrainedModel(Model):
                 settings=facts["settings"],
                 weights_hash=facts["weights_hash"],
             )
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{folder}: {type(error).__name__}: {error}") from None
 
 
@@ -167,7 +167,12 @@ def _scorer(
             if forward is None:
                 forward = _forward(sent.value, digest, layout.width, threads=threads)
             matrix = layout.matrix(batch)
-            added = _columns(forward(matrix), np.isfinite(matrix).all(axis=1), task)
+            usable = np.isfinite(matrix).all(axis=1)
+            matrix[~usable] = 0.0  # a missing index is no row of an embedding
+            output = forward(matrix)
+            if task == "reconstruction":
+                output = np.mean((output - matrix) ** 2, axis=1, keepdims=True)
+            added = _columns(output, usable, task)
             names = ["prediction", "probability"][: len(added)]
             yield pa.RecordBatch.from_arrays(
                 [*batch.columns, *added], names=[*batch.schema.names, *names]
@@ -178,13 +183,15 @@ def _scorer(
 
 def _columns(output: NDArray[np.float32], usable: NDArray[np.bool_], task: str) -> list[pa.Array]:
     """Return the output as Arrow columns of exactly the declared types."""
-    if task != "multiclass":
+    if task not in ("multiclass", "multilabel"):
         return [pa.array(output[:, 0].astype(np.float64), mask=~usable)]
-    chosen = output.argmax(axis=1).astype(np.int32)
     offsets = np.arange(len(output) + 1, dtype=np.int32) * output.shape[1]
     probability = pa.ListArray.from_arrays(
         offsets, output.astype(np.float64).ravel(), mask=pa.array(~usable)
     )
+    if task == "multilabel":
+        return [probability]
+    chosen = output.argmax(axis=1).astype(np.int32)
     return [pa.array(chosen, mask=~usable), probability]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +18,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sparkmine.errors import ConfigError
+from sparkmine.errors import ConfigError, SparkmineError
 from sparkmine.train import checkpoint, metrics, optimizer
 from sparkmine.train.control import Control
 from sparkmine.train.dense import DenseChain
 from sparkmine.train.job import Job
 from sparkmine.train.loader import Blocks, Loader, validation_batches
 from sparkmine.train.order import Rest
+from sparkmine.train.weighting import RowWeights
 
 log = logging.getLogger(__name__)
 
 LOSSES = {
     "binary": "binary_crossentropy",
     "multiclass": "sparse_categorical_crossentropy",
+    "multilabel": "binary_crossentropy",
     "regression": "mean_squared_error",
+    "reconstruction": "mean_squared_error",
 }
 _STEP_REPORT_SECONDS = 0.5
 
@@ -41,31 +46,34 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
         `history`, `weights_hash`, `task` and `classes`.
     """
     keras.utils.set_random_seed(derived_seed(job.seed, 0))
-    model = job.network.build(job.layout.width)
+    model = job.network.build(job.layout)
     if not model.built:
         model.build((None, job.layout.width))
     task, classes = _task(job, model)
     _compile(job, model, task)
     blocks = Blocks(job.train, job.layout, classes=classes, cache_bytes=job.cache_bytes)
+    weights = RowWeights(job.layout, job.class_weight, classes)
     loader = Loader(blocks, job.order, rank=hvd.rank(), batch_size=job.batch_size)
     done, begun = _resume(job, model)
     validation = None
     if job.validation is not None:
         validation = Validation(job, model, task, classes)
     epoch_end = EpochEnd(job, model, control, validation, done, begun)
+    examples = Examples(job, loader, weights, task)
     for first, last, rest in _spans(job, len(done), begun):
         if not loader.steps(rest):  # fewer rows were left than there are ranks now
             epoch_end.on_epoch_begin(first)
             epoch_end.on_epoch_end(first)
             continue
-        model.fit(
-            _dataset(job, loader, first, last, rest),
-            epochs=last,
-            initial_epoch=first,
-            steps_per_epoch=loader.steps(rest),
-            callbacks=[epoch_end],
-            verbose=0,
-        )
+        with examples.raising():
+            model.fit(
+                examples.dataset(first, last, rest),
+                epochs=last,
+                initial_epoch=first,
+                steps_per_epoch=loader.steps(rest),
+                callbacks=[epoch_end],
+                verbose=0,
+            )
     # Keras may finalise (moving averages of weights) after the last epoch's end.
     digest = weights_hash(model)
     _same_on_all_ranks(digest)
@@ -231,30 +239,34 @@ class Validation:
     def __init__(self, job: Job, model: Any, task: str, classes: int | None) -> None:
         assert job.validation is not None
         self._rows = job.validation.rows
-        self._blocks = Blocks(
-            job.validation, job.layout, classes=classes, cache_bytes=job.cache_bytes
-        )
+        # Every row counts once: the figures are those of the rows as they are.
+        layout = replace(job.layout, weight=None)
+        self._blocks = Blocks(job.validation, layout, classes=classes, cache_bytes=job.cache_bytes)
         self._batch_size = max(job.batch_size, 4096)
         self._task = task
+        self._labels = job.layout.labels
 
         def step(features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             output = model(features, training=False)
-            loss = model.compute_loss(features, labels, output, None, training=False)
+            wanted = features if task == "reconstruction" else labels
+            loss = model.compute_loss(features, wanted, output, None, training=False)
             if task == "multiclass":
-                return loss, tf.cast(tf.argmax(output, axis=-1), tf.float32)
-            return loss, tf.reshape(tf.cast(output, tf.float32), [-1])
+                output = tf.argmax(output, axis=-1)[:, None]
+            if task == "reconstruction":
+                output = tf.reduce_mean((output - features) ** 2, axis=1, keepdims=True)
+            return loss, tf.cast(output, tf.float32)
 
         signature = [
             tf.TensorSpec([None, job.layout.width], tf.float32),
-            tf.TensorSpec([None, 1], tf.float32),
+            tf.TensorSpec([None, len(job.layout.labels)], tf.float32),
         ]
         self._step = tf.function(step, input_signature=signature)
 
     def run(self) -> dict[str, float | None]:
         """Return `loss` and the figures of the task over all rows."""
         summed = 0.0
-        labels: list[np.ndarray[Any, Any]] = [np.empty(0, np.float32)]
-        outputs: list[np.ndarray[Any, Any]] = [np.empty(0, np.float32)]
+        labels = [np.empty((0, len(self._labels)), np.float32)]
+        outputs = [np.empty((0, max(len(self._labels), 1)), np.float32)]
         for x, y in validation_batches(
             self._blocks,
             self._rows,
@@ -262,23 +274,15 @@ class Validation:
             rank=hvd.rank(),
             batch_size=self._batch_size,
         ):
-            loss, output = self._step(tf.constant(x), tf.constant(y[:, None]))
+            loss, output = self._step(tf.constant(x), tf.constant(y))
             summed += float(loss) * len(y)
             labels.append(y)
             outputs.append(output.numpy())
         total = hvd.allreduce(tf.constant(summed, tf.float64), op=hvd.Sum, name="validation.loss")
-        label = hvd.allgather(tf.constant(np.concatenate(labels)), name="validation.labels").numpy()
-        score = hvd.allgather(
-            tf.constant(np.concatenate(outputs)), name="validation.outputs"
-        ).numpy()
-        figures: dict[str, float | None] = {"loss": float(total) / len(label)}
-        if self._task == "binary":
-            figures.update(metrics.binary(label, score))
-        elif self._task == "multiclass":
-            figures.update(metrics.multiclass(label, score))
-        else:
-            figures.update(metrics.regression(label, score))
-        return figures
+        score = _gathered(outputs, "validation.outputs")
+        label = _gathered(labels, "validation.labels") if self._labels else score[:, :0]
+        found = metrics.figures(self._task, label, score, self._labels)
+        return {"loss": float(total) / len(score), **found}
 
 
 def derived_seed(*words: int) -> int:
@@ -314,15 +318,22 @@ def _task(job: Job, model: Any) -> tuple[str, int | None]:
     """Return task and number of classes, from the network or from the model's last layer."""
     units = int(model.output_shape[-1])
     activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "linear")
+    if job.network.task == "reconstruction":
+        if units != job.layout.width:
+            raise ConfigError(f"{job.layout.width} inputs, but the model has {units} outputs")
+        return "reconstruction", None
     inferred = {"sigmoid": "binary", "softmax": "multiclass"}.get(activation, "regression")
-    task = job.network.task or inferred
-    if task != "multiclass" and units != 1:
-        raise ConfigError(f"a {task} model needs 1 output, this one has {units}")
+    labels = len(job.layout.labels)
+    task = job.network.task or ("multilabel" if labels > 1 else inferred)
+    if task != "multiclass" and units != labels:
+        raise ConfigError(
+            f"a {task} model of {labels} labels needs {labels} outputs, this one has {units}"
+        )
     if task == "multiclass":
         if job.network.classes not in (None, units):
             raise ConfigError(f"{job.network.classes} classes, but the model has {units} outputs")
         return task, units
-    return task, 2 if task == "binary" else None
+    return task, None if task == "regression" else 2
 
 
 def _spans(
@@ -337,17 +348,51 @@ def _spans(
         yield done, job.epochs, None
 
 
-def _dataset(job: Job, loader: Loader, first: int, last: int, rest: Rest | None) -> tf.data.Dataset:
-    def batches() -> Iterator[tuple[Any, Any]]:
-        for epoch in range(first, last):
-            for features, labels in loader.batches(epoch, rest):
-                yield features, labels[:, None]
+class Examples:
+    """The training batches of one rank as (x, y) or (x, y, weights), as Keras wants them."""
 
-    signature = (
-        tf.TensorSpec([None, job.layout.width], tf.float32),
-        tf.TensorSpec([None, 1], tf.float32),
-    )
-    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
+    def __init__(self, job: Job, loader: Loader, weights: RowWeights, task: str) -> None:
+        self._loader = loader
+        self._weights = weights
+        self._labels = len(job.layout.labels)
+        self._rebuilds = task == "reconstruction"
+        width = job.layout.width
+        self._signature: tuple[Any, ...] = (
+            tf.TensorSpec([None, width], tf.float32),
+            tf.TensorSpec([None, width if self._rebuilds else self._labels], tf.float32),
+        )
+        if weights:
+            self._signature = (*self._signature, tf.TensorSpec([None], tf.float32))
+        self._raised: SparkmineError | None = None
+
+    def dataset(self, first: int, last: int, rest: Rest | None) -> tf.data.Dataset:
+        """The batches of the epochs from `first` to before `last`, or of the rest of one."""
+
+        def batches() -> Iterator[tuple[Any, ...]]:
+            try:
+                for epoch in range(first, last):
+                    yield from self._batches(epoch, rest)
+            except SparkmineError as error:
+                self._raised = error
+                raise
+
+        made = tf.data.Dataset.from_generator(batches, output_signature=self._signature)
+        return made.prefetch(2)
+
+    @contextlib.contextmanager
+    def raising(self) -> Iterator[None]:
+        """TensorFlow makes its own error, of many lines, of what the loader raises: raise that."""
+        try:
+            yield
+        except tf.errors.OpError:
+            if self._raised is not None:
+                raise self._raised from None
+            raise
+
+    def _batches(self, epoch: int, rest: Rest | None) -> Iterator[tuple[Any, ...]]:
+        for features, targets in self._loader.batches(epoch, rest):
+            example = features, features if self._rebuilds else targets[:, : self._labels]
+            yield (*example, self._weights.of(targets)) if self._weights else example
 
 
 def _resume(job: Job, model: Any) -> tuple[list[dict[str, Any]], checkpoint.Begun | None]:
@@ -441,6 +486,14 @@ def _same_on_all_ranks(digest: bytes) -> None:
     differing = np.flatnonzero((everyone != everyone[0]).any(axis=1)).tolist()
     if differing:
         raise ArithmeticError(f"the weights of ranks {differing} differ from those of rank 0")
+
+
+def _gathered(parts: list[np.ndarray[Any, Any]], name: str) -> np.ndarray[Any, Any]:
+    """Return the rows of all ranks, in the order of ranks."""
+    rows: np.ndarray[Any, Any] = hvd.allgather(
+        tf.constant(np.concatenate(parts)), name=name
+    ).numpy()
+    return rows
 
 
 def _averaged(value: float) -> Any:

@@ -41,7 +41,7 @@ def uneven(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Sna
 
 
 def blocks_of(given: Source, **options: int) -> Blocks:
-    return Blocks(given, source.layout(given, COLUMNS[:2], "y"), **options)
+    return Blocks(given, source.layout(given, COLUMNS[:2], ("y",)), **options)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
@@ -61,15 +61,15 @@ def test_an_epoch_covers_the_table(
             seen: list[int] = []
             for loader in loaders:
                 batches = list(loader.batches(epoch))
-                sizes = [len(labels) for _, labels in batches]
+                sizes = [len(targets) for _, targets in batches]
                 assert len(sizes) == loader.steps()
                 assert set(sizes[:-1]) <= {64}
                 assert sum(sizes) == 1003 // ranks
-                for features, labels in batches:
+                for features, targets in batches:
                     ids = features[:, 0]
                     np.testing.assert_array_equal(features[:, 1], 2 * ids)
                     np.testing.assert_array_equal(features[:, 2], ids % 7)
-                    np.testing.assert_array_equal(labels, ids % 2)
+                    np.testing.assert_array_equal(targets, ids[:, None] % 2)
                     seen.extend(ids.astype(int).tolist())
             assert len(set(seen)) == len(seen) == 1003 - 1003 % ranks
             orders.append(seen)
@@ -110,8 +110,8 @@ def test_a_dataframe_goes_through_a_scratch_table(
 SPOILT = [
     ("id", "null", r"null, NaN or infinite features \(id\)"),
     ("twice", "array(double('NaN'), 1D)", r"infinite features \(twice\)"),
-    ("y", "null", "1 labels are null"),
-    ("y", "2", "labels must be whole numbers from 0 to 1, found 0 to 2"),
+    ("y", "null", "y: 1 labels are null"),
+    ("y", "2", "y: labels must be whole numbers from 0 to 1, found 0 to 2"),
 ]
 
 

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,23 +16,47 @@ from sparkmine.errors import ConfigError
 if TYPE_CHECKING:
     import keras
 
-Task = Literal["binary", "multiclass", "regression"]
+    from sparkmine.recipe.columns import ColumnInfo
+    from sparkmine.train.layout import Layout
+
+Task = Literal["binary", "multiclass", "multilabel", "regression", "reconstruction"]
 TASKS: tuple[str, ...] = get_args(Task)
 
 
 class Network(ABC):
-    """Describes a Keras model. Values are immutable and travel to the ranks."""
+    """Describes a Keras model. Values are immutable and travel to the ranks.
+
+    Attributes:
+        max_length: Arrays may have any length up to it and are padded; None: all have one length.
+    """
 
     task: Task | None
     classes: int | None
+    max_length: int | None = None
 
     @abstractmethod
-    def build(self, width: int) -> keras.Model:
-        """Return a model for batches of shape [rows, width]. Runs on the ranks only."""
+    def build(self, layout: Layout) -> keras.Model:
+        """Return a model for batches of shape [rows, layout.width]. Runs on the ranks only."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
         """Return what tells this network from another, as JSON."""
+
+    def check(self, layout: Layout) -> None:
+        """Check on the driver that the network can read these features.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        return
+
+    def indices(self, columns: Sequence[ColumnInfo]) -> dict[str, int]:
+        """Return the cardinality of those feature columns that are indices, not quantities.
+
+        Raises:
+            ConfigError: it is not known, or too large.
+        """
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +65,8 @@ class FunctionNetwork(Network):
 
     The function takes no argument or the number of input columns. It may return a compiled
     model, whose loss and optimizer are then kept. Without `task`, the activation of the last
-    layer decides: sigmoid is binary, softmax multiclass, anything else regression.
+    layer decides: sigmoid is binary, softmax multiclass, anything else regression; several label
+    columns are multilabel. The outputs of a `reconstruction` are the inputs.
     """
 
     function: Callable[..., Any] | str
@@ -54,12 +79,12 @@ class FunctionNetwork(Network):
         if self.task is not None and self.task not in TASKS:
             raise ConfigError(f"task {self.task!r}: use one of {', '.join(TASKS)}")
 
-    def build(self, width: int) -> keras.Model:
+    def build(self, layout: Layout) -> keras.Model:
         import keras
 
         function = self._resolve()
         takes_width = len(inspect.signature(function).parameters) > 0
-        model = function(width) if takes_width else function()
+        model = function(layout.width) if takes_width else function()
         if not isinstance(model, keras.Model):
             raise ConfigError(
                 f"{self._name()} returned a {type(model).__name__}, not a keras.Model"

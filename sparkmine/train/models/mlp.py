@@ -1,16 +1,20 @@
-"""Multi-layer perceptron: dense layers over a matrix of numeric features."""
+"""Multi-layer perceptron: dense layers over a matrix of features."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sparkmine.errors import ConfigError
-from sparkmine.train.models.base import TASKS, Network, Task
+from sparkmine.train.models import embedding, head
+from sparkmine.train.models.base import Network, Task
 
 if TYPE_CHECKING:
     import keras
+
+    from sparkmine.recipe.columns import ColumnInfo
+    from sparkmine.train.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +23,13 @@ class MLP(Network):
 
     Batch normalisation stands before the activation (Ioffe and Szegedy 2015), dropout after it
     (Srivastava et al. 2014). The output is a sigmoid (`binary`), a softmax over `classes`
-    (`multiclass`) or one linear unit (`regression`). `l1` and `l2` penalise the kernels of the
+    (`multiclass`), a sigmoid for each label column (`multilabel`) or one linear unit
+    (`regression`). `l1` and `l2` penalise the kernels of the
     hidden layers.
+
+    Index columns are embedded: those that a recipe made (`OrdinalIndex`), and those named here.
+    `embeddings` gives the length of a column's vectors (half its cardinality, at most 50, for
+    those left out), `cardinalities` how many values a column has that no recipe made.
     """
 
     hidden: Sequence[int] = (64,)
@@ -29,49 +38,43 @@ class MLP(Network):
     batch_normalisation: bool = False
     l1: float = 0.0
     l2: float = 0.0
+    embeddings: Mapping[str, int] = field(default_factory=dict)
+    cardinalities: Mapping[str, int] = field(default_factory=dict)
     task: Task = "binary"
     classes: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        if any(not isinstance(units, int) or units < 1 for units in self.hidden):
-            raise ConfigError(f"MLP hidden={list(self.hidden)}: every layer needs at least 1 unit")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"MLP dropout={self.dropout}: must be at least 0 and below 1")
+        head.check_sizes("MLP", "hidden", self.hidden)
+        head.check_dropout("MLP", self.dropout)
         if self.l1 < 0.0 or self.l2 < 0.0:
             raise ConfigError(f"MLP l1={self.l1}, l2={self.l2}: must not be negative")
-        if self.task not in TASKS:
-            raise ConfigError(f"MLP task={self.task!r}: use one of {', '.join(TASKS)}")
-        if (self.task == "multiclass") != (self.classes is not None):
-            raise ConfigError("MLP: classes is needed for task='multiclass', and only for it")
-        if self.classes is not None and self.classes < 2:
-            raise ConfigError(f"MLP classes={self.classes}: at least 2")
+        head.check_sizes("MLP", "embeddings", tuple(self.embeddings.values()))
+        head.check_task("MLP", self.task, self.classes)
 
-    def build(self, width: int) -> keras.Model:
+    def build(self, layout: Layout) -> keras.Model:
         import keras
 
-        layers: list[Any] = [keras.Input(shape=(width,), name="features")]
-        for units in self.hidden:
-            layers.append(
-                keras.layers.Dense(
-                    units,
-                    # The normalisation's own offset makes a bias redundant.
-                    use_bias=not self.batch_normalisation,
-                    kernel_initializer="he_normal" if self.activation == "relu" else None,
-                    kernel_regularizer=self._penalty(),
-                )
-            )
-            if self.batch_normalisation:
-                layers.append(keras.layers.BatchNormalization())
-            layers.append(keras.layers.Activation(self.activation))
-            if self.dropout:
-                layers.append(keras.layers.Dropout(self.dropout))
-        last = {"binary": "sigmoid", "multiclass": "softmax", "regression": "linear"}[self.task]
-        layers.append(keras.layers.Dense(self.classes or 1, activation=last, name="output"))
-        return keras.Sequential(layers, name="mlp")
+        layers = head.hidden_layers(
+            self.hidden,
+            activation=self.activation,
+            dropout=self.dropout,
+            batch_normalisation=self.batch_normalisation,
+            penalty=self._penalty(),
+        )
+        layers.append(head.output_layer(self.task, self.classes, layout))
+        matrix = keras.Input(shape=(layout.width,), name="features")
+        if all(column.cardinality is None for column in layout.columns):
+            # A plain chain, which scores without TensorFlow.
+            return keras.Sequential([matrix, *layers], name="mlp")
+        joined = embedding.flat(matrix, layout.placed, self.embeddings)
+        return keras.Model(matrix, head.applied(layers, joined), name="mlp")
 
     def identity(self) -> dict[str, Any]:
         return {"network": "MLP", **asdict(self), "hidden": list(self.hidden)}
+
+    def indices(self, columns: Sequence[ColumnInfo]) -> dict[str, int]:
+        return embedding.index_columns("MLP", columns, self.embeddings, self.cardinalities)
 
     def _penalty(self) -> Any:
         import keras

@@ -1,0 +1,38 @@
+"""The models of the stage `train` are the networks, parameter by parameter."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from sparkmine import train
+from sparkmine.stages import models
+
+KINDS: list[tuple[type[Any], type[Any], dict[str, Any]]] = [
+    (models.MlpModel, train.MLP, {}),
+    (models.CnnModel, train.CNN, {"shape": [28, 28, 1]}),
+    (models.RnnModel, train.RNN, {}),
+    (models.AutoencoderModel, train.Autoencoder, {}),
+]
+
+
+@pytest.mark.parametrize(("block", "network", "needed"), KINDS)
+def test_parameters_and_defaults_are_the_same(
+    block: Any, network: Any, needed: dict[str, Any]
+) -> None:
+    kind = network.__name__.lower()
+    settings = block(kind=kind, **needed).model_dump(exclude={"kind"})
+    assert set(settings) == {one.name for one in fields(network)} - {"task", "classes"}
+    assert network(**settings) == network(**needed)
+
+
+def test_a_model_is_found_by_its_kind() -> None:
+    adapter = TypeAdapter(models.Train.model_fields["model"].annotation)
+    found = adapter.validate_python({"kind": "rnn", "cell": "gru", "max_length": 52})
+    assert isinstance(found, models.RnnModel)
+    for wrong in ({"kind": "gan"}, {"kind": "rnn", "shape": [2, 1]}, {"kind": "cnn"}):
+        with pytest.raises(ValidationError):
+            adapter.validate_python(wrong)
