@@ -44,6 +44,7 @@ def fit(
     task: Task | None = None,
     checkpoint: str | Path | None = None,
     gpus_per_rank: int = 0,
+    network_interface: str | None = None,
     spark: SparkSession | None = None,
     progress: Callable[[Event], None] | None = None,
     scratch: str | Path | None = None,
@@ -72,6 +73,8 @@ def fit(
             see. A fit with equal configuration and data continues there after its last whole
             epoch; a finished one returns its model.
         gpus_per_rank: GPUs of each task (cluster only; never run on a real GPU).
+        network_interface: Through which the ranks talk. None is what the executor's variable
+            HOROVOD_GLOO_IFACE says, else the one on the way to rank 0.
         spark: The session; the active one by default.
         progress: Called in this thread with events: `started`, `imported`, `ready` of every
             rank, `step` and `epoch` of rank 0.
@@ -84,6 +87,8 @@ def fit(
         ConfigError: a setting or a column is wrong.
         DataError: too few rows, missing or infinite values, labels outside their classes.
         TooFewSlotsError: fewer slots than ranks. DynamicAllocationError: it is on.
+        ExecutorsDifferError, GpuMissingError, PathNotSharedError, RankUnreachableError: found on
+            the executors in the first seconds.
         RankFailedError: a rank raised, died or fell silent; all have ended.
     """
     network = _network(model, task)
@@ -115,6 +120,9 @@ def fit(
         training = opened(train)
         validating = None if validation is None else opened(validation)
         preflight.check_rows(training, validating, ranks=ranks, batch_size=batch_size)
+        for source_of_rows in (training, validating):
+            if source_of_rows is not None:
+                preflight.check_labels(spark, source_of_rows, label)
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
         job = Job(
             network=network,
@@ -143,6 +151,8 @@ def fit(
             ranks=ranks,
             gpus_per_rank=gpus_per_rank,
             threads=threads,
+            checkpoint=job.checkpoint,
+            network_interface=network_interface,
             limits=Limits(start_seconds=start_seconds, silence_seconds=silence_seconds),
             on_event=progress or _ignored,
         )

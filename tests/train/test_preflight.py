@@ -74,6 +74,18 @@ def test_empty_validation(frame: DataFrame, spark: SparkSession) -> None:
         )
 
 
+def test_rows_without_label(frame: DataFrame, spark: SparkSession) -> None:
+    holed = frame.withColumn(
+        "y", f.expr("CASE WHEN x = 3 THEN NULL WHEN x = 5 THEN double('NaN') ELSE y END")
+    )
+    text = "2 of 100 rows have a label y that is null, NaN or infinite; drop them"
+    settings: dict[str, Any] = {"features": ["x"], "batch_size": 10, "spark": spark}
+    with pytest.raises(DataError, match=text):
+        fit(MLP(), train=holed, **settings)
+    with pytest.raises(DataError, match=text):
+        fit(MLP(), train=frame, validation=holed, **settings)
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
