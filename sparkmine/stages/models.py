@@ -81,6 +81,7 @@ class Train(ModelStage):
     batch_size: int = Field(default=1024, ge=1)
     learning_rate: float = Field(default=0.001, gt=0.0, strict=False)
     gpus_per_rank: int = Field(default=0, ge=0)
+    max_restarts: int = Field(default=0, ge=0)
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         from sparkmine import train
@@ -100,6 +101,7 @@ class Train(ModelStage):
             learning_rate=self.learning_rate,
             seed=context.seed,
             gpus_per_rank=self.gpus_per_rank,
+            max_restarts=self.max_restarts,
             checkpoint=_checkpoint(context),
             spark=context.spark,
             progress=context.progress,

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from sparkmine.train.launcher import Limits, launch
 from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.order import WINDOW_ROWS
+from sparkmine.train.restarts import REPLACED_SECONDS, with_restarts
 from sparkmine.train.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def fit(
     seed: int = 0,
     task: Task | None = None,
     checkpoint: str | Path | None = None,
+    max_restarts: int = 0,
     gpus_per_rank: int = 0,
     network_interface: str | None = None,
     spark: SparkSession | None = None,
@@ -72,12 +75,13 @@ def fit(
         checkpoint: Folder for the state after every epoch, on a file system that all executors
             see. A fit with equal configuration and data continues there after its last whole
             epoch; a finished one returns its model.
+        max_restarts: How often to start again from the last checkpoint after a rank has failed.
         gpus_per_rank: GPUs of each task (cluster only; never run on a real GPU).
         network_interface: Through which the ranks talk. None is what the executor's variable
             HOROVOD_GLOO_IFACE says, else the one on the way to rank 0.
         spark: The session; the active one by default.
         progress: Called in this thread with events: `started`, `imported`, `ready` of every
-            rank, `step` and `epoch` of rank 0.
+            rank, `step` and `epoch` of rank 0, `restart`.
         scratch: Folder for a scratch table; needed for a DataFrame on a cluster.
         start_seconds: How long ranks may take until they have found each other.
         silence_seconds: How long a rank may give no sign of life before all are ended.
@@ -103,6 +107,8 @@ def fit(
         raise ConfigError(f"learning_rate={learning_rate}: must be above 0")
     if learning_rate is None and not isinstance(network, FunctionNetwork):
         learning_rate = _DEFAULT_LEARNING_RATE
+    if max_restarts < 0 or (max_restarts and checkpoint is None):
+        raise ConfigError(f"max_restarts={max_restarts}: at least 0, and it needs checkpoint=")
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
     with contextlib.ExitStack() as stack:
 
@@ -145,15 +151,27 @@ def fit(
             job.layout.width,
             ranks,
         )
-        files = launch(
-            spark,
-            _packed(job),
-            ranks=ranks,
-            gpus_per_rank=gpus_per_rank,
-            threads=threads,
-            checkpoint=job.checkpoint,
-            network_interface=network_interface,
-            limits=Limits(start_seconds=start_seconds, silence_seconds=silence_seconds),
+        files = with_restarts(
+            partial(
+                launch,
+                spark,
+                _packed(job),
+                ranks=ranks,
+                gpus_per_rank=gpus_per_rank,
+                threads=threads,
+                checkpoint=job.checkpoint,
+                network_interface=network_interface,
+                limits=Limits(start_seconds=start_seconds, silence_seconds=silence_seconds),
+                on_event=progress or _ignored,
+            ),
+            most=max_restarts,
+            check=partial(
+                preflight.check_cluster,
+                spark,
+                ranks=ranks,
+                gpus_per_rank=gpus_per_rank,
+                wait_seconds=REPLACED_SECONDS,
+            ),
             on_event=progress or _ignored,
         )
     return _trained(job, files)

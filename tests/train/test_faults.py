@@ -18,10 +18,11 @@ import psutil
 import pytest
 from pyspark.sql import SparkSession
 
-from sparkmine.errors import RankFailedError
+from sparkmine.errors import ConfigError, RankFailedError, TooFewSlotsError
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.train import MLP, fit
 from sparkmine.train.order import Order
+from sparkmine.train.restarts import with_restarts
 from sparkmine.train.source import opened
 
 DRIVER = Path(__file__).with_name("driver.py")
@@ -164,6 +165,59 @@ def test_the_rank_with_the_extreme_row_is_named(table: Snapshot, spark: SparkSes
     text = rf"rank {expected} of 2 on .*a gradient of this rank is NaN or infinite"
     with pytest.raises(RankFailedError, match=text):
         fit(MLP(task="regression"), **settings(table, spark, features=["extreme"]))
+
+
+@pytest.mark.slow
+def test_a_restart_goes_on_after_the_last_checkpoint(
+    table: Snapshot, spark: SparkSession, tmp_path: Path
+) -> None:
+    watched = Watched("epoch", signal.SIGKILL)
+    changed = {"epochs": 60, "checkpoint": tmp_path, "max_restarts": 1, "progress": watched}
+    trained = fit(MLP(hidden=[8]), **settings(table, spark, **changed))
+    assert [record["epoch"] for record in trained.history] == list(range(1, 61))
+    (restart,) = [event for event in watched.events if event["event"] == "restart"]
+    assert (restart["restart"], restart["restarts"]) == (1, 1)
+    assert "rank 1 of 2" in restart["reason"] and "killed by SIGKILL" in restart["reason"]
+    later = watched.events[watched.events.index(restart) :]
+    assert next(event["epoch"] for event in later if event["event"] == "epoch") > 1
+    assert len(watched.every) == 4  # two ranks, twice
+    assert not survivors(watched.every, END_SECONDS)
+
+
+def test_only_failed_ranks_are_met_with_a_restart() -> None:
+    tried: list[str] = []
+    events: list[dict[str, Any]] = []
+
+    def attempt(error: BaseException) -> None:
+        tried.append(type(error).__name__)
+        raise error
+
+    def twice(error: BaseException) -> None:
+        tried.clear()
+        with pytest.raises(type(error)):
+            with_restarts(
+                lambda: attempt(error), most=2, check=lambda: None, on_event=events.append
+            )
+
+    for error in (ConfigError("wrong"), KeyboardInterrupt(), OSError("disk")):
+        twice(error)
+        assert len(tried) == 1 and not events
+    twice(RankFailedError("rank 1 of 2 died"))
+    assert len(tried) == 3
+    assert [event["restart"] for event in events] == [1, 2]
+    assert {event["reason"] for event in events} == {"rank 1 of 2 died"}
+
+
+def test_without_slots_there_is_no_restart() -> None:
+    def attempt() -> None:
+        raise RankFailedError("rank 1 of 2 died")
+
+    def check() -> None:
+        raise TooFewSlotsError("2 ranks need 2 slots")
+
+    text = "RANK_FAILED: rank 1 of 2 died; no restart: TOO_FEW_SLOTS: 2 ranks need 2 slots"
+    with pytest.raises(RankFailedError, match=text):
+        with_restarts(attempt, most=1, check=check, on_event=lambda event: None)
 
 
 @pytest.mark.slow

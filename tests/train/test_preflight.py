@@ -38,6 +38,8 @@ def test_more_ranks_than_slots(frame: DataFrame, spark: SparkSession) -> None:
         ({"batch_size": 51}, DataError, "100 rows .* set batch_size to 50 or less"),
         ({"learning_rate": 0.0}, ConfigError, "must be above 0"),
         ({"gpus_per_rank": 1}, ConfigError, "gpus_per_rank needs a cluster"),
+        ({"max_restarts": 1}, ConfigError, "max_restarts=1: .* it needs checkpoint="),
+        ({"max_restarts": -1}, ConfigError, "max_restarts=-1: at least 0"),
         ({"task": "regression"}, ConfigError, "the network says 'binary'"),
         ({"model": 7}, ConfigError, "model is a int"),
         ({"model": "no_colon"}, ConfigError, "package.module:function"),
