@@ -96,6 +96,8 @@ def plain_line(event: Event) -> str | None:
         return str(event["text"])
     if kind == "end":
         return f"done in {event['seconds']:.1f} s"
+    if kind == "progress" and event["what"] == "restart":
+        return f"{stage}: {_restart_text(event)}"
     if kind == "progress":
         return f"{stage}: {progress_text(event)}" if event["what"] == "epoch" else None
     if event["status"] == "running":
@@ -138,6 +140,10 @@ def progress_text(event: Event) -> str:
     if event.get("seconds_left"):
         parts.append(f"{event['seconds_left']:.0f} s left")
     return " ".join(parts)
+
+
+def _restart_text(event: Event) -> str:
+    return f"restart {event['restart']} of {event['restarts']}, because {event['reason']}"
 
 
 class LiveConsole(_Base):
@@ -197,6 +203,8 @@ class LiveConsole(_Base):
             row.update(event, note=f"runs, because {reason}" if reason else "")
         elif event["event"] == "progress" and event["what"] in ("step", "epoch"):
             self._rows[event["stage"]]["note"] = progress_text(event)
+        elif event["event"] == "progress" and event["what"] == "restart":
+            self._rows[event["stage"]]["note"] = _restart_text(event)
 
     def _table(self) -> Any:
         from rich import box

@@ -126,6 +126,30 @@ class DynamicAllocationError(SparkmineError):
     code = "DYNAMIC_ALLOCATION_ON"
 
 
+class ExecutorsDifferError(SparkmineError):
+    """Executors lack packages that training needs, or have other versions than the driver."""
+
+    code = "EXECUTORS_DIFFER"
+
+
+class GpuMissingError(SparkmineError):
+    """A rank was promised GPUs that its executor does not have."""
+
+    code = "GPU_MISSING"
+
+
+class PathNotSharedError(SparkmineError):
+    """An executor does not see, or cannot write, a folder that driver and ranks must share."""
+
+    code = "PATH_NOT_SHARED"
+
+
+class RankUnreachableError(SparkmineError):
+    """A rank cannot open a connection to rank 0."""
+
+    code = "RANK_UNREACHABLE"
+
+
 class RankFailedError(SparkmineError):
     """A training rank raised, died or hung. Quotes its last lines of output."""
 

@@ -129,6 +129,7 @@ class Train(ModelStage):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     checkpoint_steps: int | None = Field(default=None, ge=1)
     gpus_per_rank: int = Field(default=0, ge=0)
+    max_restarts: int = Field(default=0, ge=0)
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         from sparkmine import train
@@ -162,6 +163,7 @@ class Train(ModelStage):
             checkpoint_steps=self.checkpoint_steps,
             seed=context.seed,
             gpus_per_rank=self.gpus_per_rank,
+            max_restarts=self.max_restarts,
             checkpoint=_checkpoint(context),
             spark=context.spark,
             progress=context.progress,

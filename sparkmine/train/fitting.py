@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.order import WINDOW_ROWS
 from sparkmine.train.rate import LearningRate, Scale, Schedule
+from sparkmine.train.restarts import REPLACED_SECONDS, with_restarts
 from sparkmine.train.trained import TrainedModel
 from sparkmine.train.weighting import ClassWeight
 
@@ -56,7 +58,9 @@ def fit(
     checkpoint: str | Path | None = None,
     checkpoint_steps: int | None = None,
     checkpoint_keep: int = KEEP,
+    max_restarts: int = 0,
     gpus_per_rank: int = 0,
+    network_interface: str | None = None,
     spark: SparkSession | None = None,
     progress: Callable[[Event], None] | None = None,
     scratch: str | Path | None = None,
@@ -93,10 +97,13 @@ def fit(
             read, also with other `ranks`; a finished one returns its model.
         checkpoint_steps: Also after so many steps within an epoch.
         checkpoint_keep: How many of the newest are kept.
+        max_restarts: How often to start again from the last checkpoint after a rank has failed.
         gpus_per_rank: GPUs of each task (cluster only; never run on a real GPU).
+        network_interface: Through which the ranks talk. None is what the executor's variable
+            HOROVOD_GLOO_IFACE says, else the one on the way to rank 0.
         spark: The session; the active one by default.
         progress: Called in this thread with events: `started`, `imported`, `ready` of every
-            rank, `step` and `epoch` of rank 0.
+            rank, `step` and `epoch` of rank 0, `restart`.
         scratch: Folder for a scratch table; needed for a DataFrame on a cluster.
         start_seconds: How long ranks may take until they have found each other.
         silence_seconds: How long a rank may give no sign of life before all are ended.
@@ -106,6 +113,8 @@ def fit(
         ConfigError: a setting or a column is wrong.
         DataError: too few rows, missing or infinite values, labels outside their classes.
         TooFewSlotsError: fewer slots than ranks. DynamicAllocationError: it is on.
+        ExecutorsDifferError, GpuMissingError, PathNotSharedError, RankUnreachableError: found on
+            the executors in the first seconds.
         RankFailedError: a rank raised, died or fell silent; all have ended.
     """
     network = _network(model, task)
@@ -135,6 +144,8 @@ def fit(
         )
     elif scale_learning_rate != "none" or warmup_epochs or schedule != "constant":
         raise ConfigError("give learning_rate=, so that it can be scaled, warmed up or scheduled")
+    if max_restarts < 0 or (max_restarts and checkpoint is None):
+        raise ConfigError(f"max_restarts={max_restarts}: at least 0, and it needs checkpoint=")
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
     with contextlib.ExitStack() as stack:
 
@@ -152,6 +163,9 @@ def fit(
         training = opened(train, *([weight] if weight else []))
         validating = None if validation is None else opened(validation)
         preflight.check_rows(training, validating, ranks=ranks, batch_size=batch_size)
+        for source_of_rows in (training, validating):
+            if source_of_rows is not None:
+                preflight.check_labels(spark, source_of_rows, labels)
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
         job = Job(
             network=network,
@@ -185,13 +199,27 @@ def fit(
             job.layout.width,
             ranks,
         )
-        files = launch(
-            spark,
-            _packed(job),
-            ranks=ranks,
-            gpus_per_rank=gpus_per_rank,
-            threads=threads,
-            limits=Limits(start_seconds=start_seconds, silence_seconds=silence_seconds),
+        files = with_restarts(
+            partial(
+                launch,
+                spark,
+                _packed(job),
+                ranks=ranks,
+                gpus_per_rank=gpus_per_rank,
+                threads=threads,
+                checkpoint=job.checkpoint,
+                network_interface=network_interface,
+                limits=Limits(start_seconds=start_seconds, silence_seconds=silence_seconds),
+                on_event=progress or _ignored,
+            ),
+            most=max_restarts,
+            check=partial(
+                preflight.check_cluster,
+                spark,
+                ranks=ranks,
+                gpus_per_rank=gpus_per_rank,
+                wait_seconds=REPLACED_SECONDS,
+            ),
             on_event=progress or _ignored,
         )
     return _trained(job, files)

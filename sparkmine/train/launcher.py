@@ -19,7 +19,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sparkmine.errors import ConfigError, DataError, RankFailedError, SparkmineError
+from sparkmine.errors import (
+    ConfigError,
+    DataError,
+    ExecutorsDifferError,
+    GpuMissingError,
+    PathNotSharedError,
+    RankFailedError,
+    RankUnreachableError,
+    SparkmineError,
+)
+from sparkmine.train import preflight, probe
 from sparkmine.train.channel import Event, Listener
 from sparkmine.train.task import FAILED, SCHEMA, Launch, rank_task
 
@@ -33,6 +43,18 @@ _GRACE_SECONDS = 5.0
 # Spark gives its Python workers 2 s to end and looks every 2 s; then they are killed.
 _END_SECONDS = 20.0
 _QUOTED_LINES = 8
+# What a rank or its task says in words of its own; all else is RANK_FAILED.
+_CODED: dict[str, type[SparkmineError]] = {
+    kind.code: kind
+    for kind in (
+        ConfigError,
+        DataError,
+        ExecutorsDifferError,
+        GpuMissingError,
+        PathNotSharedError,
+        RankUnreachableError,
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +80,8 @@ def launch(
     ranks: int,
     gpus_per_rank: int,
     threads: int,
+    checkpoint: str | None,
+    network_interface: str | None,
     limits: Limits,
     on_event: Callable[[Event], None],
 ) -> dict[int, dict[str, bytes]]:
@@ -68,17 +92,24 @@ def launch(
     Raises:
         RankFailedError: a rank raised, died or fell silent; all ranks have ended.
         DataError, ConfigError: a rank found the reason in the data or the configuration.
+        ExecutorsDifferError, GpuMissingError, PathNotSharedError, RankUnreachableError: found on
+            the executors before any rank started.
     """
     host = spark.conf.get("spark.driver.host") or "127.0.0.1"
     bind = spark.conf.get("spark.driver.bindAddress", host) or host
-    with Listener(bind) as listener:
+    with Listener(bind) as listener, probe.marked(checkpoint) as mark:
         told = Launch(
             job=job,
             driver_host=host,
             driver_port=listener.port,
             token=listener.token,
             threads=threads,
-            gpus=gpus_per_rank,
+            expected=probe.Expected(
+                versions=probe.installed(),
+                gpus=gpus_per_rank,
+                interface=network_interface,
+                mark=mark,
+            ),
             start_seconds=limits.start_seconds,
             silence_seconds=limits.silence_seconds,
             environment={},
@@ -116,17 +147,25 @@ def _run(
     thread = InheritableThread(target=collect, name="sparkmine-fit", daemon=True)
     thread.start()
     failures: list[Event] = []
+    heard: dict[int, Event] = {}  # host and last output of every rank
     failed_at = 0.0
+
+    def take(event: Event) -> None:
+        nonlocal failed_at
+        of_rank = heard.setdefault(event["rank"], {})
+        of_rank.update({key: event[key] for key in ("host", "lines") if key in event})
+        if event.get("event") in {"failed", "gone"}:
+            failures.append({**of_rank, **event, "at": time.monotonic()})
+            # A lost connection alone is for Spark to judge: training may well go on.
+            if event.get("event") == "failed":
+                failed_at = failed_at or time.monotonic()
+
     try:
         while True:
             with contextlib.suppress(queue.Empty):
                 event = listener.events.get(timeout=0.2)
-                if event.get("event") in {"failed", "gone"}:
-                    failures.append({**event, "at": time.monotonic()})
-                    # A lost connection alone is for Spark to judge: training may well go on.
-                    if event.get("event") == "failed":
-                        failed_at = failed_at or time.monotonic()
-                elif event.get("event") != "done":
+                take(event)
+                if event.get("event") not in {"output", "failed", "gone", "done"}:
                     on_event(event)
                 continue
             if not thread.is_alive():
@@ -140,9 +179,7 @@ def _run(
         if not listener.wait_closed(_END_SECONDS):
             log.error("some ranks still have not ended; see their executors")
     while not listener.events.empty():
-        event = listener.events.get()
-        if event.get("event") in {"failed", "gone"}:
-            failures.append({**event, "at": time.monotonic()})
+        take(listener.events.get())
     if stage.error is not None or failed_at:
         raise _error(failures, stage.error, ranks)
     return stage
@@ -150,12 +187,7 @@ def _run(
 
 def _stage_frame(spark: SparkSession, told: Launch, ranks: int) -> Any:
     """Return the frame whose single, barrier stage runs the ranks."""
-    profile = None
-    if told.gpus:
-        from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
-
-        requests = TaskResourceRequests().cpus(told.threads).resource("gpu", told.gpus)
-        profile = ResourceProfileBuilder().require(requests).build
+    profile = preflight.gpu_profile(told.threads, told.expected.gpus)
     frame = spark.range(0, ranks, 1, ranks)
     return frame.mapInArrow(rank_task(told), SCHEMA, barrier=True, profile=profile)
 
@@ -165,11 +197,7 @@ def _error(failures: list[Event], error: Exception | None, ranks: int) -> Sparkm
     told = _told_by_spark(error)
     candidates = [*failures, *([told] if told is not None else [])]
     if not candidates:
-        text = str(error).strip().splitlines()
-        return RankFailedError(
-            f"the barrier stage of {ranks} ranks failed before any rank reported: "
-            f"{text[0] if text else type(error).__name__}"
-        )
+        return _unheard(str(error), ranks)
 
     def order(event: Event) -> tuple[int, float]:
         # Spoken causes first, then lost connections, then ranks that fell with another one.
@@ -177,19 +205,33 @@ def _error(failures: list[Event], error: Exception | None, ranks: int) -> Sparkm
         return weight, float(event.get("at", 0.0))
 
     cause = min(candidates, key=order)
-    known = {kind.code: kind for kind in (DataError, ConfigError)}.get(cause.get("code") or "")
+    known = _CODED.get(cause.get("code") or "")
     if known is not None:
         return known(str(cause.get("message")))
-    where = f"rank {cause.get('rank')} of {ranks}"
+    where = f"rank {cause.get('rank')} of {ranks} on {cause.get('host', 'an unknown host')}"
+    reason = cause.get("reason")
     if cause.get("event") == "gone":
-        return RankFailedError(
-            f"{where} vanished with its Spark task: the executor or its Python worker was killed; "
-            "see the executor's log"
+        reason = (
+            "vanished with its Spark task: the executor or its Python worker was killed; see the "
+            "executor's log"
         )
     lines = [line for line in cause.get("lines") or [] if line.strip()][-_QUOTED_LINES:]
     quoted = f"; last output: {' | '.join(lines)}" if lines else "; it wrote no output"
+    return RankFailedError(f"{where}: {reason}; all ranks were ended{quoted}")
+
+
+def _unheard(text: str, ranks: int) -> SparkmineError:
+    """Put into words what Spark says of tasks that ended before our code ran in them."""
+    python = re.compile(r"(?!org\.|java\.)([\w.]*\.)?[A-Z]\w*(Error|Exception): ")
+    said = [line for line in text.splitlines() if python.match(line)]
+    reason = said[-1] if said else text.strip().partition("\n")[0]
+    if "PYTHON_VERSION_MISMATCH" in reason or "No module named" in reason:
+        return ExecutorsDifferError(
+            f"the executors' Python cannot run the ranks: {reason}; "
+            "give all machines the same environment (requirements.lock)"
+        )
     return RankFailedError(
-        f"{where} on {cause.get('host')}: {cause.get('reason')}; all ranks were ended{quoted}"
+        f"the barrier stage of {ranks} ranks failed before any rank reported: {reason}"
     )
 
 

@@ -4,6 +4,9 @@ Horovod's own wrappers do not work with Keras 3. Here the optimizer's class is r
 subclass whose `apply` reduces first; the state stays where it was, and gradient clipping and
 weight decay, which Keras does inside `apply`, act on the averaged gradients. While a model is
 saved, the class is put back, so that files hold a plain Keras optimizer.
+
+A gradient that is not finite stops its rank before the reduction: afterwards every rank would have
+it, and nobody could say which rows it came from.
 """
 
 from __future__ import annotations
@@ -13,6 +16,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from sparkmine.errors import ConfigError
+
+_NOT_FINITE = (
+    "a gradient of this rank is NaN or infinite: look for extreme values in the features, scale "
+    "them, or lower the learning rate"
+)
 
 
 def make(name: str, learning_rate: float | None) -> Any:
@@ -57,9 +65,19 @@ def _reducing(base: type) -> type:
     import horovod.tensorflow as hvd
     import tensorflow as tf
 
+    def check_finite(grads: list[Any]) -> Any:
+        # A sum per gradient is enough: NaN and infinity survive it.
+        values = (g.values if isinstance(g, tf.IndexedSlices) else g for g in grads)
+        finite = [tf.math.is_finite(tf.reduce_sum(value)) for value in values]
+        return tf.debugging.Assert(tf.reduce_all(finite), [_NOT_FINITE])
+
     def apply(self: Any, grads: Any, trainable_variables: Any = None) -> None:
         grads = list(grads)
         known = [number for number, grad in enumerate(grads) if grad is not None]
+        if known:
+            with tf.control_dependencies([check_finite([grads[number] for number in known])]):
+                for number in known:
+                    grads[number] = tf.identity(grads[number])
         if hvd.size() > 1 and known:
             # Sparse gradients (embeddings) are made dense: Horovod 0.28 mixes up their shapes.
             dense = [tf.convert_to_tensor(grads[number]) for number in known]

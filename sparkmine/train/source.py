@@ -12,10 +12,10 @@ import logging
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.lake import Lake, Snapshot
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Below this many row groups a Spark job costs more than counting them here.
-_COUNT_ON_DRIVER = 16
+T = TypeVar("T")
+
+# Below this many row groups a Spark job costs more than reading them here.
+_READ_ON_DRIVER = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,16 +137,18 @@ def layout(
     return Layout(columns=columns, labels=tuple(labels), weight=weight)
 
 
+def of_blocks(spark: SparkSession, blocks: Sequence[Block], work: Callable[[Block], T]) -> list[T]:
+    """Return `work` of every block, in their order; by Spark's tasks if they are many."""
+    if len(blocks) <= _READ_ON_DRIVER:
+        return [work(block) for block in blocks]
+    context = spark.sparkContext
+    slices = min(len(blocks), 4 * context.defaultParallelism)
+    return context.parallelize(blocks, slices).map(work).collect()
+
+
 def _source(spark: SparkSession, scan: Scan, identity: dict[str, Any]) -> Source:
     blocks = tuple(scan.blocks())
-    inexact = [block for block in blocks if not block.exact]
-    if len(inexact) > _COUNT_ON_DRIVER:
-        context = spark.sparkContext
-        slices = min(len(inexact), 4 * context.defaultParallelism)
-        counted = context.parallelize(inexact, slices).map(scan.count).collect()
-    else:
-        counted = [scan.count(block) for block in inexact]
-    counts = iter(counted)
+    counts = iter(of_blocks(spark, [block for block in blocks if not block.exact], scan.count))
     rows = tuple(block.rows if block.exact else next(counts) for block in blocks)
     return Source(scan=scan, blocks=blocks, rows=rows, identity={**identity, "rows": sum(rows)})
 

@@ -5,27 +5,25 @@ Runs in Spark's Python worker and imports neither TensorFlow nor the model's cod
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import json
 import os
-import queue
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow as pa
 
-from sparkmine.train import worker
+from sparkmine.errors import RankUnreachableError
+from sparkmine.train import network, probe
 from sparkmine.train.channel import Event, Sender
+from sparkmine.train.process import RankProcess
 
 if TYPE_CHECKING:
     from horovod.runner.common.util.hosts import SlotInfo
@@ -37,7 +35,9 @@ _ARROW = pa.schema(
     [("rank", pa.int32()), ("name", pa.string()), ("part", pa.int32()), ("data", pa.binary())]
 )
 _PART_BYTES = 32 << 20
-_LAST_LINES = 30
+# How often and how much of the output the driver gets, for when the executor does not live to tell.
+_OUTPUT_SECONDS = 1.0
+_OUTPUT_LINES = 8
 # A rank that fails because another did waits, so that the other is heard first.
 _COLLATERAL_SECONDS = 3.0
 FAILED = "SPARKMINE_RANK_FAILED"
@@ -52,7 +52,7 @@ class Launch:
     driver_port: int
     token: str
     threads: int
-    gpus: int
+    expected: probe.Expected
     start_seconds: float
     silence_seconds: float
     environment: dict[str, str]
@@ -81,15 +81,26 @@ def rank_task(launch: Launch) -> Callable[[Iterator[pa.RecordBatch]], Iterator[p
 
 
 def _run(context: BarrierTaskContext, launch: Launch, folder: Path) -> Iterator[pa.RecordBatch]:
-    # The process starts first: TensorFlow's import takes longer than all that follows.
     (folder / "job").write_bytes(launch.job)
-    with (
-        _Process(folder, _environment(context, launch, folder)) as process,
-        _rendezvous(context, launch) as (slot, variables),
-    ):
-        sender = Sender(launch.driver_host, launch.driver_port, launch.token, slot.rank)
-        try:
-            process.place(variables)
+    gpus: list[str] = []
+    if launch.expected.gpus and "gpu" in context.resources():
+        gpus = context.resources()["gpu"].addresses
+    findings = probe.look(launch.expected, gpus)
+    with contextlib.ExitStack() as stack:
+        process = None
+        if not findings:
+            # Before the tasks meet, which takes a second: TensorFlow's import takes many.
+            process = stack.enter_context(RankProcess(folder, _environment(launch, folder, gpus)))
+        everyone = stack.enter_context(_meeting(context, launch, findings))
+        found = refusal(everyone)
+        if found is not None:
+            number = context.partitionId()  # ranks are not given yet
+            with _sender(launch, number) as sender:
+                _report({**found, "rank": number}, sender)
+        assert process is not None  # what kept it from starting is a refusal
+        slot = _slots(everyone)[context.partitionId()]
+        with _sender(launch, slot.rank) as sender:
+            process.place(_horovod(slot, everyone[0], probe.interface(launch.expected)))
             failure = _watch(process, sender, launch, slot)
             if failure is not None:
                 _report(failure, sender)
@@ -98,14 +109,17 @@ def _run(context: BarrierTaskContext, launch: Launch, folder: Path) -> Iterator[
                     yield from _rows(slot.rank, folder / name)
             # Rank 0 serves the rendezvous until all have left it.
             context.barrier()
-        finally:
-            sender.close()
 
 
-def _watch(process: _Process, sender: Sender, launch: Launch, slot: SlotInfo) -> Event | None:
+def _sender(launch: Launch, rank: int) -> contextlib.closing[Sender]:
+    return contextlib.closing(Sender(launch.driver_host, launch.driver_port, launch.token, rank))
+
+
+def _watch(process: RankProcess, sender: Sender, launch: Launch, slot: SlotInfo) -> Event | None:
     """Forward the process's events until it ends; return the event of a failure, or None."""
-    begun = heard = time.monotonic()
+    begun = heard = told = time.monotonic()
     ready = done = False
+    lines: list[str] = []
     failed: Event | None = None
     while True:
         event = process.event(timeout=1.0)
@@ -121,6 +135,10 @@ def _watch(process: _Process, sender: Sender, launch: Launch, slot: SlotInfo) ->
                 failed = event
             elif kind not in {"alive", "done"}:
                 sender.send({**event, "host": slot.hostname})
+        if now - told > _OUTPUT_SECONDS and lines != (last := process.last_lines()):
+            lines, told = last, now
+            quoted = lines[-_OUTPUT_LINES:]
+            sender.send({"event": "output", "host": slot.hostname, "lines": quoted})
         # Until TensorFlow is imported, the beating thread may wait for the import's lock.
         silence = launch.silence_seconds if ready else launch.start_seconds
         if now - heard > silence:
@@ -146,7 +164,7 @@ def _watch(process: _Process, sender: Sender, launch: Launch, slot: SlotInfo) ->
     }
 
 
-def _report(failure: Event, sender: Sender) -> None:
+def _report(failure: Event, sender: Sender) -> NoReturn:
     if failure.get("collateral"):
         time.sleep(_COLLATERAL_SECONDS)
     sender.send(failure)
@@ -172,122 +190,58 @@ def _rows(rank: int, file: Path) -> Iterator[pa.RecordBatch]:
             part += 1
 
 
-class _Process:
-    """The rank's process: its events, its last lines of output, and its certain end."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        reading, writing = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                # -P keeps the working folder off the import path.
-                [sys.executable, "-P", "-m", worker.__name__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                env={
-                    **environment,
-                    worker.PARENT: str(os.getpid()),
-                    worker.CONTROL: str(writing),
-                    worker.FOLDER: str(folder),
-                },
-                pass_fds=(writing,),
-                start_new_session=True,  # its own process group, so that one signal ends it all
-            )
-        finally:
-            os.close(writing)
-        self._events: queue.Queue[Event | None] = queue.Queue()
-        self._lines: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
-        assert self._process.stdout is not None
-        self._threads = [
-            threading.Thread(target=self._read_events, args=(os.fdopen(reading, "rb"),)),
-            threading.Thread(target=self._read_lines, args=(self._process.stdout,)),
-        ]
-        for thread in self._threads:
-            thread.daemon = True
-            thread.start()
-        self._closed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self.wait()
-
-    def place(self, variables: dict[str, str]) -> None:
-        """Tell the process its place among the ranks."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended already; the watch tells how
-            self._process.stdin.write(json.dumps(variables).encode() + b"\n")
-            self._process.stdin.flush()
-
-    def event(self, timeout: float) -> Event | None:
-        """Return the next event, or None if there is none in time or any more."""
-        if self._closed:
-            return None
-        try:
-            event = self._events.get(timeout=timeout)
-        except queue.Empty:
-            return None
-        self._closed = event is None
-        return event
-
-    def ended(self) -> bool:
-        """Tell whether no event can come any more."""
-        return self._closed
-
-    def kill(self) -> None:
-        """Kill the process and what it may have started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def wait(self) -> int:
-        """Wait for the end, and return the exit status (negative: a signal)."""
-        status = self._process.wait()
-        for thread in self._threads:
-            thread.join(timeout=2.0)
-        return status
-
-    def last_lines(self) -> list[str]:
-        """Return the last lines of standard output and error."""
-        return list(self._lines)
-
-    def _read_events(self, stream: IO[bytes]) -> None:
-        with stream:
-            for line in stream:
-                self._events.put(json.loads(line))
-        self._events.put(None)
-
-    def _read_lines(self, stream: IO[bytes]) -> None:
-        with stream:
-            for line in stream:
-                self._lines.append(line.decode(errors="replace").rstrip()[:500])
-
-
 @contextlib.contextmanager
-def _rendezvous(
-    context: BarrierTaskContext, launch: Launch
-) -> Iterator[tuple[SlotInfo, dict[str, str]]]:
-    """Agree with all tasks on ranks and on where they meet; the first task hosts the meeting."""
-    from horovod.runner.http.http_server import RendezvousServer
-
-    address = route(launch.driver_host, launch.driver_port)
-    server = RendezvousServer() if context.partitionId() == 0 else None
-    port = server.start() if server is not None else 0
+def _meeting(
+    context: BarrierTaskContext, launch: Launch, findings: list[probe.Finding]
+) -> Iterator[list[dict[str, Any]]]:
+    """Give what all tasks say of themselves; the first one serves Horovod's rendezvous."""
+    mine = {"host": socket.gethostname(), "address": "", "port": 0, "findings": findings}
+    server = None
     try:
-        mine = {"host": socket.gethostname(), "address": address, "port": port}
+        if not findings:
+            chosen = probe.interface(launch.expected)
+            mine["address"] = (
+                network.route(launch.driver_host, launch.driver_port)
+                if chosen is None
+                else network.addresses()[chosen][0]
+            )
+            if context.partitionId() == 0:
+                # Only now: an executor that lacks Horovod has said so.
+                from horovod.runner.http.http_server import RendezvousServer
+
+                server = RendezvousServer()
+                mine["port"] = server.start()
         everyone = [json.loads(text) for text in context.allGather(json.dumps(mine))]
-        slots = place_ranks([f"{one['host']}/{one['address']}" for one in everyone])
-        if server is not None:
-            server.init(slots)
-        slot = slots[context.partitionId()]
-        meeting = everyone[0]
-        own = route(meeting["address"], meeting["port"])
-        yield slot, {**_horovod(slot, own), **_meeting(meeting)}
+        if server is not None and not any(one["findings"] for one in everyone):
+            server.init(_slots(everyone))
+        yield everyone
     finally:
         if server is not None:
             server.stop()
+
+
+def refusal(everyone: list[dict[str, Any]]) -> Event | None:
+    """Return the event of a failure if any task has found something, or if rank 0 is unreachable.
+
+    The same for all tasks, so it does not matter which is heard first.
+    """
+    found = probe.summary([(one["host"], one["findings"]) for one in everyone])
+    if found is None:
+        address, port = everyone[0]["address"], everyone[0]["port"]
+        reason = network.why_unreachable(address, port)
+        if reason is None:
+            return None
+        found = (
+            RankUnreachableError.code,
+            f"{socket.gethostname()} cannot connect to rank 0 on {everyone[0]['host']} "
+            f"({address} port {port}): {reason}; open all ports between executors, or choose "
+            "another network by network_interface=",
+        )
+    return {"event": "failed", "code": found[0], "message": found[1], "host": socket.gethostname()}
+
+
+def _slots(everyone: list[dict[str, Any]]) -> list[SlotInfo]:
+    return place_ranks([f"{one['host']}/{one['address']}" for one in everyone])
 
 
 def place_ranks(hosts: list[str]) -> list[SlotInfo]:
@@ -318,36 +272,16 @@ def place_ranks(hosts: list[str]) -> list[SlotInfo]:
     return [slots[task] for task in range(len(hosts))]
 
 
-def route(host: str, port: int) -> str:
-    """Return this machine's address on the way to `host`; nothing is sent."""
-    family, kind, _, _, target = socket.getaddrinfo(host, port or 1, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, kind) as probe:
-        probe.connect(target)
-        return str(probe.getsockname()[0])
-
-
-def _interface(address: str) -> str:
-    import psutil
-
-    for name, addresses in psutil.net_if_addrs().items():
-        if any(one.address.split("%")[0] == address for one in addresses):
-            return str(name)
-    raise RuntimeError(f"no network interface has the address {address}")
-
-
-def _horovod(slot: SlotInfo, address: str) -> dict[str, str]:
+def _horovod(slot: SlotInfo, meeting: dict[str, Any], interface: str | None) -> dict[str, str]:
+    """Return the variables by which Horovod knows its place and where the ranks meet."""
     places = {key: value for key, value in asdict(slot).items() if key != "hostname"}
-    interface = _interface(address)
+    if interface is None:
+        interface = network.interface_of(network.route(meeting["address"], meeting["port"]))
     return {
         **{f"HOROVOD_{key.upper()}": str(value) for key, value in places.items()},
         "HOROVOD_HOSTNAME": slot.hostname.replace("/", "-"),
         "HOROVOD_GLOO_IFACE": interface,
         "NCCL_SOCKET_IFNAME": interface,
-    }
-
-
-def _meeting(meeting: dict[str, Any]) -> dict[str, str]:
-    return {
         "HOROVOD_CONTROLLER": "gloo",
         "HOROVOD_CPU_OPERATIONS": "gloo",
         "HOROVOD_GLOO_RENDEZVOUS_ADDR": meeting["address"],
@@ -355,10 +289,7 @@ def _meeting(meeting: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _environment(context: BarrierTaskContext, launch: Launch, folder: Path) -> dict[str, str]:
-    gpus = ""
-    if launch.gpus:
-        gpus = ",".join(context.resources()["gpu"].addresses)
+def _environment(launch: Launch, folder: Path, gpus: list[str]) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
@@ -368,7 +299,7 @@ def _environment(context: BarrierTaskContext, launch: Launch, folder: Path) -> d
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         # -1, not empty: a CPU rank must not take the memory of every GPU it sees.
-        "CUDA_VISIBLE_DEVICES": gpus or "-1",
+        "CUDA_VISIBLE_DEVICES": ",".join(gpus) or "-1",
         "OMP_NUM_THREADS": str(launch.threads),
         "HOROVOD_LOG_LEVEL": "error",
         # The first connection waits for the slowest import.

@@ -66,7 +66,9 @@ def _work(folder: Path, control: Control) -> None:
     from pyspark import cloudpickle
 
     hvd.init()
-    control.send("ready", rank=hvd.rank(), ranks=hvd.size())
+    # Which of the two reduces on GPUs was decided when Horovod was built.
+    reduced_by = "nccl" if tf.config.list_physical_devices("GPU") and hvd.nccl_built() else "gloo"
+    control.send("ready", rank=hvd.rank(), ranks=hvd.size(), reduced_by=reduced_by)
     # Written by our own task on this machine, in a folder only we can read.
     job = cloudpickle.loads((folder / "job").read_bytes())
 
@@ -88,7 +90,7 @@ def _die_with_parent(parent: int) -> None:
 
 def _described(error: BaseException) -> dict[str, Any]:
     """Return what the driver needs to tell causes from consequences."""
-    text = str(error).splitlines()[0] if str(error) else ""
+    text = _first_line(str(error))
     # When a rank dies, the others fail in their next reduction: that is not the news.
     collateral = "Horovod" in type(error).__name__ or "Horovod" in str(error)
     known = error if isinstance(error, SparkmineError) else None
@@ -98,6 +100,16 @@ def _described(error: BaseException) -> dict[str, Any]:
         "message": None if known is None else str(known.args[0]),
         "collateral": collateral,
     }
+
+
+def _first_line(text: str) -> str:
+    """Return the line that says what happened: TensorFlow puts headings and a stack before it."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    said = (line for line in lines if not line.startswith(_HEADINGS))
+    return next(said, lines[0] if lines else "").strip()
+
+
+_HEADINGS = ("Graph execution error:", "Detected at node ", "Stack trace for op ", "<stack", "  ")
 
 
 if __name__ == "__main__":

@@ -198,6 +198,24 @@ def running_cluster(
         yield cluster
 
 
+@pytest.fixture
+def gpu_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Two workers with one core and one GPU each; their addresses, 3 and 5, are made up."""
+    discover = tmp_path / "discover.sh"
+    discover.write_text(
+        f"#!/bin/sh\nmkdir {tmp_path}/asked 2>/dev/null && number=3 || number=5\n"
+        """printf '{"name": "gpu", "addresses": ["%s"]}' $number\n"""
+    )
+    discover.chmod(0o755)
+    properties = tmp_path / "worker.conf"
+    properties.write_text(
+        "spark.worker.resource.gpu.amount 1\n"
+        f"spark.worker.resource.gpu.discoveryScript {discover}\n"
+    )
+    with running_cluster(tmp_path, worker_properties=properties) as found:
+        yield found
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A master and two workers with one core each, for the whole test session."""

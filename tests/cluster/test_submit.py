@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PROPERTIES = Path(__file__).parents[2] / "deploy" / "standalone" / "spark.conf"
 ROUND_TRIP = Path(__file__).with_name("round_trip.py")
-TOO_MANY_RANKS = Path(__file__).with_name("too_many_ranks.py")
 
 SMALL = """
 pipeline: small
@@ -84,11 +83,3 @@ def test_without_the_delta_jars_the_error_says_what_to_add(
     assert error.startswith("DELTA_JARS_MISSING: ")
     (needed,) = [line for line in lines if line.startswith("spark.jars.packages")]
     assert " ".join(needed.split()) in error
-
-
-@pytest.mark.slow
-def test_more_ranks_than_the_executors_have_slots(cluster: Cluster) -> None:
-    ended = cluster.submit(TOO_MANY_RANKS)
-    assert ended.code != 0
-    assert "TooFewSlotsError: TOO_FEW_SLOTS: 3 ranks need 3 slots at once" in ended.output
-    assert f"{cluster.master} gives this application 2" in ended.output

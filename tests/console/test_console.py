@@ -70,6 +70,12 @@ def test_plain_lines() -> None:
     ]
 
 
+def test_a_restart_says_why() -> None:
+    event = {"event": "progress", "what": "restart", "stage": "stage_1", "restart": 1}
+    lines = said({**event, "restarts": 2, "reason": "rank 1 of 2 died"})
+    assert lines == ["stage_1: restart 1 of 2, because rank 1 of 2 died"]
+
+
 def test_steps_are_too_fine_for_a_log() -> None:
     assert said({**EPOCH, "what": "step", "step": 3, "steps": 9}) == []
 

@@ -6,7 +6,7 @@ import socket
 import time
 
 from sparkmine.train.channel import Listener, Sender
-from sparkmine.train.task import place_ranks, route
+from sparkmine.train.task import place_ranks
 
 
 def test_events_arrive_with_their_rank() -> None:
@@ -59,7 +59,3 @@ def test_places_by_hand() -> None:
         (4, 2, 3, 0, 1),
     ]
     assert {slot.size for slot in slots} == {5}
-
-
-def test_route_to_this_machine_is_loopback() -> None:
-    assert route("127.0.0.1", 1) == "127.0.0.1"

@@ -38,6 +38,8 @@ def test_more_ranks_than_slots(frame: DataFrame, spark: SparkSession) -> None:
         ({"batch_size": 51}, DataError, "100 rows .* set batch_size to 50 or less"),
         ({"learning_rate": 0.0}, ConfigError, "must be above 0"),
         ({"gpus_per_rank": 1}, ConfigError, "gpus_per_rank needs a cluster"),
+        ({"max_restarts": 1}, ConfigError, "max_restarts=1: .* it needs checkpoint="),
+        ({"max_restarts": -1}, ConfigError, "max_restarts=-1: at least 0"),
         ({"task": "regression"}, ConfigError, "the network says 'binary'"),
         ({"model": 7}, ConfigError, "model is a int"),
         ({"model": "no_colon"}, ConfigError, "package.module:function"),
@@ -72,6 +74,18 @@ def test_empty_validation(frame: DataFrame, spark: SparkSession) -> None:
             batch_size=10,
             spark=spark,
         )
+
+
+def test_rows_without_label(frame: DataFrame, spark: SparkSession) -> None:
+    holed = frame.withColumn(
+        "y", f.expr("CASE WHEN x = 3 THEN NULL WHEN x = 5 THEN double('NaN') ELSE y END")
+    )
+    text = "2 of 100 rows have a label y that is null, NaN or infinite; drop them"
+    settings: dict[str, Any] = {"features": ["x"], "batch_size": 10, "spark": spark}
+    with pytest.raises(DataError, match=text):
+        fit(MLP(), train=holed, **settings)
+    with pytest.raises(DataError, match=text):
+        fit(MLP(), train=frame, validation=holed, **settings)
 
 
 @pytest.mark.parametrize(

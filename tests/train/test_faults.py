@@ -1,0 +1,254 @@
+"""What happens to a fit when one of its processes dies, hangs or goes wrong: real processes, real
+signals. In every case all ranks end, none is left over, and the error names the rank."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from pyspark.sql import SparkSession
+
+from sparkmine.errors import ConfigError, RankFailedError, TooFewSlotsError
+from sparkmine.lake import Lake, Snapshot
+from sparkmine.train import MLP, fit
+from sparkmine.train.order import Order
+from sparkmine.train.restarts import with_restarts
+from sparkmine.train.source import opened
+
+DRIVER = Path(__file__).with_name("driver.py")
+END_SECONDS = 60
+EXTREME = 3e38
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Snapshot:
+    """2,000 rows [x, y, extreme]: `extreme` is x but for one row with a number near the largest."""
+    frame = spark.range(2000).selectExpr(
+        "double(id % 7) AS x",
+        "id % 2 AS y",
+        f"CASE WHEN id = 1234 THEN double('{EXTREME}') ELSE double(id % 7) END AS extreme",
+    )
+    written = Lake(tmp_path_factory.mktemp("faults"), spark).table("rows")
+    written.write(frame)
+    return written.snapshot()
+
+
+def survivors(processes: Iterable[int], seconds: float) -> list[int]:
+    """Those that have not ended in time; one that nobody collected (a zombie) has ended."""
+    deadline = time.monotonic() + seconds
+    left = set(processes)
+    while left and time.monotonic() < deadline:
+        for process in list(left):
+            try:
+                if psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
+                    continue
+            except psutil.NoSuchProcess:
+                pass
+            left.remove(process)
+        time.sleep(0.1)
+    return sorted(left)
+
+
+class Watched:
+    """Takes the events of a fit, and does something to rank 1 at the first that `when` names."""
+
+    def __init__(self, when: str, number: signal.Signals) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.processes: dict[int, int] = {}
+        self.every: set[int] = set()
+        self._when = when
+        self._number = number
+        self.done_at = 0.0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        if event["event"] == "started":
+            self.processes[event["rank"]] = event["pid"]
+            self.every.add(event["pid"])
+        if event["event"] == self._when and not self.done_at:
+            self.done_at = time.monotonic()
+            os.kill(self.processes[1], self._number)
+
+
+def settings(table: Snapshot, spark: SparkSession, **more: Any) -> dict[str, Any]:
+    return {
+        "train": table,
+        "features": ["x"],
+        "ranks": 2,
+        "epochs": 100_000,
+        "batch_size": 20,
+        "spark": spark,
+        **more,
+    }
+
+
+@pytest.mark.slow
+def test_a_stopped_rank_ends_all(table: Snapshot, spark: SparkSession) -> None:
+    watched = Watched("step", signal.SIGSTOP)
+    with pytest.raises(RankFailedError, match=r"rank 1 of 2 on .*: no sign of life for 5 s"):
+        fit(MLP(), **settings(table, spark, progress=watched, silence_seconds=5.0))
+    assert len(watched.every) == 2
+    assert not survivors(watched.every, watched.done_at + END_SECONDS - time.monotonic())
+
+
+def hungry(width: int) -> Any:
+    """A model that needs 4 GiB in its 20th step on rank 1, where 2 GiB are left."""
+    import resource
+
+    import horovod.tensorflow as hvd
+    import keras
+    import tensorflow as tf
+
+    wanted = 1
+    if hvd.rank() == 1:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 30), resource.RLIM_INFINITY))
+        wanted = 1 << 30
+        print("this rank may take 2 GiB more")
+
+    class Hungry(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x: Any) -> Any:
+            self.steps.assign_add(1.0)
+            floats = tf.where(tf.convert_to_tensor(self.steps) < 20.0, 1, wanted)
+            return x + tf.minimum(tf.reduce_sum(tf.zeros([floats])), 0.0)
+
+    return keras.Sequential(
+        [keras.Input((width,)), Hungry(), keras.layers.Dense(1, activation="sigmoid")]
+    )
+
+
+@pytest.mark.slow
+def test_a_rank_out_of_memory_is_named(table: Snapshot, spark: SparkSession) -> None:
+    steps: list[int] = []
+
+    def note(event: dict[str, Any]) -> None:
+        if event["event"] == "step":
+            steps.append(event["step"])
+
+    text = (
+        r"rank 1 of 2 on .*: ResourceExhaustedError: .*OOM when allocating tensor with "
+        r"shape\[1073741824\].*; last output: "
+    )
+    with pytest.raises(RankFailedError, match=text):
+        fit(hungry, **settings(table, spark, progress=note))
+    assert steps and max(steps) < 20  # in the middle of an epoch of 50 steps
+
+
+def test_the_rank_with_the_extreme_row_is_named(table: Snapshot, spark: SparkSession) -> None:
+    with opened(table, ("extreme", "y"), spark) as source:
+        order = Order(rows=source.rows, ranks=2, seed=0)
+        blocks = [
+            np.asarray(source.scan.read(block).column("extreme")) == EXTREME
+            for block in source.blocks
+        ]
+    (expected,) = [
+        rank
+        for rank in range(2)
+        if any(
+            np.concatenate([blocks[number] for number in piece.blocks])[piece.take].any()
+            for piece in order.pieces(0, rank)
+        )
+    ]
+    text = rf"rank {expected} of 2 on .*a gradient of this rank is NaN or infinite"
+    with pytest.raises(RankFailedError, match=text):
+        fit(MLP(task="regression"), **settings(table, spark, features=["extreme"]))
+
+
+@pytest.mark.slow
+def test_a_restart_goes_on_after_the_last_checkpoint(
+    table: Snapshot, spark: SparkSession, tmp_path: Path
+) -> None:
+    watched = Watched("epoch", signal.SIGKILL)
+    changed = {"epochs": 60, "checkpoint": tmp_path, "max_restarts": 1, "progress": watched}
+    trained = fit(MLP(hidden=[8]), **settings(table, spark, **changed))
+    assert [record["epoch"] for record in trained.history] == list(range(1, 61))
+    (restart,) = [event for event in watched.events if event["event"] == "restart"]
+    assert (restart["restart"], restart["restarts"]) == (1, 1)
+    assert "rank 1 of 2" in restart["reason"] and "killed by SIGKILL" in restart["reason"]
+    later = watched.events[watched.events.index(restart) :]
+    assert next(event["epoch"] for event in later if event["event"] == "epoch") > 1
+    assert len(watched.every) == 4  # two ranks, twice
+    assert not survivors(watched.every, END_SECONDS)
+
+
+def test_only_failed_ranks_are_met_with_a_restart() -> None:
+    tried: list[str] = []
+    events: list[dict[str, Any]] = []
+
+    def attempt(error: BaseException) -> None:
+        tried.append(type(error).__name__)
+        raise error
+
+    def twice(error: BaseException) -> None:
+        tried.clear()
+        with pytest.raises(type(error)):
+            with_restarts(
+                lambda: attempt(error), most=2, check=lambda: None, on_event=events.append
+            )
+
+    for error in (ConfigError("wrong"), KeyboardInterrupt(), OSError("disk")):
+        twice(error)
+        assert len(tried) == 1 and not events
+    twice(RankFailedError("rank 1 of 2 died"))
+    assert len(tried) == 3
+    assert [event["restart"] for event in events] == [1, 2]
+    assert {event["reason"] for event in events} == {"rank 1 of 2 died"}
+
+
+def test_without_slots_there_is_no_restart() -> None:
+    def attempt() -> None:
+        raise RankFailedError("rank 1 of 2 died")
+
+    def check() -> None:
+        raise TooFewSlotsError("2 ranks need 2 slots")
+
+    text = "RANK_FAILED: rank 1 of 2 died; no restart: TOO_FEW_SLOTS: 2 ranks need 2 slots"
+    with pytest.raises(RankFailedError, match=text):
+        with_restarts(attempt, most=1, check=check, on_event=lambda event: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "group", "code"),
+    [(signal.SIGKILL, False, -9), (signal.SIGTERM, False, 143), (signal.SIGINT, True, 130)],
+)
+def test_nothing_is_left_of_a_driver_that_ends(
+    number: signal.Signals, group: bool, code: int, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(DRIVER)],
+        stdout=subprocess.PIPE,
+        stderr=(tmp_path / "stderr").open("wb"),
+        start_new_session=True,
+    ) as driver:
+        try:
+            ranks = set()
+            assert driver.stdout is not None
+            for line in driver.stdout:
+                event = json.loads(line)
+                if event["event"] == "step":
+                    break
+                ranks.add(event["pid"])
+            assert len(ranks) == 2, (tmp_path / "stderr").read_text()[-2000:]
+            family = {p.pid for p in psutil.Process(driver.pid).children(recursive=True)}
+            assert ranks < family
+            # Ctrl-C reaches the whole group of a terminal, others the driver alone.
+            (os.killpg if group else os.kill)(driver.pid, number)
+            began = time.monotonic()
+            assert driver.wait(END_SECONDS) == code, (tmp_path / "stderr").read_text()[-2000:]
+            assert not survivors(family, began + END_SECONDS - time.monotonic())
+        finally:
+            driver.kill()
