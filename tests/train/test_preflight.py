@@ -91,10 +91,10 @@ def test_rows_without_label(frame: DataFrame, spark: SparkSession) -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"hidden": [0]}, "at least 1 unit"),
+        ({"hidden": [0]}, "every number must be at least 1"),
         ({"dropout": 1.0}, "below 1"),
         ({"l2": -1.0}, "must not be negative"),
-        ({"task": "ranking"}, "use one of binary, multiclass, regression"),
+        ({"task": "ranking"}, "use one of binary, multiclass"),
         ({"task": "multiclass"}, "classes is needed"),
         ({"classes": 3}, "only for it"),
     ],
