@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from sparkmine.errors import ConfigError, SparkmineError
-from sparkmine.train import checkpoint, metrics, optimizer
+from sparkmine.train import checkpoint, optimizer, state
 from sparkmine.train.control import Control
 from sparkmine.train.dense import DenseChain
 from sparkmine.train.job import Job
-from sparkmine.train.loader import Blocks, Loader, validation_batches
+from sparkmine.train.loader import Blocks, Loader
 from sparkmine.train.order import Rest
+from sparkmine.train.validation import Validation
 from sparkmine.train.weighting import RowWeights
 
 log = logging.getLogger(__name__)
@@ -75,8 +74,8 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
                 verbose=0,
             )
     # Keras may finalise (moving averages of weights) after the last epoch's end.
-    digest = weights_hash(model)
-    _same_on_all_ranks(digest)
+    digest = state.weights_hash(model)
+    state.check_equal(digest)
     if hvd.rank() == 0:
         _save(model, folder)
     return {
@@ -123,7 +122,7 @@ class EpochEnd(keras.callbacks.Callback):
         self._epoch = epoch
         self._batch = 0
         self._started = time.monotonic()
-        _reseed(self._network, self._job.seed, hvd.rank(), epoch, self._begun)
+        state.reseed(self._network, self._job.seed, hvd.rank(), epoch, self._begun)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         rate = self._job.learning_rate
@@ -142,12 +141,12 @@ class EpochEnd(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         loss, _ = self._loss(logs)
         trained = time.monotonic() - self._started
-        _average_moving_statistics(self._network)
+        state.average_moving_statistics(self._network)
         record: dict[str, Any] = {"epoch": epoch + 1, "loss": loss}
         if self._validation is not None:
             figures = self._validation.run()
             record.update({f"val_{name}": _number(value) for name, value in figures.items()})
-        _same_on_all_ranks(weights_hash(self._network))
+        state.check_equal(state.weights_hash(self._network))
         record["seconds"] = time.monotonic() - self._started
         record["rows_per_second"] = self._rows * self._job.ranks / trained
         self.history.append(record)
@@ -189,22 +188,22 @@ class EpochEnd(keras.callbacks.Callback):
 
     def _checkpoint_within(self, steps: int, logs: Any) -> None:
         loss, rows = self._loss(logs)
-        _average_moving_statistics(self._network)
+        state.average_moving_statistics(self._network)
         rest = self._order.after(self._rest, self._rows)
-        draws = tuple(int(v.numpy()[1]) for v in _random_states(self._network))
+        draws = tuple(int(v.numpy()[1]) for v in state.random_states(self._network))
         self._save(checkpoint.Begun(steps=steps, rest=rest, loss=loss, rows=rows, draws=draws))
 
     def _save(self, begun: checkpoint.Begun | None) -> None:
         if self._job.checkpoint is None or hvd.rank() != 0:
             return
-        state = checkpoint.Checkpoint(
+        reached = checkpoint.Checkpoint(
             identity=self._job.identity(),
             epoch=len(self.history),
-            arrays=[np.asarray(variable) for variable in _state(self._network)],
+            arrays=[np.asarray(variable) for variable in state.arrays(self._network)],
             history=self.history,
             begun=begun,
         )
-        checkpoint.save(Path(self._job.checkpoint), state, self._job.checkpoint_keep)
+        checkpoint.save(Path(self._job.checkpoint), reached, self._job.checkpoint_keep)
 
     def _report(self, step: int, logs: Any) -> None:
         now = time.monotonic()
@@ -228,74 +227,9 @@ class EpochEnd(keras.callbacks.Callback):
         )
 
 
-class Validation:
-    """Figures over all validation rows, shared unequally by the ranks.
-
-    While the ranks predict there is no collective, so that none waits for another; afterwards the
-    sums are added and the predictions are put together (8 bytes a row), so the figures are those
-    of one process.
-    """
-
-    def __init__(self, job: Job, model: Any, task: str, classes: int | None) -> None:
-        assert job.validation is not None
-        self._rows = job.validation.rows
-        # Every row counts once: the figures are those of the rows as they are.
-        layout = replace(job.layout, weight=None)
-        self._blocks = Blocks(job.validation, layout, classes=classes, cache_bytes=job.cache_bytes)
-        self._batch_size = max(job.batch_size, 4096)
-        self._task = task
-        self._labels = job.layout.labels
-
-        def step(features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            output = model(features, training=False)
-            wanted = features if task == "reconstruction" else labels
-            loss = model.compute_loss(features, wanted, output, None, training=False)
-            if task == "multiclass":
-                output = tf.argmax(output, axis=-1)[:, None]
-            if task == "reconstruction":
-                output = tf.reduce_mean((output - features) ** 2, axis=1, keepdims=True)
-            return loss, tf.cast(output, tf.float32)
-
-        signature = [
-            tf.TensorSpec([None, job.layout.width], tf.float32),
-            tf.TensorSpec([None, len(job.layout.labels)], tf.float32),
-        ]
-        self._step = tf.function(step, input_signature=signature)
-
-    def run(self) -> dict[str, float | None]:
-        """Return `loss` and the figures of the task over all rows."""
-        summed = 0.0
-        labels = [np.empty((0, len(self._labels)), np.float32)]
-        outputs = [np.empty((0, max(len(self._labels), 1)), np.float32)]
-        for x, y in validation_batches(
-            self._blocks,
-            self._rows,
-            ranks=hvd.size(),
-            rank=hvd.rank(),
-            batch_size=self._batch_size,
-        ):
-            loss, output = self._step(tf.constant(x), tf.constant(y))
-            summed += float(loss) * len(y)
-            labels.append(y)
-            outputs.append(output.numpy())
-        total = hvd.allreduce(tf.constant(summed, tf.float64), op=hvd.Sum, name="validation.loss")
-        score = _gathered(outputs, "validation.outputs")
-        label = _gathered(labels, "validation.labels") if self._labels else score[:, :0]
-        found = metrics.figures(self._task, label, score, self._labels)
-        return {"loss": float(total) / len(score), **found}
-
-
 def derived_seed(*words: int) -> int:
     """Return a seed that is a function of `words`, such as (seed, rank, epoch)."""
     return int(np.random.SeedSequence(words).generate_state(1)[0])
-
-
-def weights_hash(model: Any) -> bytes:
-    """Return the SHA-256 of the variables of model and optimizer, random states left out."""
-    digest = hashlib.sha256()
-    for variable in _state(model):
-        digest.update(np.ascontiguousarray(variable).tobytes())
-    return digest.digest()
 
 
 def _compile(job: Job, model: Any, task: str) -> None:
@@ -404,7 +338,7 @@ def _resume(job: Job, model: Any) -> tuple[list[dict[str, Any]], checkpoint.Begu
     found = None
     if job.checkpoint is not None and hvd.rank() == 0:
         found = checkpoint.newest(Path(job.checkpoint), job.identity(), job.epochs)
-    variables = _state_variables(model)
+    variables = state.shared_variables(model)
     if found is not None:
         steps = f" and {found.begun.steps} steps" if found.begun is not None else ""
         log.info("going on after %d epochs%s of %s", found.epoch, steps, job.checkpoint)
@@ -426,74 +360,6 @@ def _from_first_rank(value: Any) -> Any:
     mine = text if hvd.rank() == 0 else text[:0]
     gathered = hvd.allgather(tf.constant(mine), name="progress").numpy()
     return json.loads(gathered.tobytes())
-
-
-def _state_variables(model: Any) -> list[Any]:
-    """The variables that all ranks must share: all but the states of random generators."""
-    shared = [v for v in model.variables if not _is_random_state(v)]
-    return [*shared, *model.optimizer.variables]
-
-
-def _state(model: Any) -> list[np.ndarray[Any, Any]]:
-    return [variable.numpy() for variable in _state_variables(model)]
-
-
-def _is_random_state(variable: Any) -> bool:
-    return bool("seed_generator_state" in variable.path)
-
-
-def _random_states(model: Any) -> list[Any]:
-    """The states of the network's random generators, such as dropout's: [key, draws] each."""
-    return [variable for variable in model.variables if _is_random_state(variable)]
-
-
-def _reseed(
-    model: Any, seed: int, rank: int, epoch: int, begun: checkpoint.Begun | None = None
-) -> None:
-    """Set the generators by (seed, rank, epoch); within an epoch they count their draws."""
-    for number, variable in enumerate(_random_states(model)):
-        words = np.random.SeedSequence([seed, rank, epoch, number]).generate_state(
-            int(np.prod(variable.shape))
-        )
-        # The counting word starts at 0, so that a step's state can be computed, not carried.
-        words[1:] = 0 if begun is None else begun.draws[number]
-        variable.assign(words.reshape(tuple(variable.shape)).astype(variable.dtype))
-
-
-def _average_moving_statistics(model: Any) -> None:
-    """Batch normalisation sees only its rank's rows; give every rank the mean of all."""
-    if hvd.size() == 1:
-        return
-    layers = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    variables = [v for layer in layers for v in (layer.moving_mean, layer.moving_variance)]
-    if not variables:
-        return
-    values = [tf.convert_to_tensor(v.value) for v in variables]
-    reduced = hvd.grouped_allreduce(values, op=hvd.Average, name="moving")
-    for variable, value in zip(variables, reduced, strict=True):
-        variable.assign(value)
-
-
-def _same_on_all_ranks(digest: bytes) -> None:
-    if hvd.size() == 1:
-        return
-    mine = tf.constant(np.frombuffer(digest, np.uint8)[None, :])
-    everyone = hvd.allgather(mine, name="weights.hash").numpy()
-    differing = np.flatnonzero((everyone != everyone[0]).any(axis=1)).tolist()
-    if differing:
-        raise ArithmeticError(f"the weights of ranks {differing} differ from those of rank 0")
-
-
-def _gathered(parts: list[np.ndarray[Any, Any]], name: str) -> np.ndarray[Any, Any]:
-    """Return the rows of all ranks, in the order of ranks."""
-    rows: np.ndarray[Any, Any] = hvd.allgather(
-        tf.constant(np.concatenate(parts)), name=name
-    ).numpy()
-    return rows
 
 
 def _averaged(value: float) -> Any:
