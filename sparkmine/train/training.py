@@ -127,14 +127,14 @@ class EpochEnd(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         rate = self._job.learning_rate
         if rate is not None and rate.moves:
-            done = 1.0 - (self._rest.rows // self._job.ranks - self._rows) / self._whole
+            done = 1.0 - (self._share - self._rows) / self._whole
             at = rate.at(self._epoch + done, epochs=self._job.epochs, ranks=self._job.ranks)
             self._network.optimizer.learning_rate = at
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batch = batch + 1
         steps, every = self._steps_before + self._batch, self._job.checkpoint_steps
-        if every and steps % every == 0 and self._rows < self._rest.rows // self._job.ranks:
+        if every and steps % every == 0 and self._rows < self._share:
             self._checkpoint_within(steps, logs)
         self._report(steps, logs)
 
@@ -160,6 +160,11 @@ class EpochEnd(keras.callbacks.Callback):
         return self._begun.rest if self._begun is not None else self._order.whole
 
     @property
+    def _share(self) -> int:
+        """Rows of it that each rank reads."""
+        return self._rest.rows // self._job.ranks
+
+    @property
     def _steps_before(self) -> int:
         return self._begun.steps if self._begun is not None else 0
 
@@ -170,7 +175,7 @@ class EpochEnd(keras.callbacks.Callback):
     @property
     def _rows(self) -> int:
         """Rows that this process has read of the epoch."""
-        return min(self._batch * self._job.batch_size, self._rest.rows // self._job.ranks)
+        return min(self._batch * self._job.batch_size, self._share)
 
     def _loss(self, logs: Any) -> tuple[float, int]:
         """The mean loss of the epoch so far over all ranks, and the rows of one rank in it."""
@@ -213,14 +218,13 @@ class EpochEnd(keras.callbacks.Callback):
         seconds = max(now - self._started, 1e-9)
         per_second = self._rows / seconds
         left = (self._job.epochs - self._epoch - 1) * self._whole
-        left += self._rest.rows // self._job.ranks - self._rows
+        left += self._share - self._rows
         self._control.send(
             "step",
             epoch=self._epoch + 1,
             epochs=self._job.epochs,
             step=step,
-            steps=self._steps_before
-            + -(-(self._rest.rows // self._job.ranks) // self._job.batch_size),
+            steps=self._steps_before + -(-self._share // self._job.batch_size),
             loss=_number((logs or {}).get("loss")),
             rows_per_second=per_second * self._job.ranks,
             seconds_left=left / max(per_second, 1e-9),
