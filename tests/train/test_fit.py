@@ -261,27 +261,6 @@ def test_a_function_from_a_dataframe_with_classes(table: Snapshot, spark: SparkS
     assert all(row.prediction == int(np.argmax(row.probability)) for row in rows)
 
 
-@pytest.mark.slow
-def test_two_ranks_equal_one_with_twice_the_batch(table: Snapshot, spark: SparkSession) -> None:
-    # With whole halves as batches, both settings see the same rows in every step.
-    network = replace(NETWORK, dropout=0.0, batch_normalisation=False, l2=0.001)
-    outputs = []
-    for ranks in (1, 2):
-        trained = fit(
-            network,
-            train=table,
-            features=["x", "v"],
-            ranks=ranks,
-            epochs=50,
-            batch_size=2400 // ranks,
-            seed=3,
-            spark=spark,
-        )
-        outputs.append([np.array(w) for w in trained.network().get_weights()])
-    for one, two in zip(*outputs, strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-5)
-
-
 def broken(width: int) -> Any:
     raise RuntimeError(f"no model for {width} columns")
 
