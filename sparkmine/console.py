@@ -122,7 +122,7 @@ _COUNTS = {
 }
 
 
-_TIMES = ("seconds", "seconds_left", "rows_per_second")
+_UNSAID = ("seconds", "seconds_left", "rows_per_second", "learning_rate")
 
 
 def progress_text(event: Event) -> str:
@@ -133,10 +133,12 @@ def progress_text(event: Event) -> str:
     parts += [
         f"{name} {value:.4f}"
         for name, value in event.items()
-        if isinstance(value, float) and name not in _TIMES
+        if isinstance(value, float) and name not in _UNSAID
     ]
     if event.get("rows_per_second"):
         parts.append(f"{event['rows_per_second']:,.0f} rows/s")
+    if event.get("over"):
+        parts.append("stopped early")
     if event.get("seconds_left"):
         parts.append(f"{event['seconds_left']:.0f} s left")
     return " ".join(parts)

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 log = logging.getLogger(__name__)
 
-_LINE_BYTES = 1 << 20
+_LINE_BYTES = 8 << 20
 _CONNECT_SECONDS = 5.0
 
 Event = dict[str, Any]

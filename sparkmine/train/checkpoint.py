@@ -1,7 +1,8 @@
 """Checkpoints of a fit: a folder each, written under a temporary name and renamed.
 
 `epoch-00003/` (after 3 whole epochs) or `epoch-00003-step-000000200/` (and 200 steps of the next)
-holds `state.npz` (the variables of model and optimizer, in order, float and integer arrays only)
+holds `state.npz` (the variables of model and optimizer, in order, float and integer arrays only,
+and the best epoch's weights where a fit may return to them)
 and `state.json` (identity of the fit, what is done, what is left of the epoch, history, SHA-256 of
 the arrays). A folder that is damaged or half-written is passed over for the one before.
 """
@@ -15,6 +16,7 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEEP = 2
+_BEST = "best."
 _NAME = re.compile(r"epoch-(\d{5,})(?:-step-(\d{9,}))?")
 
 
@@ -39,26 +42,30 @@ class Begun:
     Attributes:
         steps: Steps that were made of it, by however many ranks.
         rest: What is left of its order.
-        loss: Mean loss of the `rows` rows of one rank that were read.
+        losses: Means over the `rows` rows of one rank that were read, by name.
         draws: How often each random generator of the network was used since the epoch began.
     """
 
     steps: int
     rest: Rest
-    loss: float
+    losses: dict[str, float]
     rows: int
     draws: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """The state after `epoch` whole epochs, and what was `begun` of the next."""
+    """The state after `epoch` whole epochs, and what was `begun` of the next.
+
+    `best` are the weights of an earlier epoch that may become the model's.
+    """
 
     identity: str
     epoch: int
     arrays: list[NDArray[Any]]
     history: list[dict[str, Any]]
     begun: Begun | None = None
+    best: list[NDArray[Any]] | None = None
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> None:
@@ -70,8 +77,11 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> None:
     temporary = folder / f".{target.name}.{uuid.uuid4().hex}"
     temporary.mkdir()
     try:
-        arrays = {f"{number:05d}": array for number, array in enumerate(checkpoint.arrays)}
-        np.savez(temporary / "state.npz", **arrays)
+        np.savez(
+            temporary / "state.npz",
+            **_named("", checkpoint.arrays),
+            **_named(_BEST, checkpoint.best or []),
+        )
         state = {
             "identity": checkpoint.identity,
             "epoch": checkpoint.epoch,
@@ -105,7 +115,9 @@ def newest(folder: Path, identity: str, epochs: int) -> Checkpoint | None:
             if state["epoch"] + (begun is not None) > epochs:
                 continue
             with np.load(path / "state.npz", allow_pickle=False) as arrays:
-                loaded = [arrays[name] for name in sorted(arrays.files)]
+                names = sorted(arrays.files)
+                loaded = [arrays[name] for name in names if not name.startswith(_BEST)]
+                best = [arrays[name] for name in names if name.startswith(_BEST)]
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("checkpoint %s is damaged (%s); trying the one before", path, error)
             continue
@@ -115,6 +127,7 @@ def newest(folder: Path, identity: str, epochs: int) -> Checkpoint | None:
             arrays=loaded,
             history=history,
             begun=begun,
+            best=best or None,
         )
     return None
 
@@ -131,6 +144,10 @@ def progress_from_json(stored: dict[str, Any] | None) -> tuple[list[dict[str, An
         return [], None
     history, begun = stored["history"], stored["begun"]
     return history, None if begun is None else _begun(begun)
+
+
+def _named(prefix: str, arrays: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {f"{prefix}{number:05d}": array for number, array in enumerate(arrays)}
 
 
 def _begun(stored: dict[str, Any]) -> Begun:

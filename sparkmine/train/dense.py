@@ -127,6 +127,12 @@ def _softmax(values: Matrix) -> Matrix:
     return result
 
 
+def _leaky_relu(values: Matrix) -> Matrix:
+    # The slope that Keras gives it by this name.
+    result: Matrix = np.maximum(values, np.float32(0.2) * values)
+    return result
+
+
 def _relu(values: Matrix) -> Matrix:
     result: Matrix = np.maximum(values, np.float32(0))
     return result
@@ -134,6 +140,7 @@ def _relu(values: Matrix) -> Matrix:
 
 _ACTIVATIONS: dict[str, Callable[[Matrix], Matrix]] = {
     "linear": lambda values: values,
+    "leaky_relu": _leaky_relu,
     "relu": _relu,
     "tanh": np.tanh,
     "sigmoid": _sigmoid,

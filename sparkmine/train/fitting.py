@@ -20,10 +20,13 @@ from sparkmine.train.job import Job
 from sparkmine.train.launcher import Limits, launch
 from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
+from sparkmine.train.models.gan import GAN
 from sparkmine.train.order import WINDOW_ROWS
 from sparkmine.train.rate import LearningRate, Scale, Schedule
 from sparkmine.train.restarts import REPLACED_SECONDS, with_restarts
+from sparkmine.train.stopping import EarlyStopping
 from sparkmine.train.trained import TrainedModel
+from sparkmine.train.watching import watchers
 from sparkmine.train.weighting import ClassWeight
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ def fit(
     scale_learning_rate: Scale = "none",
     warmup_epochs: float = 0.0,
     schedule: Schedule = "constant",
+    early_stopping: EarlyStopping | None = None,
     seed: int = 0,
     task: Task | None = None,
     checkpoint: str | Path | None = None,
@@ -63,6 +67,8 @@ def fit(
     network_interface: str | None = None,
     spark: SparkSession | None = None,
     progress: Callable[[Event], None] | None = None,
+    tensorboard: str | Path | None = None,
+    samples: str | Path | None = None,
     scratch: str | Path | None = None,
     start_seconds: float = 300.0,
     silence_seconds: float = 30.0,
@@ -78,7 +84,7 @@ def fit(
         validation: Rows for the figures after every epoch, all of them, on all ranks.
         features: Columns of numbers, booleans, or arrays of numbers of one length.
         label: A column of numbers: 0 and 1, classes from 0, or values. Several columns of 0 and 1
-            for `multilabel`. `y` if left out; an `Autoencoder` has none.
+            for `multilabel`. `y` if left out; an `Autoencoder` and a `GAN` have none.
         weight: A column of numbers of at least 0: how much a training row counts.
         class_weight: How much the rows of a class count, such as `{0: 1.0, 1: 5.0}`; `balanced`
             counts the training rows, in one pass, and lets all classes count the same.
@@ -89,6 +95,7 @@ def fit(
         scale_learning_rate: `none`, or times the number of ranks (`linear`) or its root (`sqrt`).
         warmup_epochs: Over these the rate grows from `learning_rate` to the scaled one, or from 0.
         schedule: Then it is `constant`, or falls to 0 at the end: `linear` or `cosine`.
+        early_stopping: When to end before `epochs`, and with which epoch's weights.
         seed: Of initial weights, order and dropout.
         task: For a function only: `binary`, `multiclass`, `multilabel`, `regression` or
             `reconstruction` (of the features, without a label); else by the last layer.
@@ -103,7 +110,9 @@ def fit(
             HOROVOD_GLOO_IFACE says, else the one on the way to rank 0.
         spark: The session; the active one by default.
         progress: Called in this thread with events: `started`, `imported`, `ready` of every
-            rank, `step` and `epoch` of rank 0, `restart`.
+            rank, `step`, `epoch` and `samples` (a GAN's picture) of rank 0, `restart`.
+        tensorboard: Folder of the driver's machine for what TensorBoard shows.
+        samples: Folder of the driver's machine for a GAN's picture after every epoch.
         scratch: Folder for a scratch table; needed for a DataFrame on a cluster.
         start_seconds: How long ranks may take until they have found each other.
         silence_seconds: How long a rank may give no sign of life before all are ended.
@@ -122,6 +131,7 @@ def fit(
     columns = tuple(features)
     labels = _labels(network, label)
     check_columns(train.schema, columns, labels, weight)
+    _check_generation(network, validation, weight, samples)
     if validation is not None:
         check_columns(validation.schema, columns, labels)
     if batch_size < 1 or epochs < 1:
@@ -190,9 +200,13 @@ def fit(
             checkpoint_keep=checkpoint_keep,
             threads=threads,
             class_weight=weighting.resolved(class_weight, training, labels, spark),
+            early_stopping=early_stopping,
             window_rows=window_rows,
         )
         network.check(job.layout)
+        if early_stopping is not None and network.task is not None:
+            early_stopping.check(job.figures(network.task))
+        on_event = stack.enter_context(watchers(progress, tensorboard=tensorboard, samples=samples))
         log.info(
             "training on %d rows x %d columns with %d ranks",
             training.total,
@@ -210,7 +224,7 @@ def fit(
                 checkpoint=job.checkpoint,
                 network_interface=network_interface,
                 limits=Limits(start_seconds=start_seconds, silence_seconds=silence_seconds),
-                on_event=progress or _ignored,
+                on_event=on_event,
             ),
             most=max_restarts,
             check=partial(
@@ -220,7 +234,7 @@ def fit(
                 gpus_per_rank=gpus_per_rank,
                 wait_seconds=REPLACED_SECONDS,
             ),
-            on_event=progress or _ignored,
+            on_event=on_event,
         )
     return _trained(job, files)
 
@@ -237,10 +251,12 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
     return TrainedModel(
         keras_file=files[0]["model.keras"],
         dense_file=files[0].get("dense.npz"),
+        generator_file=files[0].get("generator.keras"),
         layout=job.layout,
         task=first["task"],
         classes=first["classes"],
         history=first["history"],
+        epoch=first["epoch"],
         data=job.train.identity,
         settings={
             "network": job.network.identity(),
@@ -254,6 +270,7 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
             # Keys of JSON are texts.
             "class_weight": job.class_weight and {str(k): v for k, v in job.class_weight.items()},
             "validation": None if job.validation is None else job.validation.identity,
+            "early_stopping": None if job.early_stopping is None else asdict(job.early_stopping),
         },
         weights_hash=first["weights_hash"],
     )
@@ -271,9 +288,10 @@ def _network(model: Network | Callable[..., Any] | str, task: Task | None) -> Ne
 
 def _labels(network: Network, label: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the names of the labels, as many as the task wants."""
-    if network.task == "reconstruction":
+    if network.task in ("reconstruction", "generation"):
         if label is not None:
-            raise ConfigError(f"label={label!r}, but an autoencoder learns without; leave it out")
+            kind = "an autoencoder" if network.task == "reconstruction" else "a GAN"
+            raise ConfigError(f"label={label!r}, but {kind} learns without; leave it out")
         return ()
     label = "y" if label is None else label
     labels = (label,) if isinstance(label, str) else tuple(label)
@@ -285,6 +303,21 @@ def _labels(network: Network, label: str | Sequence[str] | None) -> tuple[str, .
             "task='multilabel'"
         )
     return labels
+
+
+def _check_generation(
+    network: Network, validation: object, weight: str | None, samples: object
+) -> None:
+    if samples is not None and not (isinstance(network, GAN) and network.shape):
+        raise ConfigError("samples= needs a GAN with a shape, whose rows are pictures")
+    if network.task != "generation":
+        return
+    if validation is not None:
+        raise ConfigError(
+            "validation= of a GAN: no figure says how good its rows are; look at the samples"
+        )
+    if weight is not None:
+        raise ConfigError(f"weight={weight!r}: a GAN has no weights of rows; leave it out")
 
 
 def _infos(data: Snapshot | DataFrame, features: Sequence[str]) -> list[ColumnInfo]:
@@ -328,7 +361,3 @@ def _active_session() -> SparkSession:
     if session is None:
         raise ConfigError("there is no active Spark session: call sparkmine.session(...) first")
     return session
-
-
-def _ignored(event: Event) -> None:
-    """The progress of a fit that nobody watches."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sparkmine.train import metrics
 from sparkmine.train.checkpoint import KEEP
 from sparkmine.train.layout import Layout
 from sparkmine.train.loader import CACHE_BYTES
@@ -15,6 +16,7 @@ from sparkmine.train.models.base import Network
 from sparkmine.train.order import WINDOW_ROWS, Order
 from sparkmine.train.rate import LearningRate
 from sparkmine.train.source import Source
+from sparkmine.train.stopping import EarlyStopping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Job:
     checkpoint_steps: int | None = None
     checkpoint_keep: int = KEEP
     class_weight: Mapping[int, float] | None = None
+    early_stopping: EarlyStopping | None = None
     window_rows: int = WINDOW_ROWS
     cache_bytes: int = CACHE_BYTES
 
@@ -53,12 +56,25 @@ class Job:
             return None
         return self.learning_rate.at(0.0, epochs=self.epochs, ranks=self.ranks)
 
+    def figures(self, task: str) -> list[str]:
+        """The names of the losses and figures that the history of such a fit has."""
+        found = ["loss"]
+        if task == "generation":
+            found += ["generator_loss", "discriminator_loss"]
+        if self.validation is not None:
+            found += [f"val_{name}" for name in ("loss", *metrics.names(task, self.layout.labels))]
+        return found
+
     def identity(self) -> str:
         """Return a hash of what makes a fit another one.
 
         A checkpoint continues only where this is equal. More epochs continue a finished fit, and
         other ranks one that lost some.
         """
+        stopping = None
+        if self.early_stopping is not None:
+            # More patience continues, too; which epoch is best must be told alike.
+            stopping = {**asdict(self.early_stopping), "patience": None}
         content: dict[str, Any] = {
             "network": self.network.identity(),
             "layout": self.layout.to_json(),
@@ -69,6 +85,7 @@ class Job:
             "learning_rate": None if self.learning_rate is None else asdict(self.learning_rate),
             "seed": self.seed,
             "class_weight": sorted((self.class_weight or {}).items()),
+            "early_stopping": stopping,
             "window_rows": self.window_rows,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

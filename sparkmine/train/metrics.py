@@ -32,6 +32,12 @@ def figures(
     return {**(multiclass if task == "multiclass" else regression)(label, output)}
 
 
+def names(task: str, labels: Sequence[str]) -> list[str]:
+    """Return the names of the figures of `task`."""
+    one = np.zeros((1, max(len(labels), 1)), np.float32)
+    return list(figures(task, one, one, labels))
+
+
 def binary(labels: NDArray[np.float32], scores: NDArray[np.float32]) -> dict[str, float | None]:
     """Return `auc` (None where one class is absent) and `accuracy` at 0.5, from all rows."""
     return {

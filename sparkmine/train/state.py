@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sparkmine.train.adversarial import Adversarial
 from sparkmine.train.checkpoint import Begun
 
 
@@ -23,8 +24,22 @@ def weights_hash(model: Any) -> bytes:
 
 def shared_variables(model: Any) -> list[Any]:
     """The variables that all ranks must share: all but the states of random generators."""
-    shared = [v for v in model.variables if not _is_random_state(v)]
-    return [*shared, *model.optimizer.variables]
+    return [*weights(model), *(v for one, _ in optimizers(model) for v in one.variables)]
+
+
+def weights(model: Any) -> list[Any]:
+    """Those of them that are the model's own, without the optimizers'."""
+    return [v for v in model.variables if not _is_random_state(v)]
+
+
+def optimizers(model: Any) -> list[tuple[Any, list[Any]]]:
+    """The optimizers of a model, each with the variables that it moves."""
+    if isinstance(model, Adversarial):
+        return [
+            (model.optimizer, model.generator.trainable_variables),
+            (model.discriminator_optimizer, model.discriminator.trainable_variables),
+        ]
+    return [(model.optimizer, model.trainable_variables)]
 
 
 def arrays(model: Any) -> list[np.ndarray[Any, Any]]:

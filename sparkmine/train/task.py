@@ -104,7 +104,7 @@ def _run(context: BarrierTaskContext, launch: Launch, folder: Path) -> Iterator[
             failure = _watch(process, sender, launch, slot)
             if failure is not None:
                 _report(failure, sender)
-            for name in ("result.json", "model.keras", "dense.npz"):
+            for name in ("result.json", "model.keras", "generator.keras", "dense.npz"):
                 if (folder / name).is_file():
                     yield from _rows(slot.rank, folder / name)
             # Rank 0 serves the rendezvous until all have left it.

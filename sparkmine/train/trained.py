@@ -29,6 +29,7 @@ Files = tuple[bytes, bytes | None]
 
 _NETWORK = "model.keras"
 _DENSE = "dense.npz"
+_GENERATOR = "generator.keras"
 _FACTS = "trained.json"
 
 # One network per Python worker, however many tasks and batches it serves.
@@ -42,23 +43,29 @@ class TrainedModel(Model):
     Attributes:
         keras_file: The model in Keras's `.keras` format.
         dense_file: The same as a `DenseChain`, where it is one; then scoring needs no TensorFlow.
+        generator_file: Of a GAN, the generator in Keras's format; then `keras_file` holds the
+            discriminator.
         layout: Feature columns in order, the numbers each gives, and the label.
-        task: `binary`, `multiclass`, `multilabel`, `regression` or `reconstruction`.
-        classes: Number of classes (of each label), None for the last two.
+        task: `binary`, `multiclass`, `multilabel`, `regression`, `reconstruction` or
+            `generation`.
+        classes: Number of classes (of each label), None for the last three.
         history: One dictionary per epoch: `epoch`, `loss`, `val_loss`, `val_auc` and the like,
-            `seconds`, `rows_per_second`.
+            `learning_rate`, `seconds`, `rows_per_second`.
+        epoch: The epoch whose weights the model has: the last, or the best by early stopping.
         data: Table path, version and predicate of the training data, and its rows.
         settings: Network, ranks, epochs, batch size, optimizer, learning rate, seed,
-            weights of rows and classes.
+            weights of rows and classes, early stopping.
         weights_hash: SHA-256 of the final variables, equal on all ranks.
     """
 
     keras_file: bytes = field(repr=False)
     dense_file: bytes | None = field(repr=False)
+    generator_file: bytes | None = field(repr=False)
     layout: Layout
     task: str
     classes: int | None
     history: list[dict[str, Any]]
+    epoch: int
     data: dict[str, Any]
     settings: dict[str, Any]
     weights_hash: str
@@ -70,8 +77,8 @@ class TrainedModel(Model):
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The last epoch's figures."""
-        return {k: v for k, v in self.history[-1].items() if k != "epoch"} if self.history else {}
+        """The figures of the epoch whose weights the model has."""
+        return {k: v for k, v in self.history[self.epoch - 1].items() if k != "epoch"}
 
     def transform(self, df: DataFrame) -> DataFrame:
         """Return `df` with `prediction` added.
@@ -79,8 +86,9 @@ class TrainedModel(Model):
         Binary: the probability of class 1 (double). Regression: the value (double). Multiclass:
         the class (int), and `probability`, an array with one double per class. Multilabel: an array
         with the probability of every label, in the order of `layout.labels`. Reconstruction:
-        the mean squared error of the row's features (double), an outlier score. Rows with a
-        missing or infinite feature get null.
+        the mean squared error of the row's features (double), an outlier score. Generation: the
+        discriminator's probability that the row is real (double). Rows with a missing or infinite
+        feature get null.
 
         Raises:
             ConfigError: a feature is missing or not a number, or an output column is there.
@@ -115,6 +123,19 @@ class TrainedModel(Model):
         forward = _forward(files, self._digest(), self.layout.width, threads=None)
         return forward(np.ascontiguousarray(features, dtype=np.float32))
 
+    def generate(self, rows: int, seed: int = 0) -> NDArray[np.float32]:
+        """Return new rows [rows, width] of a GAN's generator, features in their order.
+
+        Raises:
+            ConfigError: the model is no GAN.
+        """
+        if self.generator_file is None:
+            raise ConfigError(f"generate() is for a GAN; this model's task is {self.task}")
+        generator = _read_keras(self.generator_file)
+        noise = np.random.default_rng(seed).normal(size=(rows, generator.input_shape[-1]))
+        made: NDArray[np.float32] = generator.predict(noise.astype(np.float32), verbose=0)
+        return made
+
     def network(self) -> keras.Model:
         """Return the Keras model (imports TensorFlow)."""
         return _read_keras(self.keras_file)
@@ -126,11 +147,14 @@ class TrainedModel(Model):
         (folder / _NETWORK).write_bytes(self.keras_file)
         if self.dense_file is not None:
             (folder / _DENSE).write_bytes(self.dense_file)
+        if self.generator_file is not None:
+            (folder / _GENERATOR).write_bytes(self.generator_file)
         facts = {
             "layout": self.layout.to_json(),
             "task": self.task,
             "classes": self.classes,
             "history": self.history,
+            "epoch": self.epoch,
             "metrics": self.metrics,
             "data": self.data,
             "settings": self.settings,
@@ -142,14 +166,16 @@ class TrainedModel(Model):
     def _read(cls, folder: Path) -> Self:
         try:
             facts = json.loads((folder / _FACTS).read_text())
-            dense = folder / _DENSE
+            dense, generator = folder / _DENSE, folder / _GENERATOR
             return cls(
                 keras_file=(folder / _NETWORK).read_bytes(),
                 dense_file=dense.read_bytes() if dense.is_file() else None,
                 layout=Layout.from_json(facts["layout"]),
                 task=facts["task"],
                 classes=facts["classes"],
+                generator_file=generator.read_bytes() if generator.is_file() else None,
                 history=facts["history"],
+                epoch=facts["epoch"],
                 data=facts["data"],
                 settings=facts["settings"],
                 weights_hash=facts["weights_hash"],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import json
 import logging
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sparkmine.errors import ConfigError, SparkmineError
+from sparkmine.errors import ConfigError
 from sparkmine.train import checkpoint, optimizer, state
+from sparkmine.train.adversarial import Adversarial
 from sparkmine.train.control import Control
 from sparkmine.train.dense import DenseChain
+from sparkmine.train.examples import Examples
 from sparkmine.train.job import Job
 from sparkmine.train.loader import Blocks, Loader
 from sparkmine.train.order import Rest
@@ -42,24 +45,28 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     """Train `job` together with the other ranks; rank 0 leaves the model in `folder`.
 
     Returns:
-        `history`, `weights_hash`, `task` and `classes`.
+        `history`, `epoch` (whose weights the model has), `weights_hash`, `task` and `classes`.
     """
     keras.utils.set_random_seed(derived_seed(job.seed, 0))
     model = job.network.build(job.layout)
     if not model.built:
         model.build((None, job.layout.width))
     task, classes = _task(job, model)
+    if job.early_stopping is not None:
+        job.early_stopping.check(job.figures(task))
     _compile(job, model, task)
     blocks = Blocks(job.train, job.layout, classes=classes, cache_bytes=job.cache_bytes)
     weights = RowWeights(job.layout, job.class_weight, classes)
     loader = Loader(blocks, job.order, rank=hvd.rank(), batch_size=job.batch_size)
-    done, begun = _resume(job, model)
+    reached = _resume(job, model)
     validation = None
     if job.validation is not None:
         validation = Validation(job, model, task, classes)
-    epoch_end = EpochEnd(job, model, control, validation, done, begun)
+    epoch_end = EpochEnd(job, model, control, validation, reached)
     examples = Examples(job, loader, weights, task)
-    for first, last, rest in _spans(job, len(done), begun):
+    for first, last, rest in _spans(job, len(reached.history), reached.begun):
+        if epoch_end.over:
+            break
         if not loader.steps(rest):  # fewer rows were left than there are ranks now
             epoch_end.on_epoch_begin(first)
             epoch_end.on_epoch_end(first)
@@ -71,8 +78,10 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
                 initial_epoch=first,
                 steps_per_epoch=loader.steps(rest),
                 callbacks=[epoch_end],
+                shuffle=False,  # the order is the loader's
                 verbose=0,
             )
+    epoch = epoch_end.restore_best()
     # Keras may finalise (moving averages of weights) after the last epoch's end.
     digest = state.weights_hash(model)
     state.check_equal(digest)
@@ -80,6 +89,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
         _save(model, folder)
     return {
         "history": epoch_end.history,
+        "epoch": epoch,
         "weights_hash": digest.hex(),
         "task": task,
         "classes": classes,
@@ -91,8 +101,8 @@ class EpochEnd(keras.callbacks.Callback):
 
     Before an epoch: the random states. Before a step: the learning rate, if it moves. After some
     steps, if so asked: a checkpoint. After an epoch: the batch-normalisation statistics become
-    their mean over the ranks, validation, the check that all ranks hold the same weights, the
-    checkpoint, the report.
+    their mean over the ranks, validation, the check that all ranks hold the same weights, whether
+    to stop, the checkpoint, the report.
     """
 
     def __init__(
@@ -101,20 +111,41 @@ class EpochEnd(keras.callbacks.Callback):
         model: Any,
         control: Control,
         validation: Validation | None,
-        history: list[dict[str, Any]],
-        begun: checkpoint.Begun | None,
+        reached: Reached,
     ) -> None:
         super().__init__()
-        self.history = history
+        self.history = reached.history
+        self._best = reached.best
         self._job = job
         self._network = model
         self._control = control
         self._validation = validation
         self._order = job.order
-        self._begun = begun
+        self._begun = reached.begun
         self._batch = 0
         self._started = self._reported = 0.0
-        self._epoch = len(history)
+        self._epoch = len(reached.history)
+        self._optimizers = [one for one, _ in state.optimizers(model)]
+
+    @property
+    def over(self) -> bool:
+        """Whether the fit ends before its last epoch."""
+        stopping = self._job.early_stopping
+        return stopping is not None and stopping.over(self.history)
+
+    @property
+    def _ends_early(self) -> bool:
+        return self.over and len(self.history) < self._job.epochs
+
+    def restore_best(self) -> int:
+        """Give the model the best epoch's weights, if so asked; return whose weights it has."""
+        stopping = self._job.early_stopping
+        best = 0 if stopping is None else stopping.best(self.history)
+        if self._best is None or best in (0, len(self.history)):
+            return len(self.history)
+        for variable, array in zip(state.weights(self._network), self._best, strict=True):
+            variable.assign(array)
+        return best
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if epoch != self._epoch:
@@ -129,7 +160,8 @@ class EpochEnd(keras.callbacks.Callback):
         if rate is not None and rate.moves:
             done = 1.0 - (self._share - self._rows) / self._whole
             at = rate.at(self._epoch + done, epochs=self._job.epochs, ranks=self._job.ranks)
-            self._network.optimizer.learning_rate = at
+            for one in self._optimizers:
+                one.learning_rate = at
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batch = batch + 1
@@ -139,20 +171,24 @@ class EpochEnd(keras.callbacks.Callback):
         self._report(steps, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        loss, _ = self._loss(logs)
+        losses, _ = self._losses(logs)
         trained = time.monotonic() - self._started
         state.average_moving_statistics(self._network)
-        record: dict[str, Any] = {"epoch": epoch + 1, "loss": loss}
+        record: dict[str, Any] = {"epoch": epoch + 1, **losses}
         if self._validation is not None:
             figures = self._validation.run()
             record.update({f"val_{name}": _number(value) for name, value in figures.items()})
         state.check_equal(state.weights_hash(self._network))
+        record["learning_rate"] = self._learning_rate
         record["seconds"] = time.monotonic() - self._started
         record["rows_per_second"] = self._rows * self._job.ranks / trained
         self.history.append(record)
+        self._keep_best()
         self._save(None)
+        self._network.stop_training = self.over
         if hvd.rank() == 0:
-            self._control.send("epoch", epochs=self._job.epochs, **record)
+            self._control.send("epoch", epochs=self._job.epochs, over=self._ends_early, **record)
+            self._send_picture()
 
     @property
     def _rest(self) -> Rest:
@@ -177,26 +213,49 @@ class EpochEnd(keras.callbacks.Callback):
         """Rows that this process has read of the epoch."""
         return min(self._batch * self._job.batch_size, self._share)
 
-    def _loss(self, logs: Any) -> tuple[float, int]:
-        """The mean loss of the epoch so far over all ranks, and the rows of one rank in it."""
-        loss, rows = float((logs or {}).get("loss", 0.0)), self._rows
+    @property
+    def _learning_rate(self) -> float:
+        return float(self._network.optimizer.learning_rate)
+
+    def _losses(self, logs: Any) -> tuple[dict[str, float], int]:
+        """The mean losses of the epoch so far over all ranks, and the rows of one rank in it."""
+        # Metrics of a user's compiled model are of this rank's rows, and may be no means.
+        names = [name for name in logs or {} if name.endswith("loss")] or ["loss"]
+        values = np.array([float((logs or {}).get(name, 0.0)) for name in names])
+        rows = self._rows
         if self._begun is not None:
-            loss = (loss * rows + self._begun.loss * self._begun.rows) / (rows + self._begun.rows)
+            before = np.array([self._begun.losses[name] for name in names])
+            values = (values * rows + before * self._begun.rows) / (rows + self._begun.rows)
             rows += self._begun.rows
-        loss = float(_averaged(loss))
-        if not math.isfinite(loss):
+        losses = dict(zip(names, _averaged(values).tolist(), strict=True))
+        if not all(math.isfinite(value) for value in losses.values()):
             raise FloatingPointError(
-                f"the loss is {loss} in epoch {self._epoch + 1}: lower the learning rate, or scale "
-                "the features"
+                f"the loss is {losses['loss']} in epoch {self._epoch + 1}: lower the learning "
+                "rate, or scale the features"
             )
-        return loss, rows
+        return losses, rows
+
+    def _keep_best(self) -> None:
+        stopping = self._job.early_stopping
+        if stopping is None or not stopping.restore_best:
+            return
+        if stopping.best(self.history) == len(self.history):
+            self._best = [variable.numpy() for variable in state.weights(self._network)]
+
+    def _send_picture(self) -> None:
+        if not isinstance(self._network, Adversarial):
+            return
+        png = self._network.picture(self._job.seed)
+        if png is not None:
+            text = base64.b64encode(png).decode()
+            self._control.send("samples", epoch=self._epoch + 1, png=text)
 
     def _checkpoint_within(self, steps: int, logs: Any) -> None:
-        loss, rows = self._loss(logs)
+        losses, rows = self._losses(logs)
         state.average_moving_statistics(self._network)
         rest = self._order.after(self._rest, self._rows)
         draws = tuple(int(v.numpy()[1]) for v in state.random_states(self._network))
-        self._save(checkpoint.Begun(steps=steps, rest=rest, loss=loss, rows=rows, draws=draws))
+        self._save(checkpoint.Begun(steps=steps, rest=rest, losses=losses, rows=rows, draws=draws))
 
     def _save(self, begun: checkpoint.Begun | None) -> None:
         if self._job.checkpoint is None or hvd.rank() != 0:
@@ -207,6 +266,7 @@ class EpochEnd(keras.callbacks.Callback):
             arrays=[np.asarray(variable) for variable in state.arrays(self._network)],
             history=self.history,
             begun=begun,
+            best=self._best,
         )
         checkpoint.save(Path(self._job.checkpoint), reached, self._job.checkpoint_keep)
 
@@ -226,6 +286,7 @@ class EpochEnd(keras.callbacks.Callback):
             step=step,
             steps=self._steps_before + -(-self._share // self._job.batch_size),
             loss=_number((logs or {}).get("loss")),
+            learning_rate=self._learning_rate,
             rows_per_second=per_second * self._job.ranks,
             seconds_left=left / max(per_second, 1e-9),
         )
@@ -245,15 +306,18 @@ def _compile(job: Job, model: Any, task: str) -> None:
     else:
         model.compile(
             optimizer=optimizer.make(job.optimizer, job.first_rate),
-            loss=LOSSES[task],
+            loss=LOSSES.get(task),
             jit_compile=False,  # XLA cannot compile Horovod's operations
         )
-    optimizer.distribute(model.optimizer)
-    model.optimizer.build(model.trainable_variables)
+    for one, moved in state.optimizers(model):
+        optimizer.distribute(one)
+        one.build(moved)
 
 
 def _task(job: Job, model: Any) -> tuple[str, int | None]:
     """Return task and number of classes, from the network or from the model's last layer."""
+    if isinstance(model, Adversarial):
+        return "generation", None
     units = int(model.output_shape[-1])
     activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "linear")
     if job.network.task == "reconstruction":
@@ -286,59 +350,17 @@ def _spans(
         yield done, job.epochs, None
 
 
-class Examples:
-    """The training batches of one rank as (x, y) or (x, y, weights), as Keras wants them."""
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """How far a fit is when a process takes it up. `best` as in a checkpoint."""
 
-    def __init__(self, job: Job, loader: Loader, weights: RowWeights, task: str) -> None:
-        self._loader = loader
-        self._weights = weights
-        self._labels = len(job.layout.labels)
-        self._rebuilds = task == "reconstruction"
-        width = job.layout.width
-        self._signature: tuple[Any, ...] = (
-            tf.TensorSpec([None, width], tf.float32),
-            tf.TensorSpec([None, width if self._rebuilds else self._labels], tf.float32),
-        )
-        if weights:
-            self._signature = (*self._signature, tf.TensorSpec([None], tf.float32))
-        self._raised: SparkmineError | None = None
-
-    def dataset(self, first: int, last: int, rest: Rest | None) -> tf.data.Dataset:
-        """The batches of the epochs from `first` to before `last`, or of the rest of one."""
-
-        def batches() -> Iterator[tuple[Any, ...]]:
-            try:
-                for epoch in range(first, last):
-                    yield from self._batches(epoch, rest)
-            except SparkmineError as error:
-                self._raised = error
-                raise
-
-        made = tf.data.Dataset.from_generator(batches, output_signature=self._signature)
-        return made.prefetch(2)
-
-    @contextlib.contextmanager
-    def raising(self) -> Iterator[None]:
-        """TensorFlow makes its own error, of many lines, of what the loader raises: raise that."""
-        try:
-            yield
-        except tf.errors.OpError:
-            if self._raised is not None:
-                raise self._raised from None
-            raise
-
-    def _batches(self, epoch: int, rest: Rest | None) -> Iterator[tuple[Any, ...]]:
-        for features, targets in self._loader.batches(epoch, rest):
-            example = features, features if self._rebuilds else targets[:, : self._labels]
-            yield (*example, self._weights.of(targets)) if self._weights else example
+    history: list[dict[str, Any]]
+    begun: checkpoint.Begun | None
+    best: list[np.ndarray[Any, Any]] | None
 
 
-def _resume(job: Job, model: Any) -> tuple[list[dict[str, Any]], checkpoint.Begun | None]:
-    """Give all ranks the weights of rank 0, from the checkpoint if there is one.
-
-    Returns:
-        The history of the epochs that are done, and what was begun of the next.
-    """
+def _resume(job: Job, model: Any) -> Reached:
+    """Give all ranks the weights of rank 0, from the checkpoint if there is one."""
     found = None
     if job.checkpoint is not None and hvd.rank() == 0:
         found = checkpoint.newest(Path(job.checkpoint), job.identity(), job.epochs)
@@ -353,7 +375,19 @@ def _resume(job: Job, model: Any) -> tuple[list[dict[str, Any]], checkpoint.Begu
             value = tf.convert_to_tensor(variable.value)
             variable.assign(hvd.broadcast(value, root_rank=0, name=f"state.{number}"))
     done = None if found is None else checkpoint.progress_to_json(found)
-    return checkpoint.progress_from_json(_from_first_rank(done))
+    history, begun = checkpoint.progress_from_json(_from_first_rank(done))
+    best = None
+    if _from_first_rank(found is not None and found.best is not None):
+        mine = found.best if found is not None and found.best else state.weights(model)
+        best = [_broadcast(np.asarray(one), f"best.{n}") for n, one in enumerate(mine)]
+    return Reached(history=history, begun=begun, best=best)
+
+
+def _broadcast(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+    if hvd.size() == 1:
+        return array
+    sent: np.ndarray[Any, Any] = hvd.broadcast(tf.constant(array), root_rank=0, name=name).numpy()
+    return sent
 
 
 def _from_first_rank(value: Any) -> Any:
@@ -366,17 +400,26 @@ def _from_first_rank(value: Any) -> Any:
     return json.loads(gathered.tobytes())
 
 
-def _averaged(value: float) -> Any:
+def _averaged(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if hvd.size() == 1:
-        return value
-    return hvd.allreduce(tf.constant(value, tf.float64), op=hvd.Average, name="loss")
+        return values
+    mean: np.ndarray[Any, Any] = hvd.allreduce(
+        tf.constant(values), op=hvd.Average, name="loss"
+    ).numpy()
+    return mean
 
 
 def _save(model: Any, folder: Path) -> None:
     """Save without the optimizer: a model that scores does not need its state."""
+    if isinstance(model, Adversarial):
+        model.generator.save(folder / "generator.keras")
+        model = model.judge()
     chain = DenseChain.of(model)
     if chain is not None:
         (folder / "dense.npz").write_bytes(chain.to_bytes())
+    if not model.compiled:
+        model.save(folder / "model.keras")
+        return
     with optimizer.plain(model.optimizer):
         model.optimizer = None
         model.compiled = False

@@ -58,6 +58,16 @@ def test_a_damaged_one_is_passed_over(
     assert "damaged" in caplog.text
 
 
+def test_the_best_weights_are_kept_apart(tmp_path: Path) -> None:
+    best = [np.full((2, 3), 7.0, np.float32)]
+    checkpoint.save(tmp_path, dataclasses.replace(make(2), best=best))
+    found = checkpoint.newest(tmp_path, "fit", epochs=5)
+    assert found is not None
+    assert found.best is not None
+    np.testing.assert_array_equal(found.best, best)
+    assert len(found.arrays) == 2
+
+
 def test_another_fit_is_ignored_and_makes_room(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, make(7, identity="other"))
     assert checkpoint.newest(tmp_path, "fit", epochs=9) is None
@@ -73,7 +83,7 @@ def test_no_folder_is_no_checkpoint(tmp_path: Path) -> None:
 def test_within_an_epoch(tmp_path: Path) -> None:
     """Later steps come after earlier ones and before the end of the epoch."""
     rest = Rest(ranks=3, intervals=((4, 9), (20, 21)))
-    begun = Begun(steps=30, rest=rest, loss=0.25, rows=960, draws=(30, 60))
+    begun = Begun(steps=30, rest=rest, losses={"loss": 0.25}, rows=960, draws=(30, 60))
     for steps in (30, 4):
         within = dataclasses.replace(make(1), begun=dataclasses.replace(begun, steps=steps))
         checkpoint.save(tmp_path, within, keep=3)

@@ -2,7 +2,8 @@
 
 from sparkmine.train.models.autoencoder import Autoencoder
 from sparkmine.train.models.cnn import CNN
+from sparkmine.train.models.gan import GAN
 from sparkmine.train.models.mlp import MLP
 from sparkmine.train.models.rnn import RNN
 
-__all__ = ["CNN", "MLP", "RNN", "Autoencoder"]
+__all__ = ["CNN", "GAN", "MLP", "RNN", "Autoencoder"]

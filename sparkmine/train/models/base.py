@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkmine.recipe.columns import ColumnInfo
     from sparkmine.train.layout import Layout
 
-Task = Literal["binary", "multiclass", "multilabel", "regression", "reconstruction"]
+Task = Literal["binary", "multiclass", "multilabel", "regression", "reconstruction", "generation"]
 TASKS: tuple[str, ...] = get_args(Task)
 
 

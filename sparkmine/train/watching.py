@@ -1,0 +1,59 @@
+"""Who hears the events of a fit on the driver: the caller, TensorBoard's files, the pictures."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sparkmine.errors import ConfigError
+from sparkmine.train.channel import Event
+from sparkmine.train.tensorboard import EventFiles
+
+Watcher = Callable[[Event], None]
+
+
+@contextlib.contextmanager
+def watchers(
+    progress: Watcher | None, *, tensorboard: str | Path | None, samples: str | Path | None
+) -> Iterator[Watcher]:
+    """Give a function that hands every event to all who want it.
+
+    Raises:
+        ConfigError: a folder cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        wanted: list[Watcher] = []
+        if tensorboard is not None:
+            files = EventFiles(Path(tensorboard))
+            stack.callback(files.close)
+            wanted.append(files)
+        if samples is not None:
+            wanted.append(Pictures(Path(samples)))
+        if progress is not None:
+            wanted.append(progress)
+
+        def hand_on(event: Event) -> None:
+            for watcher in wanted:
+                watcher(event)
+
+        yield hand_on
+
+
+class Pictures:
+    """Writes a GAN's pictures as `epoch-00001.png`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"samples={folder}: the driver cannot write there ({error.strerror})"
+            ) from None
+
+    def __call__(self, event: Event) -> None:
+        if event["event"] == "samples":
+            file = self._folder / f"epoch-{event['epoch']:05d}.png"
+            file.write_bytes(base64.b64decode(event["png"]))
