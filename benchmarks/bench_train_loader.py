@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import subprocess
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from common import CHUNK, bench_session, commit, median_seconds, sizes, table
 
 from sparkmine.train import source
@@ -69,24 +71,33 @@ def consumed(batches: Callable[[], Iterator[Any]], rows: int) -> Callable[[], No
     return work
 
 
-def scan(files: list[str], *, threads: bool) -> Callable[[], Iterator[Any]]:
+def scan(files: list[str]) -> Callable[[], Iterator[Any]]:
     def batches() -> Iterator[Any]:
         data = ds.dataset(files)
         columns = [*FEATURES, "y"]
-        for batch in data.to_batches(columns=columns, batch_size=BATCH, use_threads=threads):
+        for batch in data.to_batches(columns=columns, batch_size=BATCH):
             yield batch, batch.column("y")
 
     return batches
 
 
+def file_by_file(files: list[str]) -> Iterator[Any]:
+    columns = [*FEATURES, "y"]
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=columns):
+            yield batch, batch.column("y")
+
+
 def petastorm_rows_per_second(python: str, folder: Path) -> float:
     script = Path(__file__).with_name("petastorm_reader.py")
     command = [python, str(script), str(folder), str(PETASTORM_ROWS), str(BATCH)]
-    found = [
-        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        for _ in range(3)
-    ]
-    return statistics.median(found)
+    return statistics.median(_last_number(command) for _ in range(3))
+
+
+def _last_number(command: list[str]) -> float:
+    """What the command prints last: petastorm itself prints, too."""
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(printed.split()[-1])
 
 
 def main() -> None:
@@ -97,22 +108,24 @@ def main() -> None:
     spark = bench_session(memory="2g")
     snapshot = table(spark, f"numbers_{options.rows}", lambda: numbers(options.rows))
     loader = loader_of(spark, snapshot)
-    files = sorted(snapshot.dataframe(spark).inputFiles())
-    files = [file.removeprefix("file://") for file in files]
+    found = snapshot.dataframe(spark).inputFiles()
+    files = sorted(urllib.parse.urlparse(file).path for file in found)
     spark.stop()
     works = {
-        "pyarrow, threads": scan(files, threads=True),
-        "pyarrow, one thread": scan(files, threads=False),
+        "pyarrow, scanner": scan(files),
+        "pyarrow, iter_batches": lambda: file_by_file(files),
         "loader, NumPy": lambda: loader.batches(0),
-        "loader, tf.data": lambda: iter(dataset(lambda: loader.batches(0), 39, 1)),
+        "loader, tf.data": lambda: iter(
+            dataset(lambda: loader.batches(0), steps=loader.steps(), width=39, targets=1)
+        ),
     }
     print(f"{options.rows:,} rows x {len(FEATURES)}, batches of {BATCH:,}, commit {commit()}")
     for name, batches in works.items():
         seconds = median_seconds(consumed(batches, options.rows))
-        print(f"  {name:20} {seconds:6.2f} s {options.rows / seconds:12,.0f} rows/s")
+        print(f"  {name:22} {seconds:6.2f} s {options.rows / seconds:12,.0f} rows/s")
     if options.petastorm:
         per_second = petastorm_rows_per_second(options.petastorm, Path(files[0]).parent)
-        print(f"  {'petastorm':20} {'':8} {per_second:12,.0f} rows/s")
+        print(f"  {'petastorm':22} {'':8} {per_second:12,.0f} rows/s")
     print(f"  wanted: {WANTED:g} of the scan, 50 times petastorm")
 
 

@@ -112,9 +112,14 @@ class Scan:
                 found.append(Block(file.path, index, rows, partition, whole))
         return found
 
-    def read(self, block: Block) -> pa.Table:
-        """The rows of one block for which the predicate is true, with the scan's columns."""
-        (table,) = self._read(_open(block.path), block, None)
+    def read(self, block: Block, *, threads: bool = False) -> pa.Table:
+        """The rows of one block for which the predicate is true, with the scan's columns.
+
+        Args:
+            threads: Whether Arrow's pool of threads decodes the columns.
+        """
+        # Mapped, which saves a copy; not so in `read_many`, whose file stays open.
+        (table,) = self._read(_open(block.path, mapped=True), block, None, threads=threads)
         return table
 
     def read_many(
@@ -146,12 +151,13 @@ class Scan:
         fields = pa.schema([self.wanted.field(name) for name in self.wanted.names if name in read])
         return int(Scan(self.snapshot, fields, fields).read(block).num_rows)
 
-    def _read(self, file: pq.ParquetFile, block: Block, limit: int | None) -> Iterator[pa.Table]:
+    def _read(
+        self, file: pq.ParquetFile, block: Block, limit: int | None, *, threads: bool = False
+    ) -> Iterator[pa.Table]:
         """The rows of a block, in tables of at most `limit` bytes; in one if it is None."""
         predicate = None if block.exact else self.snapshot.predicate
-        for table in _fill(
-            file, block, self.wanted if predicate is not None else self.schema, limit
-        ):
+        schema = self.schema if predicate is None else self.wanted
+        for table in _fill(file, block, schema, limit, threads):
             kept = table if predicate is None else table.filter(_true(predicate, table))
             yield kept.select(self.schema.names)
 
@@ -161,13 +167,13 @@ def _true(predicate: Expr, table: pa.Table) -> pa.Array:
 
 
 def _fill(
-    file: pq.ParquetFile, block: Block, schema: pa.Schema, limit: int | None
+    file: pq.ParquetFile, block: Block, schema: pa.Schema, limit: int | None, threads: bool
 ) -> Iterator[pa.Table]:
     """Read what the file holds and add what it does not: partition values, later columns."""
     partition = dict(block.partition)
     present = set(file.schema_arrow.names)
     stored = [name for name in schema.names if name in present and name not in partition]
-    for read in _stored(file, block, stored, limit):
+    for read in _stored(file, block, stored, limit, threads):
         columns = []
         for field in schema:
             if field.name in partition:
@@ -181,16 +187,16 @@ def _fill(
 
 
 def _stored(
-    file: pq.ParquetFile, block: Block, names: list[str], limit: int | None
+    file: pq.ParquetFile, block: Block, names: list[str], limit: int | None, threads: bool
 ) -> Iterator[pa.Table | pa.RecordBatch]:
     """The columns of a row group that the file holds, read at once or in batches."""
     rows = block.rows if limit is None else _fitting_rows(file, block, names, limit)
     try:
         if rows >= block.rows:
-            yield file.read_row_group(block.row_group, columns=names, use_threads=False)
+            yield file.read_row_group(block.row_group, columns=names, use_threads=threads)
         else:
             yield from file.iter_batches(
-                rows, row_groups=[block.row_group], columns=names, use_threads=False
+                rows, row_groups=[block.row_group], columns=names, use_threads=threads
             )
     except (OSError, pa.ArrowException) as error:
         raise _damaged(block.path, error) from None
@@ -212,9 +218,9 @@ def _constant(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
     return pa.nulls(rows, kind) if value is None else pa.repeat(pa.scalar(value, kind), rows)
 
 
-def _open(path: str) -> pq.ParquetFile:
+def _open(path: str, *, mapped: bool = False) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+        file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us", memory_map=mapped)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
     return file

@@ -17,19 +17,33 @@ from sparkmine.train.weighting import RowWeights
 
 def dataset(
     batches: Callable[[], Iterator[tuple[Any, ...]]],
+    *,
+    steps: int,
     width: int,
     targets: int,
-    *,
     weighted: bool = False,
 ) -> tf.data.Dataset:
-    """Return float32 batches of (x [rows, width], y [rows, targets], weights [rows] if any)."""
-    signature: tuple[Any, ...] = (
-        tf.TensorSpec([None, width], tf.float32),
-        tf.TensorSpec([None, targets], tf.float32),
-    )
-    if weighted:
-        signature = (*signature, tf.TensorSpec([None], tf.float32))
-    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
+    """Return `steps` float32 batches: x [rows, width], y [rows, targets], weights [rows] if any.
+
+    `Dataset.from_generator` would do the same with several times the work for each batch. Here
+    TensorFlow takes the memory of aligned arrays over.
+    """
+    shapes = [[None, width], [None, targets], *([[None]] if weighted else [])]
+    begun: Iterator[tuple[Any, ...]] = iter(())
+
+    def following(step: int) -> tuple[Any, ...]:
+        nonlocal begun
+        if step == 0:
+            begun = batches()
+        return next(begun)
+
+    def example(step: Any) -> tuple[Any, ...]:
+        made = tf.numpy_function(following, [step], [tf.float32] * len(shapes))
+        for one, shape in zip(made, shapes, strict=True):
+            one.set_shape(shape)
+        return tuple(made)
+
+    return tf.data.Dataset.range(steps).map(example).prefetch(2)
 
 
 class Examples:
@@ -54,8 +68,13 @@ class Examples:
                 self._raised = error
                 raise
 
-        targets = self._width if self._rebuilds else self._labels
-        return dataset(batches, self._width, targets, weighted=bool(self._weights))
+        return dataset(
+            batches,
+            steps=(last - first) * self._loader.steps(rest),
+            width=self._width,
+            targets=self._width if self._rebuilds else self._labels,
+            weighted=bool(self._weights),
+        )
 
     @contextlib.contextmanager
     def raising(self) -> Iterator[None]:

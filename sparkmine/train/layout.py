@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyspark.sql.types import DataType, StructType
 
+# Half a megabyte of float32.
+_CACHED_NUMBERS = 1 << 17
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -80,25 +83,29 @@ class Layout:
         Raises:
             DataError: arrays of a length that does not fit, an index outside its cardinality.
         """
-        # Filled by columns, where every write is contiguous, and turned once at the end.
-        filled = np.empty((self.width, table.num_rows), dtype=np.float32)
+        filled = np.empty((table.num_rows, self.width), dtype=np.float32)
+        self.fill(filled, table)
+        return filled
+
+    def fill(self, filled: NDArray[np.float32], table: pa.Table | pa.RecordBatch) -> None:
+        """Write what `matrix` returns into `filled`, float32 [rows, width]."""
+        scalars: dict[int, NDArray[Any]] = {}
         for feature, start in self.placed:
             array = _combined(table.column(feature.name))
-            values = filled[start : start + feature.values]
+            values = filled[:, start : start + feature.values]
             if feature.length is not None and not is_list(array.type):
                 raise DataError(f"feature {feature.name}: needs arrays, found {array.type}")
             if feature.padded:
-                vectors, lengths = _padded(array, feature)
-                values[:] = vectors.T
-                filled[start + feature.values] = lengths
+                values[:], filled[:, start + feature.values] = _padded(array, feature)
             elif is_list(array.type):
-                values[:] = _vectors(array, feature).T
+                values[:] = _vectors(array, feature)
             else:
-                values[0] = _scalars(array)
+                scalars[start] = _numbers(array)
+        _fill_columns(filled, scalars)
+        for feature, start in self.placed:
             if feature.cardinality is not None:
-                _check_indices(values, feature)
+                _check_indices(filled[:, start : start + feature.values], feature)
         self._check_steps(filled)
-        return np.ascontiguousarray(filled.T)
 
     def targets(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float32]:
         """Return labels and, where there is one, weight as float32 [rows, labels + weight]."""
@@ -124,7 +131,7 @@ class Layout:
     def _check_steps(self, filled: NDArray[np.float32]) -> None:
         """Padded arrays are the channels of one sequence: in a row they have one length."""
         padded = [
-            (one.name, filled[start + one.values]) for one, start in self.placed if one.padded
+            (one.name, filled[:, start + one.values]) for one, start in self.placed if one.padded
         ]
         for name, lengths in padded[1:]:
             first, expected = padded[0]
@@ -218,6 +225,37 @@ def _combined(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return column
+
+
+def _numbers(array: pa.Array) -> NDArray[Any]:
+    """Return the values as they are where NumPy can look at them, else as float32."""
+    plain = pa.types.is_floating(array.type) or pa.types.is_integer(array.type)
+    if plain and not array.null_count:
+        numbers: NDArray[Any] = array.to_numpy()
+        return numbers
+    return _scalars(array)
+
+
+def _fill_columns(filled: NDArray[np.float32], columns: dict[int, NDArray[Any]]) -> None:
+    """Write `columns` into `filled` [rows, width], each at its position.
+
+    Block by block, each small enough for a core's cache: converted column by column, and then
+    turned. That is several times faster than writing columns into rows.
+    """
+    runs: list[list[int]] = []
+    for position in sorted(columns):
+        if runs and runs[-1][-1] == position - 1:
+            runs[-1].append(position)
+        else:
+            runs.append([position])
+    for run in runs:
+        size = max(_CACHED_NUMBERS // len(run), 64)
+        block = np.empty((len(run), min(size, len(filled))), np.float32)
+        for start in range(0, len(filled), size):
+            rows = min(size, len(filled) - start)
+            for number, position in enumerate(run):
+                block[number, :rows] = columns[position][start : start + rows]
+            filled[start : start + rows, run[0] : run[-1] + 1] = block[:, :rows].T
 
 
 def _scalars(array: pa.Array) -> NDArray[np.float32]:

@@ -1,7 +1,9 @@
-"""Batches for one rank, read from Parquet row groups by Arrow in a background thread.
+"""Batches for one rank, read from Parquet row groups by Arrow in background threads.
 
-Memory holds at most three windows of the order (one in use, one waiting, one being read), or, for
-a table that fits `cache_bytes`, the blocks of this rank once, so that later epochs read nothing.
+One thread decodes, the next one makes matrices and shuffles, and both run ahead of the training.
+Memory holds at most three windows of the order as Arrow columns (in use, waiting, being read), one
+as a matrix and one as batches. For a table that fits `cache_bytes` the blocks of this rank are kept
+as matrices, so that later epochs read nothing.
 """
 
 from __future__ import annotations
@@ -9,24 +11,28 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from sparkmine.errors import DataError
-from sparkmine.train.order import Order, Rest, share
+from sparkmine.train.order import Order, Piece, Rest, share
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from sparkmine.train.layout import Layout
     from sparkmine.train.source import Source
 
     Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+    Positions = NDArray[np.int64]
 
 T = TypeVar("T")
 
 CACHE_BYTES = 256 << 20
+_ALIGNED_BYTES = 64
 
 
 class Blocks:
@@ -59,24 +65,60 @@ class Blocks:
         """
         if self._kept is not None and number in self._kept:
             return self._kept[number]
+        batch = self.room(self._source.rows[number])
+        self._fill(*batch, number, self._decoded(number))
+        if self._kept is not None:
+            self._kept[number] = batch
+        return batch
+
+    def decoded(self, number: int) -> pa.Table | None:
+        """Return the columns of block `number`, or None where its matrices are kept."""
+        return self._decoded(number) if self._kept is None else None
+
+    def fill(self, batch: Batch, number: int, table: pa.Table | None) -> None:
+        """Write what `read` returns into `batch`, of what `decoded` gave."""
+        if table is not None:
+            self._fill(*batch, number, table)
+            return
+        for room, kept in zip(batch, self.read(number), strict=True):
+            room[:] = kept
+
+    def room(self, rows: int) -> Batch:
+        """Return uninitialised features and targets of so many rows."""
+        layout = self._layout
+        targets = len(layout.labels) + (layout.weight is not None)
+        return np.empty((rows, layout.width), np.float32), np.empty((rows, targets), np.float32)
+
+    def rows(self, number: int) -> int:
+        """Return how many rows block `number` has."""
+        return self._source.rows[number]
+
+    def _decoded(self, number: int) -> pa.Table:
+        return self._source.scan.read(self._source.blocks[number], threads=True)
+
+    def _fill(
+        self,
+        features: NDArray[np.float32],
+        targets: NDArray[np.float32],
+        number: int,
+        table: pa.Table,
+    ) -> None:
         block = self._source.blocks[number]
-        table = self._source.scan.read(block)
         if table.num_rows != self._source.rows[number]:
             raise DataError(
                 f"{block.path} row group {block.row_group}: {table.num_rows} rows, "
                 f"{self._source.rows[number]} were counted; was the file replaced?"
             )
-        batch = self._layout.matrix(table), self._layout.targets(table)
-        self._check(*batch, where=f"{block.path} row group {block.row_group}")
-        if self._kept is not None:
-            self._kept[number] = batch
-        return batch
+        self._layout.fill(features, table)
+        targets[:] = self._layout.targets(table)
+        self._check(features, targets, where=f"{block.path} row group {block.row_group}")
 
     def _check(
         self, features: NDArray[np.float32], targets: NDArray[np.float32], *, where: str
     ) -> None:
-        # A sum is one quick pass, and anything not finite makes it so; which column, only then.
-        if not np.isfinite(features.sum(dtype=np.float64)):
+        # One quick pass, and anything not finite makes it so; which column, only then.
+        flat = features.reshape(-1)
+        if not np.isfinite(np.dot(flat, flat)):
             bad = ~np.isfinite(features).all(axis=0)
             names = [
                 f.name for f, start in self._layout.placed if bad[start : start + f.width].any()
@@ -126,26 +168,42 @@ class Loader:
 
     def batches(self, epoch: int, rest: Rest | None = None) -> Iterator[Batch]:
         """Yield `steps(rest)` batches; all but the last have `batch_size` rows."""
-        left: list[Batch] = []
+        # As many batches ahead as a window has, so that making the next one holds up nobody.
+        ahead = max(self._order.window_rows // self._batch_size, 2)
+        yield from prefetched(self._batches(epoch, rest), depth=ahead)
+
+    def _batches(self, epoch: int, rest: Rest | None) -> Iterator[Batch]:
+        left: list[Batch] = []  # of the windows before, less than a batch
         held = 0
-        for features, targets in prefetched(self._windows(epoch, rest), depth=1):
-            left.append((features, targets))
-            held += len(targets)
-            if held < self._batch_size:
-                continue
-            features, targets = _joined(left)
-            whole = held - held % self._batch_size
-            for start in range(0, whole, self._batch_size):
-                stop = start + self._batch_size
-                yield features[start:stop], targets[start:stop]
-            left, held = [(features[whole:], targets[whole:])], held - whole
+        for window, take in self._windows(epoch, rest):
+            start = 0
+            while len(take) - start >= self._batch_size - held:
+                stop = start + self._batch_size - held
+                yield _joined([*left, _taken(window, take[start:stop])])
+                left, held, start = [], 0, stop
+            if start < len(take):
+                left.append(_taken(window, take[start:]))
+                held += len(take) - start
         if held:
             yield _joined(left)
 
-    def _windows(self, epoch: int, rest: Rest | None) -> Iterator[Batch]:
+    def _windows(self, epoch: int, rest: Rest | None) -> Iterator[tuple[Batch, Positions]]:
+        """Yield the rows of a window and which of them to take; the next one overwrites them."""
+        room = self._blocks.room(0)
+        for piece, tables in prefetched(self._decoded(epoch, rest), depth=1):
+            ends = list(accumulate(self._blocks.rows(number) for number in piece.blocks))
+            if len(room[1]) < ends[-1]:
+                room = self._blocks.room(ends[-1])
+            for number, table, end in zip(piece.blocks, tables, ends, strict=True):
+                begin = end - self._blocks.rows(number)
+                self._blocks.fill((room[0][begin:end], room[1][begin:end]), number, table)
+            yield room, piece.take
+
+    def _decoded(
+        self, epoch: int, rest: Rest | None
+    ) -> Iterator[tuple[Piece, list[pa.Table | None]]]:
         for piece in self._order.pieces(epoch, self._rank, rest):
-            features, targets = _joined([self._blocks.read(number) for number in piece.blocks])
-            yield features[piece.take], targets[piece.take]
+            yield piece, [self._blocks.decoded(number) for number in piece.blocks]
 
 
 def validation_batches(
@@ -203,6 +261,26 @@ def prefetched(items: Iterator[T], *, depth: int) -> Iterator[T]:
             yield value  # type: ignore[misc]
     finally:
         stopped.set()
+
+
+def _taken(window: Batch, rows: Positions) -> Batch:
+    return _rows(window[0], rows), _rows(window[1], rows)
+
+
+def _rows(matrix: NDArray[np.float32], rows: Positions) -> NDArray[np.float32]:
+    """Return `matrix[rows]`: a row is copied as a whole, which NumPy does only if told."""
+    found = _aligned(len(rows), matrix.shape[1])
+    if matrix.shape[1]:
+        row = np.dtype((np.void, matrix.strides[0]))
+        np.take(matrix.view(row)[:, 0], rows, out=found.view(row)[:, 0], mode="clip")
+    return found
+
+
+def _aligned(rows: int, width: int) -> NDArray[np.float32]:
+    """Return room that TensorFlow takes over without a copy, because it starts at 64 bytes."""
+    raw = np.empty(rows * width * 4 + _ALIGNED_BYTES, np.uint8)
+    start = -raw.__array_interface__["data"][0] % _ALIGNED_BYTES
+    return raw[start : start + rows * width * 4].view(np.float32).reshape(rows, width)
 
 
 def _joined(batches: list[Batch]) -> Batch:

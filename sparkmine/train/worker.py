@@ -49,9 +49,11 @@ def main() -> int:
 
 def _work(folder: Path, control: Control) -> None:
     # Imported while the other ranks still find each other; most of the start-up is here.
+    import pyarrow as pa
     import tensorflow as tf
 
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    pa.set_cpu_count(threads)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(2)
     for gpu in tf.config.list_physical_devices("GPU"):

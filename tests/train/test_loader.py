@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import subprocess
 import sys
 import threading
@@ -142,6 +143,40 @@ def test_unsuitable_values_are_named(
         loader = Loader(blocks_of(given, classes=2), order, rank=0, batch_size=1)
         with pytest.raises(DataError, match=text):
             list(loader.batches(0))
+
+
+def peak_megabytes(given: Source, folder: Path) -> float:
+    """How much a fresh process grows at most while it reads an epoch."""
+    (folder / "source").write_bytes(pickle.dumps(given))
+    code = f"""
+import pickle, resource
+from sparkmine.train import source
+from sparkmine.train.loader import Blocks, Loader
+from sparkmine.train.order import Order
+given = pickle.loads(open({str(folder / "source")!r}, "rb").read())
+order = Order(rows=given.rows, ranks=1, seed=0, window_rows=20_000)
+layout = source.layout(given, given.scan.schema.names[:-1], given.scan.schema.names[-1:])
+loader = Loader(Blocks(given, layout, cache_bytes=0), order, rank=0, batch_size=1000)
+batches = loader.batches(0)
+for _ in range(30):
+    next(batches)
+early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rows = 30_000 + sum(len(labels) for _, labels in batches)
+assert rows == given.total
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - early) / 1024)
+"""
+    command = [sys.executable, "-c", code]
+    return float(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout)
+
+
+def test_memory_does_not_grow_with_the_table(spark: SparkSession, tmp_path: Path) -> None:
+    table = Lake(tmp_path, spark).table("wide")
+    names = [f"f{number}" for number in range(30)]
+    columns = [f.rand(number).alias(name) for number, name in enumerate(names)]
+    rows = spark.range(0, 400_000, 1, 20).select(*columns, (f.col("id") % 2).alias("y"))
+    table.write(rows)  # 96 MB of doubles in 20 files
+    with source.opened(table.snapshot(), (*names, "y"), spark) as given:
+        assert peak_megabytes(given, tmp_path) < 24  # five of the 20 blocks
 
 
 def test_a_cluster_needs_a_scratch_folder(spark: SparkSession) -> None:
