@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from sparkmine.lake import Snapshot
 
 WANTED = 0.92
-ROWS = {"mlp": 500_000, "cnn": 20_000}
+ROWS = {"mlp": 200_000, "cnn": 10_000}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "mlp": {"features": ["v"], "batch_size": 1024, "epochs": 6},
+    "mlp": {"features": ["v"], "batch_size": 1024, "epochs": 4},
     "cnn": {"features": ["v"], "batch_size": 64, "epochs": 4},
 }
 NETWORKS: dict[str, sm.train.Network] = {
@@ -83,11 +83,11 @@ def timed_reduction(sizes_of_tensors: list[int]) -> Any:
         import tensorflow as tf
 
         tensors = [tf.random.normal([size]) for size in sizes_of_tensors]
-        reduce = tf.function(lambda: hvd.grouped_allreduce(tensors, op=hvd.Average))
+        reduce = tf.function(lambda *given: hvd.grouped_allreduce(given, op=hvd.Average))
         seconds = []
         for _ in range(60):
             began = time.perf_counter()
-            reduce()
+            reduce(*tensors)
             seconds.append(time.perf_counter() - began)
         if hvd.rank() == 0:
             file.write_text(json.dumps(sorted(seconds[10:])[25]))
@@ -110,6 +110,7 @@ def main() -> None:
             for ranks, rates in found.items():
                 trained = fitted(spark, snapshot, name, ranks)
                 rates.append(rate(trained))
+                print(f"    {name}, {ranks} ranks: {rates[-1]:,.0f} rows/s", flush=True)
         one, two = (statistics.median(rates) for rates in found.values())
         counts = [int(np.prod(v.shape)) for v in trained.network().trainable_variables]
         sm.train.fit(

@@ -142,14 +142,19 @@ class Context:
         Raises:
             ConfigError: the warehouse is no folder that this machine mounts.
         """
-        if not self.lake.local:
-            raise ConfigError(
-                f"stage {self.stage} leaves files, and the warehouse {self.lake.root} is no "
-                "mounted folder; use a shared file system for pipelines with models and reports"
-            )
+        self._check_mounted()
         folder = artifact_folder(self.lake, self.stage, self.fingerprint)
         folder.parent.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def logs(self) -> Path:
+        """The warehouse's folder of logs.
+
+        Raises:
+            ConfigError: the warehouse is no folder that this machine mounts.
+        """
+        self._check_mounted()
+        return Path(self.lake.root) / "_logs"
 
     def artifact_of(self, table: str) -> Path:
         """The folder that the stage which wrote `table` left.
@@ -161,6 +166,13 @@ class Context:
         if not metadata.get("artifact"):
             raise ConfigError(f"stage {self.stage}: the stage that writes {table} leaves no model")
         return artifact_folder(self.lake, metadata["stage"], metadata["fingerprint"])
+
+    def _check_mounted(self) -> None:
+        if not self.lake.local:
+            raise ConfigError(
+                f"stage {self.stage} leaves files, and the warehouse {self.lake.root} is no "
+                "mounted folder; use a shared file system for pipelines with models and reports"
+            )
 
 
 def artifact_folder(lake: Lake, stage: str, fingerprint: str) -> Path:

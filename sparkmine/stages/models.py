@@ -112,14 +112,56 @@ class AutoencoderModel(Block):
     batch_normalisation: bool = False
 
 
+class GanModel(Block):
+    """Invents rows; the score is the probability that a row is real, the label is only kept.
+
+    See `sparkmine.train.GAN`.
+    """
+
+    kind: Literal["gan"]
+    latent: int = Field(default=64, ge=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [128, 256])
+    output: Literal["linear", "sigmoid", "tanh"] = "linear"
+    shape: list[Annotated[int, Field(ge=1)]] | None = Field(
+        default=None, min_length=3, max_length=3
+    )
+    filters: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0, strict=False)
+    smoothing: float = Field(default=0.1, ge=0.0, lt=0.5, strict=False)
+
+
+class Stopping(Block):
+    """When training ends before `epochs`: see `sparkmine.train.EarlyStopping`."""
+
+    monitor: str = "val_loss"
+    patience: int = Field(default=3, ge=1)
+    min_delta: float = Field(default=0.0, ge=0.0, strict=False)
+    restore_best: bool = True
+
+
 class Train(ModelStage):
-    """Train a Keras model on Horovod ranks in one Spark barrier stage."""
+    """Train a Keras model on Horovod ranks in one Spark barrier stage.
+
+    Attributes:
+        weight: A column that says how much a training row counts; it is no feature.
+        class_weight: How much the rows of a class count, or `balanced`.
+        tensorboard: Whether `_logs/tensorboard/STAGE/RUN` in the warehouse gets what TensorBoard
+            shows, and `_logs/samples/STAGE/RUN` the pictures of a `gan` that has a shape.
+    """
 
     kind: ClassVar[str] = "train"
     stage: Literal["train"]
-    model: Annotated[MlpModel | CnnModel | RnnModel | AutoencoderModel, Field(discriminator="kind")]
+    model: Annotated[
+        MlpModel | CnnModel | RnnModel | AutoencoderModel | GanModel, Field(discriminator="kind")
+    ]
     features: str | None = None
     validation: Condition | None = None
+    weight: str | None = None
+    class_weight: (
+        Literal["balanced"] | dict[int, Annotated[float, Field(ge=0.0, strict=False)]] | None
+    ) = None
+    early_stopping: Stopping | None = None
+    tensorboard: bool = False
     ranks: int = Field(default=2, ge=1)
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=1024, ge=1)
@@ -140,19 +182,30 @@ class Train(ModelStage):
         # Index columns are no quantities, so only those are taken that are to be embedded.
         embedded = {**settings.get("embeddings", {}), **settings.get("cardinalities", {})}
         features += [name for name in embedded if name not in features]
-        labelled = not isinstance(self.model, AutoencoderModel)
+        features = [name for name in features if name != self.weight]
+        labelled = self.model.kind in ("mlp", "cnn", "rnn")
         network: train.Network
         if labelled:
             kinds = {"mlp": train.MLP, "cnn": train.CNN, "rnn": train.RNN}
             network = kinds[self.model.kind](**settings, task="binary")
         else:
-            network = train.Autoencoder(**settings)
+            network = {"autoencoder": train.Autoencoder, "gan": train.GAN}[self.model.kind](
+                **settings
+            )
+        logs = context.logs() if self.tensorboard else None
+        pictured = isinstance(self.model, GanModel) and self.model.shape is not None
+        stopping = None
+        if self.early_stopping is not None:
+            stopping = train.EarlyStopping(**self.early_stopping.model_dump())
         trained = train.fit(
             network,
             train=table.where(self.train),
             validation=table.where(self.validation) if self.validation else None,
             features=features,
             label=self.label if labelled else None,
+            weight=self.weight,
+            class_weight=self.class_weight,
+            early_stopping=stopping,
             ranks=self.ranks,
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -166,7 +219,11 @@ class Train(ModelStage):
             max_restarts=self.max_restarts,
             checkpoint=_checkpoint(context),
             spark=context.spark,
-            progress=context.progress,
+            progress=lambda event: _shown(context, event),
+            tensorboard=logs and logs / "tensorboard" / context.stage / context.run_id,
+            samples=logs / "samples" / context.stage / context.run_id
+            if logs and pictured
+            else None,
             scratch=f"{context.lake.root}/_scratch",
         )
         metrics = {"history": trained.history, "features": len(features), "ranks": self.ranks}
@@ -177,6 +234,12 @@ class Train(ModelStage):
         # The model is saved: --force shall train anew, and nothing shall pile up.
         shutil.rmtree(_checkpoint(context), ignore_errors=True)
         return result
+
+
+def _shown(context: Context, event: Mapping[str, Any]) -> None:
+    """Progress is what fits on a screen: no pictures."""
+    if event["event"] != "samples":
+        context.progress(event)
 
 
 def _checkpoint(context: Context) -> Path:

@@ -16,6 +16,7 @@ KINDS: list[tuple[type[Any], type[Any], dict[str, Any]]] = [
     (models.CnnModel, train.CNN, {"shape": [28, 28, 1]}),
     (models.RnnModel, train.RNN, {}),
     (models.AutoencoderModel, train.Autoencoder, {}),
+    (models.GanModel, train.GAN, {}),
 ]
 
 
@@ -29,10 +30,18 @@ def test_parameters_and_defaults_are_the_same(
     assert network(**settings) == network(**needed)
 
 
+def test_early_stopping_has_the_same_parameters() -> None:
+    assert train.EarlyStopping(**models.Stopping().model_dump()) == train.EarlyStopping()
+
+
 def test_a_model_is_found_by_its_kind() -> None:
     adapter = TypeAdapter(models.Train.model_fields["model"].annotation)
     found = adapter.validate_python({"kind": "rnn", "cell": "gru", "max_length": 52})
     assert isinstance(found, models.RnnModel)
-    for wrong in ({"kind": "gan"}, {"kind": "rnn", "shape": [2, 1]}, {"kind": "cnn"}):
+    for wrong in (
+        {"kind": "gan", "shape": [4, 4]},
+        {"kind": "rnn", "shape": [2, 1]},
+        {"kind": "cnn"},
+    ):
         with pytest.raises(ValidationError):
             adapter.validate_python(wrong)
