@@ -21,6 +21,8 @@ _NOT_FINITE = (
     "a gradient of this rank is NaN or infinite: look for extreme values in the features, scale "
     "them, or lower the learning rate"
 )
+# What is copied side by side for one reduction.
+_PACK_BYTES = 64 << 20
 
 
 def make(name: str, learning_rate: float | None) -> Any:
@@ -65,25 +67,39 @@ def _reducing(base: type) -> type:
     import horovod.tensorflow as hvd
     import tensorflow as tf
 
-    def check_finite(grads: list[Any]) -> Any:
-        # A sum per gradient is enough: NaN and infinity survive it.
-        values = (g.values if isinstance(g, tf.IndexedSlices) else g for g in grads)
-        finite = [tf.math.is_finite(tf.reduce_sum(value)) for value in values]
-        return tf.debugging.Assert(tf.reduce_all(finite), [_NOT_FINITE])
+    def reduced(grads: list[Any]) -> list[Any]:
+        """Average gradients of one type as one vector, which takes one negotiation."""
+        vector = tf.concat([tf.reshape(grad, [-1]) for grad in grads], axis=0)
+        # A sum is enough: NaN and infinity survive it.
+        finite = tf.math.is_finite(tf.reduce_sum(vector))
+        with tf.control_dependencies([tf.debugging.Assert(finite, [_NOT_FINITE])]):
+            vector = tf.identity(vector)
+        if hvd.size() > 1:
+            vector = hvd.allreduce(vector, op=hvd.Average)
+        pieces = tf.split(vector, [grad.shape.num_elements() for grad in grads])
+        return [tf.reshape(piece, g.shape) for piece, g in zip(pieces, grads, strict=True)]
 
     def apply(self: Any, grads: Any, trainable_variables: Any = None) -> None:
         grads = list(grads)
-        known = [number for number, grad in enumerate(grads) if grad is not None]
-        if known:
-            with tf.control_dependencies([check_finite([grads[number] for number in known])]):
-                for number in known:
-                    grads[number] = tf.identity(grads[number])
-        if hvd.size() > 1 and known:
-            # Sparse gradients (embeddings) are made dense: Horovod 0.28 mixes up their shapes.
-            dense = [tf.convert_to_tensor(grads[number]) for number in known]
-            reduced = hvd.grouped_allreduce(dense, op=hvd.Average)
-            for number, grad in zip(known, reduced, strict=True):
+        # Sparse gradients (embeddings) are made dense: Horovod 0.28 mixes up their shapes.
+        dense = {n: tf.convert_to_tensor(g) for n, g in enumerate(grads) if g is not None}
+        for numbers in _packed(dense):
+            for number, grad in zip(numbers, reduced([dense[n] for n in numbers]), strict=True):
                 grads[number] = grad
         base.apply(self, grads, trainable_variables)  # type: ignore[attr-defined]
 
     return type(f"Reducing{base.__name__}", (base,), {"apply": apply, "reduces_gradients": True})
+
+
+def _packed(gradients: dict[int, Any]) -> list[list[int]]:
+    """Return the numbers of gradients that are reduced together: of one type, not too large."""
+    packs: list[list[int]] = []
+    kind, size = None, 0
+    for number, gradient in gradients.items():
+        added = gradient.shape.num_elements() * gradient.dtype.size
+        if not packs or gradient.dtype != kind or size + added > _PACK_BYTES:
+            packs.append([])
+            kind, size = gradient.dtype, 0
+        packs[-1].append(number)
+        size += added
+    return packs

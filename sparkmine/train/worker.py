@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sparkmine.errors import SparkmineError
+from sparkmine.train import priority
 from sparkmine.train.control import Control
 
 PARENT = "SPARKMINE_PARENT"
@@ -67,7 +68,9 @@ def _work(folder: Path, control: Control) -> None:
     import horovod.tensorflow as hvd
     from pyspark import cloudpickle
 
+    before = priority.threads()
     hvd.init()
+    priority.wait_politely(priority.threads() - before)
     # Which of the two reduces on GPUs was decided when Horovod was built.
     reduced_by = "nccl" if tf.config.list_physical_devices("GPU") and hvd.nccl_built() else "gloo"
     control.send("ready", rank=hvd.rank(), ranks=hvd.size(), reduced_by=reduced_by)
