@@ -63,6 +63,7 @@ def test_a_cnn_learns_several_labels(spark: SparkSession, tmp_path: Path) -> Non
     assert last["val_auc"] > 0.9
 
 
+@pytest.mark.slow
 def test_an_rnn_learns_from_sequences_of_any_length(spark: SparkSession, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     words = [rng.integers(0, 9, rng.integers(1, 7)).tolist() for _ in range(1500)]
@@ -100,6 +101,7 @@ def test_an_rnn_learns_from_sequences_of_any_length(spark: SparkSession, tmp_pat
     np.testing.assert_allclose(found[ids[ids != 4]], scores[ids != 4], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_needs_no_label(spark: SparkSession, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     points = (rng.normal(size=(600, 1)) @ rng.normal(size=(1, 4))).astype(np.float32)
