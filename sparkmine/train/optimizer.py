@@ -81,8 +81,13 @@ def _reducing(base: type) -> type:
 
     def apply(self: Any, grads: Any, trainable_variables: Any = None) -> None:
         grads = list(grads)
-        # Sparse gradients (embeddings) are made dense: Horovod 0.28 mixes up their shapes.
-        dense = {n: tf.convert_to_tensor(g) for n, g in enumerate(grads) if g is not None}
+        moved = self._trainable_variables if trainable_variables is None else trainable_variables
+        dense = {}
+        for number, (grad, variable) in enumerate(zip(grads, moved, strict=True)):
+            if grad is not None:
+                # Sparse gradients (embeddings) are made dense: Horovod 0.28 mixes up their shapes.
+                dense[number] = tf.convert_to_tensor(grad)
+                dense[number].set_shape(variable.shape)
         for numbers in _packed(dense):
             for number, grad in zip(numbers, reduced([dense[n] for n in numbers]), strict=True):
                 grads[number] = grad
