@@ -30,6 +30,7 @@ from sparkmine.errors import (
     PathNotSharedError,
 )
 from sparkmine.train import network
+from sparkmine.train.folders import writing
 
 _PACKAGES = ("tensorflow", "keras", "horovod", "numpy")
 # A network file system may show a new file late.
@@ -72,13 +73,9 @@ def marked(folder: str | None) -> Iterator[str | None]:
         yield None
         return
     mark = Path(folder) / f".sparkmine-probe-{secrets.token_hex(8)}"
-    try:
+    with writing("checkpoint", folder):
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-    except OSError as error:
-        raise ConfigError(
-            f"checkpoint={folder}: the driver cannot write there ({error.strerror})"
-        ) from None
     try:
         yield str(mark)
     finally:

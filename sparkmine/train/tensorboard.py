@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparkmine.errors import ConfigError
 from sparkmine.train.channel import Event
+from sparkmine.train.folders import writing
 
 if TYPE_CHECKING:
     from tensorboard.summary.writer.record_writer import RecordWriter
@@ -35,12 +35,8 @@ class EventFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writers: dict[str, RecordWriter] = {}
-        try:
+        with writing("tensorboard", folder):
             self._writer("train")
-        except OSError as error:
-            raise ConfigError(
-                f"tensorboard={folder}: the driver cannot write there ({error.strerror})"
-            ) from None
 
     def __call__(self, event: Event) -> None:
         """Write what belongs into a chart."""

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sparkmine.errors import ConfigError
 from sparkmine.train.channel import Event
+from sparkmine.train.folders import writing
 from sparkmine.train.tensorboard import EventFiles
 
 Watcher = Callable[[Event], None]
@@ -46,12 +46,8 @@ class Pictures:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        try:
+        with writing("samples", folder):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"samples={folder}: the driver cannot write there ({error.strerror})"
-            ) from None
 
     def __call__(self, event: Event) -> None:
         if event["event"] == "samples":
