@@ -47,12 +47,14 @@ class Block:
 
     Attributes:
         rows: Rows in the file, before the predicate.
+        bytes: Uncompressed bytes of the wanted columns in the file.
         exact: True when the predicate holds for every row of it.
     """
 
     path: str
     row_group: int
     rows: int
+    bytes: int
     partition: tuple[tuple[str, Any], ...]
     exact: bool
 
@@ -103,13 +105,15 @@ class Scan:
     def blocks(self) -> list[Block]:
         """Every row group of the snapshot's files, in file order; reads the files' footers."""
         whole = self.snapshot.whole_files
+        wanted = set(self.schema.names if whole else self.wanted.names)
         found = []
         for file in self.snapshot.files:
             metadata = _open(file.path).metadata
             partition = tuple(sorted(file.partition.items()))
             for index in range(metadata.num_row_groups):
-                rows = metadata.row_group(index).num_rows
-                found.append(Block(file.path, index, rows, partition, whole))
+                group = metadata.row_group(index)
+                size = _size(group, wanted)
+                found.append(Block(file.path, index, group.num_rows, size, partition, whole))
         return found
 
     def read(self, block: Block, *, threads: bool = False) -> pa.Table:
@@ -190,7 +194,9 @@ def _stored(
     file: pq.ParquetFile, block: Block, names: list[str], limit: int | None, threads: bool
 ) -> Iterator[pa.Table | pa.RecordBatch]:
     """The columns of a row group that the file holds, read at once or in batches."""
-    rows = block.rows if limit is None else _fitting_rows(file, block, names, limit)
+    rows = block.rows
+    if limit is not None and block.bytes > limit:
+        rows = max(limit * block.rows // block.bytes, 1)
     try:
         if rows >= block.rows:
             yield file.read_row_group(block.row_group, columns=names, use_threads=threads)
@@ -202,16 +208,15 @@ def _stored(
         raise _damaged(block.path, error) from None
 
 
-def _fitting_rows(file: pq.ParquetFile, block: Block, names: list[str], limit: int) -> int:
-    """How many rows of these columns have `limit` bytes; at least 1."""
-    group = file.metadata.row_group(block.row_group)
-    wanted, size = set(names), 0
+def _size(group: pq.RowGroupMetaData, wanted: set[str]) -> int:
+    """The uncompressed bytes of some columns of a row group."""
+    size = 0
     for index in range(group.num_columns):
         chunk = group.column(index)
         # A leaf of a nested column is `name.list.element` or the like.
         if wanted & set(accumulate(chunk.path_in_schema.split("."), "{}.{}".format)):
             size += chunk.total_uncompressed_size
-    return max(limit * block.rows // size, 1) if size > limit else block.rows
+    return size
 
 
 def _constant(value: Any, kind: pa.DataType, rows: int) -> pa.Array:

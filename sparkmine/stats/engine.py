@@ -4,37 +4,34 @@ A request is a stat with the expressions that give its columns. What is asked of
 fills and affine maps is derived from the column's own state where that is exact (`derive.py`);
 equal states are computed once and kept. The tasks of a scan (`task.py`) update every state on
 every Arrow block. Keyed states meet in one shuffle of columnar pieces, where their questions are
-answered; the other states are merged in a tree.
+answered; the other states are merged in a tree. What is small is scanned by the driver itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkmine.errors import RecipeError
-from sparkmine.expr import FiledVocabulary, Vocabulary, col, to_column
+from sparkmine.expr import FiledVocabulary, Vocabulary, col
 from sparkmine.lake import Snapshot
 from sparkmine.lake.input_metrics import InputMetrics
 from sparkmine.lake.scan import Block, DirectScanRefused, Scan
-from sparkmine.stats import task
-from sparkmine.stats.base import ColumnStat, KeyedStat, Stat
+from sparkmine.stats import here, spark_job, task
+from sparkmine.stats.base import ColumnStat, KeyedStat
 from sparkmine.stats.derive import Change, origin
 from sparkmine.stats.large import KeyFiles, extended
-from sparkmine.stats.memory import Memory, bucket_of, write_counts
-from sparkmine.stats.selected import Selected, first_few, sent
-from sparkmine.stats.task import Request
+from sparkmine.stats.memory import Memory
+from sparkmine.stats.selected import Selected, first_few
+from sparkmine.stats.task import Request, Row
+from sparkmine.stats.work import Work
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# States of one stat that one process merges; above it there is one more level of the tree.
-FAN_IN = 16
 # Keys of one answer that come to the driver; of a larger one, files alone.
 DRIVER_KEYS = 1_000_000
 
@@ -177,7 +174,9 @@ class StatEngine:
         bases = {request.base.key: request.base for request in requests}
         numbers = {key: number for number, key in enumerate(bases)}
         stats = [(numbers[request.base.key], request.stat) for request in requests]
-        rows = task.rows_of(self._collect(list(bases.values()), stats).to_batches())
+        rows = self._collect(
+            Work(list(bases.values()), stats, self._buckets, self.memory.folder, self._limit)
+        )
         states: dict[int, list[tuple[int, Any]]] = {}
         answers: dict[int, list[tuple[int, Any]]] = {}
         for number, bucket, part, state in rows:
@@ -231,53 +230,26 @@ class StatEngine:
             )
         return extended(self._spark, before, after, start, self.memory.vocabularies)
 
-    def _collect(self, bases: list[Request], stats: list[tuple[int, Stat]]) -> pa.Table:
-        """Run the job of a scan."""
-        needed = sorted({name for r in bases for expr in r.inputs for name in expr.columns})
-        if not needed:
+    def _collect(self, work: Work) -> Iterable[Row]:
+        """Scan: in this process, or by a Spark job."""
+        if not work.columns:
             raise ValueError("requests without columns")
-        scan = self._direct(needed)
+        scan = self._direct(work.columns)
         if scan is not None:
-            return self._met(*self._emit_blocks(scan, bases), bases, stats).toArrow()
-        rows = self._met(*self._emit_rows(needed, bases), bases, stats)
+            blocks, earlier = scan.blocks(), work.earlier(self._before)
+            if here.is_small(work, blocks, earlier):
+                self._read.add(sum(block.rows for block in blocks))
+                return here.scanned(work, scan, shared(blocks, here.threads()), earlier)
+            shares = shared(blocks, self._spark.sparkContext.defaultParallelism)
+            rows = spark_job.of_files(work, self._spark, scan, shares, earlier, self._read)
+            return task.rows_of(rows.toArrow().to_batches())
+        source = self._source
+        frame = source.dataframe(self._spark) if isinstance(source, Snapshot) else source
+        rows = spark_job.of_rows(work, self._spark, frame)
         # A plan of Delta reads the table's log, which is no row of the table.
         rows._jdf.queryExecution().executedPlan()
         with self._read_by_spark.counting():
-            return rows.toArrow()
-
-    def _met(
-        self, rows: DataFrame, tasks: int, bases: list[Request], stats: list[tuple[int, Stat]]
-    ) -> DataFrame:
-        """States that few enough are left of for the driver, and the answers of keyed ones."""
-        keyed = any(stat.keyed for _, stat in stats)
-        buckets = self._buckets
-        merging = _merging(bases)
-        if keyed and self._before is not None:
-            rows = rows.union(self._earlier(bases, self._before))
-        if keyed or tasks > FAN_IN:
-            selecting = _selecting(stats, bases, self.memory.folder, self._limit, buckets)
-            reducing = selecting if keyed else merging
-            # By the number itself: hashed, two of few buckets are often one task's.
-            rows = rows.repartitionById(buckets, "bucket").mapInArrow(reducing, task.SCHEMA)
-            tasks = -(-tasks // FAN_IN)
-        while tasks > FAN_IN:
-            above = f"CAST(bucket DIV {FAN_IN} AS INT) AS bucket"
-            rows = rows.selectExpr("stat", above, "part", "state")
-            rows = rows.repartitionById(buckets, "bucket").mapInArrow(merging, task.SCHEMA)
-            tasks = -(-tasks // FAN_IN)
-        return rows
-
-    def _earlier(self, bases: list[Request], before: Memory) -> DataFrame:
-        """The counts of an earlier fit, as if a task had counted them."""
-        # Not a range: its rows would be in the metrics of what was read.
-        return self._spark.createDataFrame(
-            task.earlier(
-                (number, bucket_of(file), file)
-                for number, request in enumerate(bases)
-                if request.stat.keyed
-                for file in before.files(request.key)
-            )
-        )
+            return task.rows_of(rows.toArrow().to_batches())
 
     def _direct(self, needed: list[str]) -> Scan | None:
         """How the files are read without Spark's readers, if they can be."""
@@ -293,74 +265,8 @@ class StatEngine:
                 ) from None
             return None
 
-    def _emit_blocks(self, scan: Scan, requests: list[Request]) -> tuple[DataFrame, int]:
-        """The states of every task that reads files itself, and how many tasks there are."""
-        shares = _shares(scan.blocks(), self._spark.sparkContext.defaultParallelism)
-        scanning, read = _scanning(requests, self._buckets), self._read
 
-        def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            for batch in batches:
-                for index in batch.column(0).to_pylist():
-                    yield from scanning(scan.read_many(shares[index], read), index)
-
-        tasks = max(len(shares), 1)
-        numbers = self._spark.range(0, len(shares), 1, tasks)
-        return numbers.mapInArrow(update, task.SCHEMA), tasks
-
-    def _emit_rows(self, needed: list[str], requests: list[Request]) -> tuple[DataFrame, int]:
-        """The states of every task that is given the rows by Spark."""
-        source = self._source
-        frame = source.dataframe(self._spark) if isinstance(source, Snapshot) else source
-        scanning = _scanning(requests, self._buckets)
-
-        def update(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            from pyspark import TaskContext
-
-            context = TaskContext.get()
-            yield from scanning(batches, context.partitionId() if context else 0)
-
-        # Few tasks of many partitions: each leaves one state of every stat.
-        tasks = 2 * self._spark.sparkContext.defaultParallelism
-        columns = [to_column(col(name)).alias(name) for name in needed]
-        return frame.select(*columns).coalesce(tasks).mapInArrow(update, task.SCHEMA), tasks
-
-
-def _scanning(requests: list[Request], buckets: int) -> Any:
-    def states(blocks: Iterable[Any], part: int) -> Iterator[pa.RecordBatch]:
-        yield from task.scanned(requests, blocks, part=part, buckets=buckets, group=part // FAN_IN)
-
-    return states
-
-
-def _merging(requests: list[Request]) -> Any:
-    def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from task.merged(requests, batches)
-
-    return merge
-
-
-def _selecting(
-    questions: list[tuple[int, Stat]],
-    requests: list[Request],
-    folder: Path | None,
-    limit: int,
-    reducers: int,
-) -> Any:
-    def keep(number: int, bucket: int, state: Any) -> None:
-        request = requests[number]
-        if folder is not None and isinstance(request.stat, KeyedStat):
-            write_counts(folder, request.key, bucket, reducers, request.stat.table(state))
-
-    def answer(stat: KeyedStat, state: Any) -> Selected:
-        return sent(stat.select(state), stat.top_k, limit, reducers)
-
-    def select(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from task.selected(requests, questions, batches, keep, answer)
-
-    return select
-
-
-def _shares(blocks: list[Block], tasks: int) -> list[list[Block]]:
+def shared(blocks: list[Block], tasks: int) -> list[list[Block]]:
     """Split blocks into contiguous shares of about equal rows, one for each task slot."""
     total = sum(block.rows for block in blocks)
     wanted = max(total / max(tasks, 1), 1)

@@ -61,12 +61,6 @@ class Earlier:
     file: Path
 
 
-def earlier(files: Iterable[tuple[int, int, Path]]) -> pa.Table:
-    """The rows for files of counts, given as (number of the stat, bucket, file)."""
-    rows = [_row(number, bucket, -1, Earlier(file)) for number, bucket, file in files]
-    return pa.Table.from_batches(rows, schema=_ARROW)
-
-
 def text_of(expr: Expr) -> str:
     return json.dumps(expr.to_json(), sort_keys=True)
 
@@ -78,29 +72,22 @@ def scanned(
     part: int,
     buckets: int,
     group: int,
-) -> Iterator[pa.RecordBatch]:
+) -> Iterator[Row]:
     """The states of one task's blocks: keyed ones split into `buckets`, the others whole, to be
     merged in the bucket `group`."""
     states = _states(requests, blocks)
     for number, (request, state) in enumerate(zip(requests, states, strict=True)):
         if isinstance(request.stat, KeyedStat):
             for bucket, piece in enumerate(request.stat.split(state, buckets)):
-                yield _row(number, bucket, part, piece)
+                yield number, bucket, part, piece
         else:
-            yield _row(number, group, part, state)
+            yield number, group, part, state
 
 
-def merged(
-    requests: Sequence[Request], batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """One state for each stat and bucket of this task, merged in the order of the parts."""
-    for row in _met(requests, batches):
-        yield _row(*row)
-
-
-def _met(requests: Sequence[Request], batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
+def merged(requests: Sequence[Request], rows: Iterable[Row]) -> Iterator[Row]:
+    """One state for each stat and bucket of `rows`, merged in the order of the parts."""
     found: dict[tuple[int, int], list[tuple[int, Any]]] = {}
-    for number, bucket, part, state in rows_of(batches):
+    for number, bucket, part, state in rows:
         if number < 0:
             yield number, bucket, part, state
         else:
@@ -127,10 +114,10 @@ def merge_parts(stat: Stat, parts: list[tuple[int, Any]]) -> Any:
 def selected(
     requests: Sequence[Request],
     stats: Sequence[tuple[int, Stat]],
-    batches: Iterable[pa.RecordBatch],
+    rows: Iterable[Row],
     keep: Callable[[int, int, Any], None],
     answer: Callable[[KeyedStat, Any], Any],
-) -> Iterator[pa.RecordBatch]:
+) -> Iterator[Row]:
     """Merged states, and in place of keyed ones the answers of questions to them, given as (number
     of the state, stat). `keep(number, bucket, state)` gets every keyed state whole,
     `answer(stat, state)` answers for it."""
@@ -138,13 +125,26 @@ def selected(
     for question, (number, stat) in enumerate(stats):
         if isinstance(stat, KeyedStat):
             asked.setdefault(number, []).append((question, stat))
-    for number, bucket, part, state in _met(requests, batches):
+    for number, bucket, part, state in merged(requests, rows):
         if number in asked:
             keep(number, bucket, state)
         else:
-            yield _row(number, bucket, part, state)
+            yield number, bucket, part, state
         for question, stat in asked.get(number, []):
-            yield _row(-1 - question, bucket, part, answer(stat, state))
+            yield -1 - question, bucket, part, answer(stat, state)
+
+
+def packed(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
+    """Rows as they travel, each a batch of its own: a state may be large."""
+    for number, bucket, part, state in rows:
+        values = (number, bucket, part, pickle.dumps(state, protocol=5))
+        columns = [pa.array([one], kind) for one, kind in zip(values, _ARROW.types, strict=True)]
+        yield pa.RecordBatch.from_arrays(columns, schema=_ARROW)
+
+
+def table_of(rows: Iterable[Row]) -> pa.Table:
+    """The same as a table."""
+    return pa.Table.from_batches(packed(rows), schema=_ARROW)
 
 
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
@@ -152,12 +152,6 @@ def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
     for batch in batches:
         for row in batch.to_pylist():
             yield row["stat"], row["bucket"], row["part"], pickle.loads(row["state"])
-
-
-def _row(number: int, bucket: int, part: int, state: Any) -> pa.RecordBatch:
-    values = (number, bucket, part, pickle.dumps(state, protocol=5))
-    columns = [pa.array([value], kind) for value, kind in zip(values, _ARROW.types, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, schema=_ARROW)
 
 
 def _states(requests: Sequence[Request], blocks: Iterable[pa.Table | pa.RecordBatch]) -> list[Any]:

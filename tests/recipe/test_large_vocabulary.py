@@ -14,7 +14,7 @@ from sparkmine.errors import RecipeError
 from sparkmine.expr import FiledVocabulary, Lookup, Vocabulary
 from sparkmine.recipe import FittedRecipe, Recipe, operators
 from sparkmine.recipe.selectors import select
-from sparkmine.stats import Memory, engine
+from sparkmine.stats import Memory, engine, here
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -100,7 +100,8 @@ def spark(spark: SparkSession) -> Iterator[SparkSession]:
 
 
 def make_large(patch: pytest.MonkeyPatch) -> None:
-    """From here on vocabularies are files, joined without broadcast."""
+    """From now on the executors scan, and vocabularies are files, joined without broadcast."""
+    patch.setattr(here, "BYTES", -1)
     patch.setattr(engine, "DRIVER_KEYS", LIMIT)
     patch.setattr("sparkmine.expr.join.BROADCAST_KEYS", LIMIT)
 

@@ -1,4 +1,4 @@
-"""Scans are counted alike on both paths, and agree with the bytes that are really read."""
+"""Scans are counted alike on all paths, and agree with the bytes that are really read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparkmine.recipe import Recipe, operators
 from sparkmine.recipe.columns import columns_of
 from sparkmine.recipe.rounds import Rounds
 from sparkmine.recipe.selectors import select
-from sparkmine.stats import StatEngine
+from sparkmine.stats import StatEngine, here
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -45,13 +45,19 @@ def snapshot(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> S
     return table.snapshot()
 
 
-@pytest.fixture(params=["direct", "dataframe", "refused"])
-def source(
-    request: pytest.FixtureRequest, spark: SparkSession, snapshot: Snapshot
-) -> Snapshot | DataFrame:
-    if request.param == "dataframe":
+@pytest.fixture(params=["here", "direct", "dataframe", "refused"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """By the driver, by tasks that read files, by Spark's readers."""
+    if request.param == "direct":
+        monkeypatch.setattr(here, "BYTES", -1)
+    return str(request.param)
+
+
+@pytest.fixture
+def source(path: str, spark: SparkSession, snapshot: Snapshot) -> Snapshot | DataFrame:
+    if path == "dataframe":
         return snapshot.dataframe(spark)
-    return snapshot if request.param == "direct" else refused(spark, snapshot)
+    return refused(spark, snapshot) if path == "refused" else snapshot
 
 
 def refused(spark: SparkSession, snapshot: Snapshot) -> Snapshot:
@@ -78,20 +84,20 @@ def test_every_scan_reads_every_row_once(spark: SparkSession, source: Snapshot |
 
 
 def test_the_bytes_read_are_those_of_the_scans(
-    spark: SparkSession, snapshot: Snapshot, source: Snapshot | DataFrame
+    spark: SparkSession, snapshot: Snapshot, path: str, source: Snapshot | DataFrame
 ) -> None:
-    direct = source is snapshot
     recipe().fit(source)  # workers have read their modules
     with counted_by_spark(spark) as metrics:
-        before = read_by_workers()
+        before = read_by_python()
         fitted = recipe().fit(source)
-        by_workers = read_by_workers() - before
+        driver, workers = (b - a for a, b in zip(before, read_by_python(), strict=True))
     once = stored_bytes(snapshot, ("x", "z"))
     assert fitted.scans == SCANS and once > 16 * ROWS
     # Between: footers, the small column, states that tasks send one another.
-    found = by_workers if direct else metrics.bytes
+    found = {"here": driver, "direct": workers}.get(path, metrics.bytes)
     assert SCANS * once <= found < (SCANS + 0.5) * once
-    assert direct == (metrics.bytes == 0)
+    assert (path in ("here", "direct")) == (metrics.bytes == 0)
+    assert path != "here" or workers < once
 
 
 @contextmanager
@@ -106,10 +112,11 @@ def counted_by_spark(spark: SparkSession) -> Iterator[InputMetrics]:
         spark.conf.unset("parquet.hadoop.vectored.io.enabled")
 
 
-def read_by_workers() -> int:
-    """Bytes that Python workers have read by system calls, from files and sockets."""
-    processes = psutil.Process().children(recursive=True)
-    return sum(p.io_counters().read_chars for p in processes if p.name().startswith("python"))
+def read_by_python() -> tuple[int, int]:
+    """Bytes that this process and Python workers have read by system calls, files and sockets."""
+    this = psutil.Process()
+    workers = [p for p in this.children(recursive=True) if p.name().startswith("python")]
+    return this.io_counters().read_chars, sum(p.io_counters().read_chars for p in workers)
 
 
 def stored_bytes(snapshot: Snapshot, names: tuple[str, ...]) -> int:

@@ -19,8 +19,9 @@ from sparkmine.stats import (
     Sketch,
     Stat,
     StatEngine,
-    engine,
+    here,
     origin,
+    spark_job,
 )
 from sparkmine.stats.missing import Missing
 from sparkmine.stats.sketch import Bins
@@ -151,12 +152,21 @@ def test_derived_extremes_are_values_of_the_column() -> None:
     assert np.isin(state.high, values).all()
 
 
-@pytest.mark.parametrize(("partitions", "fan_in"), [(1, 16), (7, 2)])
+@pytest.mark.parametrize(
+    ("partitions", "fan_in", "small"), [(1, 16, True), (7, 16, True), (1, 16, False), (7, 2, False)]
+)
 def test_engine_answers_all_in_one_scan(
-    spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch, partitions: int, fan_in: int
+    spark: SparkSession,
+    lake: Lake,
+    monkeypatch: pytest.MonkeyPatch,
+    partitions: int,
+    fan_in: int,
+    small: bool,
 ) -> None:
-    """Also where the states of few tasks meet in a tree of several levels."""
-    monkeypatch.setattr(engine, "FAN_IN", fan_in)
+    """By the driver or by Spark, also where few tasks' states meet in a tree of several levels."""
+    monkeypatch.setattr(spark_job, "FAN_IN", fan_in)
+    if not small:
+        monkeypatch.setattr(here, "BYTES", -1)
     values = RNG.normal(size=1000)
     words = [None if i % 10 == 0 else f"w{i % 3}" for i in range(1000)]
     table = pa.table({"x": values, "w": pa.array(words)})
@@ -164,7 +174,7 @@ def test_engine_answers_all_in_one_scan(
     lake.table("raw/stats").write(frame)
     snapshot = lake.table("raw/stats").snapshot().where("x > -1")
     kept = values > -1
-    for source in (snapshot, snapshot.dataframe(spark)):
+    for source in (snapshot,) if small else (snapshot, snapshot.dataframe(spark)):
         asked = StatEngine(source, spark)
         requests = [
             Request(Moments("x"), (col("x"),)),

@@ -24,8 +24,8 @@ from sparkmine.recipe.principal import Products, Spectrum, exact, randomized
 from sparkmine.recipe.residual_block import ResidualBlock
 from sparkmine.sessions import is_local
 from sparkmine.stats import Gram, Stat
-from sparkmine.stats.engine import FAN_IN
 from sparkmine.stats.gram import GramState
+from sparkmine.stats.spark_job import FAN_IN
 
 METHODS = ("auto", "gram", "randomized")
 PRECISIONS = ("float64", "float32")
