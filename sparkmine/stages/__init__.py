@@ -1,16 +1,19 @@
 """Stage kinds: one YAML block each. Importing this package registers all of them."""
 
 from sparkmine.stages.base import STAGES, Context, Result, Stage
+from sparkmine.stages.baseline import Baseline
+from sparkmine.stages.classical import Classical
 from sparkmine.stages.clean import Clean
 from sparkmine.stages.dedup import Dedup
+from sparkmine.stages.ensemble import Ensemble
 from sparkmine.stages.evaluate import Evaluate
 from sparkmine.stages.features import Features
 from sparkmine.stages.ingest import Ingest
-from sparkmine.stages.models import Baseline, Classical, Ensemble, Train
 from sparkmine.stages.predict import Predict
 from sparkmine.stages.query import Query
 from sparkmine.stages.report import Report
 from sparkmine.stages.rules import Rules
+from sparkmine.stages.train import Train
 
 __all__ = [
     "STAGES",

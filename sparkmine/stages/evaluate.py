@@ -14,7 +14,7 @@ from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate import METRICS, Evaluation, Interval, evaluate_models, measure
 from sparkmine.evaluate.metrics import better
 from sparkmine.stages.base import Condition, Context, Result, Stage, TableName
-from sparkmine.stages.models import check_joined, joined_scores
+from sparkmine.stages.scored import check_joined, joined_scores
 
 FILE = "evaluation.json"
 

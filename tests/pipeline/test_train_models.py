@@ -9,14 +9,14 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from sparkmine import train
-from sparkmine.stages import models
+from sparkmine.stages import train as blocks
 
 KINDS: list[tuple[type[Any], type[Any], dict[str, Any]]] = [
-    (models.MlpModel, train.MLP, {}),
-    (models.CnnModel, train.CNN, {"shape": [28, 28, 1]}),
-    (models.RnnModel, train.RNN, {}),
-    (models.AutoencoderModel, train.Autoencoder, {}),
-    (models.GanModel, train.GAN, {}),
+    (blocks.MlpModel, train.MLP, {}),
+    (blocks.CnnModel, train.CNN, {"shape": [28, 28, 1]}),
+    (blocks.RnnModel, train.RNN, {}),
+    (blocks.AutoencoderModel, train.Autoencoder, {}),
+    (blocks.GanModel, train.GAN, {}),
 ]
 
 
@@ -31,13 +31,13 @@ def test_parameters_and_defaults_are_the_same(
 
 
 def test_early_stopping_has_the_same_parameters() -> None:
-    assert train.EarlyStopping(**models.Stopping().model_dump()) == train.EarlyStopping()
+    assert train.EarlyStopping(**blocks.Stopping().model_dump()) == train.EarlyStopping()
 
 
 def test_a_model_is_found_by_its_kind() -> None:
-    adapter = TypeAdapter(models.Train.model_fields["model"].annotation)
+    adapter = TypeAdapter(blocks.Train.model_fields["model"].annotation)
     found = adapter.validate_python({"kind": "rnn", "cell": "gru", "max_length": 52})
-    assert isinstance(found, models.RnnModel)
+    assert isinstance(found, blocks.RnnModel)
     for wrong in (
         {"kind": "gan", "shape": [4, 4]},
         {"kind": "rnn", "shape": [2, 1]},

@@ -1,0 +1,103 @@
+"""What stages share that fit a model and score rows, and how scores of several models meet.
+
+Each model stage leaves a saved model and a table of scores: the keys, the label and `prediction`,
+the probability of class 1.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from sparkmine.errors import ConfigError
+from sparkmine.lake.scan import DirectScanRefused, Scan
+from sparkmine.model import Model
+from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+
+MISMATCH = (
+    "the models' scores do not join one to one; give their stages the same `score:`, and `keys:` "
+    "that name a row"
+)
+
+
+class ModelStage(Stage):
+    """What all model stages have in common.
+
+    Attributes:
+        train: Rows to learn from.
+        score: Rows to score; all if left out.
+    """
+
+    input: TableName
+    table: TableName
+    keys: Names
+    label: str
+    train: Condition
+    score: Condition | None = None
+
+    @property
+    def writes(self) -> str:
+        return self.table
+
+    @property
+    def reads(self) -> dict[str, str]:
+        return {"input": self.input}
+
+    @abstractmethod
+    def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
+        """The fitted model and metrics for the ledger."""
+
+    def run(self, context: Context) -> Result:
+        model, metrics = self.fit(context)
+        model.save(context.artifact())
+        rows = context.frame(self.input, self.score)
+        scored = model.transform(rows).select(*self.keys, self.label, "prediction")
+        return Result(frame=scored, metrics=metrics, artifact=True)
+
+
+def joined_scores(
+    context: Context, tables: Mapping[str, str], keys: list[str], where: str | None = None
+) -> Any:
+    """Scores of several models side by side: the keys and one column a model.
+
+    Raises:
+        ConfigError: the models did not score the same rows.
+    """
+    frames = {
+        name: context.frame(table, where).select(*keys, _prediction(name))
+        for name, table in tables.items()
+    }
+    counts = {name: context.inputs[table].rows for name, table in tables.items()}
+    if len(set(counts.values())) > 1:
+        raise ConfigError(
+            f"stage {context.stage}: the models scored different rows ({counts}); "
+            "give their stages the same `score:`"
+        )
+    first, *others = frames.values()
+    for other in others:
+        # The label is null in rows that are scored for the future: null must equal null.
+        condition = [first[key].eqNullSafe(other[key]) for key in keys]
+        first = first.join(other, condition).drop(*(other[key] for key in keys))
+    return first
+
+
+def check_joined(context: Context, tables: Mapping[str, str], rows: int, where: str) -> None:
+    """Raise ConfigError unless each model's rows were joined one to one."""
+    first = next(iter(tables.values()))
+    snapshot = context.inputs[first].where(where)
+    try:
+        scan = Scan.of(snapshot, [])
+        expected = sum(scan.count(block) for block in scan.blocks())
+    except DirectScanRefused:
+        expected = snapshot.dataframe(context.spark).count()
+    if rows != expected:
+        raise ConfigError(
+            f"stage {context.stage}: {expected} rows of {first} became {rows}: {MISMATCH}"
+        )
+
+
+def _prediction(name: str) -> Any:
+    from pyspark.sql import functions as F
+
+    return F.col("prediction").alias(name)

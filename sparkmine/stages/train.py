@@ -1,0 +1,208 @@
+"""train: a network, trained by Horovod ranks, that scores rows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sparkmine.model import Model
+from sparkmine.stages.base import Block, Condition, Context, Result
+from sparkmine.stages.features import feature_columns
+from sparkmine.stages.scored import ModelStage
+
+
+class MlpModel(Block):
+    """A multi-layer perceptron: see `sparkmine.train.MLP`."""
+
+    kind: Literal["mlp"]
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [64])
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    batch_normalisation: bool = False
+    l1: float = Field(default=0.0, ge=0.0, strict=False)
+    l2: float = Field(default=0.0, ge=0.0, strict=False)
+    embeddings: Mapping[str, int] = {}
+    cardinalities: Mapping[str, int] = {}
+
+
+class CnnModel(Block):
+    """A convolutional network over images or signals: see `sparkmine.train.CNN`."""
+
+    kind: Literal["cnn"]
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=2, max_length=3)
+    filters: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32, 64])
+    kernel: int = Field(default=3, ge=1)
+    pool: int = Field(default=2, ge=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [64])
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    batch_normalisation: bool = False
+
+
+class RnnModel(Block):
+    """A recurrent network over array columns: see `sparkmine.train.RNN`."""
+
+    kind: Literal["rnn"]
+    cell: Literal["lstm", "gru"] = "lstm"
+    units: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32])
+    bidirectional: bool = False
+    max_length: int | None = Field(default=None, ge=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    embeddings: Mapping[str, int] = {}
+    cardinalities: Mapping[str, int] = {}
+
+
+class AutoencoderModel(Block):
+    """Reconstruction error as an outlier score; the label is only kept beside the score.
+
+    See `sparkmine.train.Autoencoder`.
+    """
+
+    kind: Literal["autoencoder"]
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [32, 8])
+    activation: str = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, strict=False)
+    batch_normalisation: bool = False
+
+
+class GanModel(Block):
+    """Invents rows; the score is the probability that a row is real, the label is only kept.
+
+    See `sparkmine.train.GAN`.
+    """
+
+    kind: Literal["gan"]
+    latent: int = Field(default=64, ge=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [128, 256])
+    output: Literal["linear", "sigmoid", "tanh"] = "linear"
+    shape: list[Annotated[int, Field(ge=1)]] | None = Field(
+        default=None, min_length=3, max_length=3
+    )
+    filters: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0, strict=False)
+    smoothing: float = Field(default=0.1, ge=0.0, lt=0.5, strict=False)
+
+
+class Stopping(Block):
+    """When training ends before `epochs`: see `sparkmine.train.EarlyStopping`."""
+
+    monitor: str = "val_loss"
+    patience: int = Field(default=3, ge=1)
+    min_delta: float = Field(default=0.0, ge=0.0, strict=False)
+    restore_best: bool = True
+
+
+class Train(ModelStage):
+    """Train a Keras model on Horovod ranks in one Spark barrier stage.
+
+    Attributes:
+        weight: A column that says how much a training row counts; it is no feature.
+        class_weight: How much the rows of a class count, or `balanced`.
+        tensorboard: Whether `_logs/tensorboard/STAGE/RUN` in the warehouse gets what TensorBoard
+            shows, and `_logs/samples/STAGE/RUN` the pictures of a `gan` that has a shape.
+    """
+
+    kind: ClassVar[str] = "train"
+    stage: Literal["train"]
+    model: Annotated[
+        MlpModel | CnnModel | RnnModel | AutoencoderModel | GanModel, Field(discriminator="kind")
+    ]
+    features: str | None = None
+    validation: Condition | None = None
+    weight: str | None = None
+    class_weight: (
+        Literal["balanced"] | dict[int, Annotated[float, Field(ge=0.0, strict=False)]] | None
+    ) = None
+    early_stopping: Stopping | None = None
+    tensorboard: bool = False
+    ranks: int = Field(default=2, ge=1)
+    epochs: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=1024, ge=1)
+    learning_rate: float = Field(default=0.001, gt=0.0, strict=False)
+    scale_learning_rate: Literal["none", "linear", "sqrt"] = "none"
+    warmup_epochs: float = Field(default=0.0, ge=0.0, strict=False)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    gpus_per_rank: int = Field(default=0, ge=0)
+    max_restarts: int = Field(default=0, ge=0)
+
+    def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
+        from sparkmine import train
+
+        table = context.inputs[self.input]
+        features = feature_columns(context, self.input, self.features)
+        settings = self.model.model_dump(exclude={"kind"})
+        # Index columns are no quantities, so only those are taken that are to be embedded.
+        embedded = {**settings.get("embeddings", {}), **settings.get("cardinalities", {})}
+        features += [name for name in embedded if name not in features]
+        features = [name for name in features if name != self.weight]
+        labelled = self.model.kind in ("mlp", "cnn", "rnn")
+        if labelled:
+            settings["task"] = "binary"
+        networks: dict[str, Callable[..., train.Network]] = {
+            "mlp": train.MLP,
+            "cnn": train.CNN,
+            "rnn": train.RNN,
+            "autoencoder": train.Autoencoder,
+            "gan": train.GAN,
+        }
+        logs = context.logs() if self.tensorboard else None
+        pictured = isinstance(self.model, GanModel) and self.model.shape is not None
+        stopping = None
+        if self.early_stopping is not None:
+            stopping = train.EarlyStopping(**self.early_stopping.model_dump())
+        trained = train.fit(
+            networks[self.model.kind](**settings),
+            train=table.where(self.train),
+            validation=table.where(self.validation) if self.validation else None,
+            features=features,
+            label=self.label if labelled else None,
+            weight=self.weight,
+            class_weight=self.class_weight,
+            early_stopping=stopping,
+            ranks=self.ranks,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            scale_learning_rate=self.scale_learning_rate,
+            warmup_epochs=self.warmup_epochs,
+            schedule=self.schedule,
+            checkpoint_steps=self.checkpoint_steps,
+            seed=context.seed,
+            gpus_per_rank=self.gpus_per_rank,
+            max_restarts=self.max_restarts,
+            checkpoint=_checkpoint(context),
+            spark=context.spark,
+            progress=lambda event: _shown(context, event),
+            tensorboard=logs and logs / "tensorboard" / context.stage / context.run_id,
+            samples=logs / "samples" / context.stage / context.run_id
+            if logs and pictured
+            else None,
+            scratch=f"{context.lake.root}/_scratch",
+        )
+        metrics = {"history": trained.history, "features": len(features), "ranks": self.ranks}
+        return trained, metrics
+
+    def run(self, context: Context) -> Result:
+        result = super().run(context)
+        # The model is saved: --force shall train anew, and nothing shall pile up.
+        shutil.rmtree(_checkpoint(context), ignore_errors=True)
+        return result
+
+
+def _shown(context: Context, event: Mapping[str, Any]) -> None:
+    """Progress is what fits on a screen: no pictures."""
+    if event["event"] != "samples":
+        context.progress(event)
+
+
+def _checkpoint(context: Context) -> Path:
+    """Beside the artifact, which is replaced whole when it is saved."""
+    folder = context.artifact()
+    return folder.with_name(f"{folder.name}.checkpoint")
