@@ -32,6 +32,12 @@ _DENSE = "dense.npz"
 _GENERATOR = "generator.keras"
 _FACTS = "trained.json"
 
+# What is no double.
+_OUTPUTS = {
+    "multiclass": "prediction int, probability array<double>",
+    "multilabel": "array<double>",
+}
+
 # One network per Python worker, however many tasks and batches it serves.
 _loaded: dict[str, Any] = {}
 
@@ -93,25 +99,31 @@ class TrainedModel(Model):
         Raises:
             ConfigError: a feature is missing or not a number, or an output column is there.
         """
-        from pyspark.sql import types as t
+        from pyspark.sql import functions as F
+        from pyspark.sql.pandas.functions import arrow_udf
 
         check_columns(df.schema, self.layout.features)
-        added = [t.StructField("prediction", t.DoubleType())]
-        if self.task == "multiclass":
-            added = [
-                t.StructField("prediction", t.IntegerType()),
-                t.StructField("probability", t.ArrayType(t.DoubleType())),
-            ]
-        if self.task == "multilabel":
-            added = [t.StructField("prediction", t.ArrayType(t.DoubleType()))]
-        taken = [one.name for one in added if one.name in df.columns]
+        kind = _OUTPUTS.get(self.task, "double")
+        multiclass = self.task == "multiclass"
+        added = ["prediction", "probability"] if multiclass else ["prediction"]
+        taken = [name for name in added if name in df.columns]
         if taken:
             raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
         context = df.sparkSession.sparkContext
         threads = int(context.getConf().get("spark.task.cpus") or 1)
         sent = context.broadcast((self.keras_file, self.dense_file))
         score = _scorer(sent, self._digest(), self.layout, self.task, threads)
-        return df.mapInArrow(score, t.StructType([*df.schema.fields, *added]))
+        # Only features go to the workers and only scores come back; the other columns stay in the
+        # JVM. To an optimizer that takes it for a plain function, a filter by the score would be a
+        # reason to compute it twice.
+        # pyspark's stubs know no iterators of tuples.
+        udf: Any = arrow_udf(score, kind)  # type: ignore[call-overload]
+        scorer = udf.asNondeterministic()
+        scored = df.withColumn("prediction", scorer(*(F.col(f"`{n}`") for n in self.features)))
+        if not multiclass:
+            return scored
+        kept = (F.col(f"`{name}`") for name in df.columns)
+        return scored.select(*kept, *(F.col(f"prediction.{name}") for name in added))
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output [rows, outputs] for a matrix [rows, width], in this process."""
@@ -186,39 +198,39 @@ class TrainedModel(Model):
 
 def _scorer(
     sent: Broadcast[Files], digest: str, layout: Layout, task: str, threads: int
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+) -> Callable[[Iterator[tuple[pa.Array, ...]]], Iterator[pa.Array]]:
+    """Return the function of the feature columns' arrays; its hints tell Spark what it takes."""
+
+    def score(batches: Iterator[tuple[pa.Array, ...]]) -> Iterator[pa.Array]:
         forward = None
-        for batch in batches:
+        for arrays in batches:
             if forward is None:
                 forward = _forward(sent.value, digest, layout.width, threads=threads)
-            matrix = layout.matrix(batch)
+            # Spark gives a single column without a tuple.
+            columns = list(arrays) if isinstance(arrays, tuple) else [arrays]
+            matrix = layout.matrix(pa.RecordBatch.from_arrays(columns, names=layout.features))
             usable = np.isfinite(matrix).all(axis=1)
             matrix[~usable] = 0.0  # a missing index is no row of an embedding
             output = forward(matrix)
             if task == "reconstruction":
                 output = np.mean((output - matrix) ** 2, axis=1, keepdims=True)
-            added = _columns(output, usable, task)
-            names = ["prediction", "probability"][: len(added)]
-            yield pa.RecordBatch.from_arrays(
-                [*batch.columns, *added], names=[*batch.schema.names, *names]
-            )
+            yield _scores(output, usable, task)
 
     return score
 
 
-def _columns(output: NDArray[np.float32], usable: NDArray[np.bool_], task: str) -> list[pa.Array]:
-    """Return the output as Arrow columns of exactly the declared types."""
-    if task not in ("multiclass", "multilabel"):
-        return [pa.array(output[:, 0].astype(np.float64), mask=~usable)]
+def _scores(output: NDArray[np.float32], usable: NDArray[np.bool_], task: str) -> pa.Array:
+    """Return the output as an Arrow array of exactly the type in `_OUTPUTS`."""
+    if task not in _OUTPUTS:
+        return pa.array(output[:, 0].astype(np.float64), mask=~usable)
     offsets = np.arange(len(output) + 1, dtype=np.int32) * output.shape[1]
     probability = pa.ListArray.from_arrays(
         offsets, output.astype(np.float64).ravel(), mask=pa.array(~usable)
     )
     if task == "multilabel":
-        return [probability]
-    chosen = output.argmax(axis=1).astype(np.int32)
-    return [pa.array(chosen, mask=~usable), probability]
+        return probability
+    chosen = pa.array(output.argmax(axis=1).astype(np.int32), mask=~usable)
+    return pa.StructArray.from_arrays([chosen, probability], names=["prediction", "probability"])
 
 
 def _forward(
