@@ -199,7 +199,7 @@ def fit(
             checkpoint_steps=checkpoint_steps,
             checkpoint_keep=checkpoint_keep,
             threads=threads,
-            class_weight=weighting.resolved(class_weight, training, labels, spark),
+            class_weight=weighting.resolved(class_weight, training, labels, network.task, spark),
             early_stopping=early_stopping,
             window_rows=window_rows,
         )

@@ -13,12 +13,14 @@ import tensorflow as tf
 from sparkmine.train.adversarial import Adversarial
 from sparkmine.train.checkpoint import Begun
 
+Arrays = list[np.ndarray[Any, Any]]
 
-def weights_hash(model: Any) -> bytes:
-    """Return the SHA-256 of the variables of model and optimizer, random states left out."""
+
+def hash_of(values: Arrays) -> bytes:
+    """Return the SHA-256 of what `arrays` returned."""
     digest = hashlib.sha256()
-    for variable in arrays(model):
-        digest.update(np.ascontiguousarray(variable).tobytes())
+    for array in values:
+        digest.update(array.tobytes())
     return digest.digest()
 
 
@@ -42,8 +44,8 @@ def optimizers(model: Any) -> list[tuple[Any, list[Any]]]:
     return [(model.optimizer, model.trainable_variables)]
 
 
-def arrays(model: Any) -> list[np.ndarray[Any, Any]]:
-    """The values of the variables that all ranks share."""
+def arrays(model: Any) -> Arrays:
+    """The values of the variables that all ranks share, those of `weights` first."""
     return [variable.numpy() for variable in shared_variables(model)]
 
 

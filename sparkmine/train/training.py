@@ -83,7 +83,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
             )
     epoch = epoch_end.restore_best()
     # Keras may finalise (moving averages of weights) after the last epoch's end.
-    digest = state.weights_hash(model)
+    digest = state.hash_of(state.arrays(model))
     state.check_equal(digest)
     if hvd.rank() == 0:
         _save(model, folder)
@@ -178,13 +178,14 @@ class EpochEnd(keras.callbacks.Callback):
         if self._validation is not None:
             figures = self._validation.run()
             record.update({f"val_{name}": _number(value) for name, value in figures.items()})
-        state.check_equal(state.weights_hash(self._network))
+        reached = state.arrays(self._network)
+        state.check_equal(state.hash_of(reached))
         record["learning_rate"] = self._learning_rate
         record["seconds"] = time.monotonic() - self._started
         record["rows_per_second"] = self._rows * self._job.ranks / trained
         self.history.append(record)
-        self._keep_best()
-        self._save(None)
+        self._keep_best(reached)
+        self._save(reached, None)
         self._network.stop_training = self.over
         if hvd.rank() == 0:
             self._control.send("epoch", epochs=self._job.epochs, over=self._ends_early, **record)
@@ -235,12 +236,12 @@ class EpochEnd(keras.callbacks.Callback):
             )
         return losses, rows
 
-    def _keep_best(self) -> None:
+    def _keep_best(self, reached: state.Arrays) -> None:
         stopping = self._job.early_stopping
         if stopping is None or not stopping.restore_best:
             return
         if stopping.best(self.history) == len(self.history):
-            self._best = [variable.numpy() for variable in state.weights(self._network)]
+            self._best = reached[: len(state.weights(self._network))]
 
     def _send_picture(self) -> None:
         if not isinstance(self._network, Adversarial):
@@ -255,20 +256,21 @@ class EpochEnd(keras.callbacks.Callback):
         state.average_moving_statistics(self._network)
         rest = self._order.after(self._rest, self._rows)
         draws = tuple(int(v.numpy()[1]) for v in state.random_states(self._network))
-        self._save(checkpoint.Begun(steps=steps, rest=rest, losses=losses, rows=rows, draws=draws))
+        begun = checkpoint.Begun(steps=steps, rest=rest, losses=losses, rows=rows, draws=draws)
+        self._save(state.arrays(self._network), begun)
 
-    def _save(self, begun: checkpoint.Begun | None) -> None:
+    def _save(self, reached: state.Arrays, begun: checkpoint.Begun | None) -> None:
         if self._job.checkpoint is None or hvd.rank() != 0:
             return
-        reached = checkpoint.Checkpoint(
+        saved = checkpoint.Checkpoint(
             identity=self._job.identity(),
             epoch=len(self.history),
-            arrays=[np.asarray(variable) for variable in state.arrays(self._network)],
+            arrays=reached,
             history=self.history,
             begun=begun,
             best=self._best,
         )
-        checkpoint.save(Path(self._job.checkpoint), reached, self._job.checkpoint_keep)
+        checkpoint.save(Path(self._job.checkpoint), saved, self._job.checkpoint_keep)
 
     def _report(self, step: int, logs: Any) -> None:
         now = time.monotonic()
@@ -372,22 +374,20 @@ def _resume(job: Job, model: Any) -> Reached:
             variable.assign(array)
     if hvd.size() > 1:
         for number, variable in enumerate(variables):
-            value = tf.convert_to_tensor(variable.value)
-            variable.assign(hvd.broadcast(value, root_rank=0, name=f"state.{number}"))
+            variable.assign(_broadcast(variable.value, f"state.{number}"))
     done = None if found is None else checkpoint.progress_to_json(found)
     history, begun = checkpoint.progress_from_json(_from_first_rank(done))
     best = None
     if _from_first_rank(found is not None and found.best is not None):
         mine = found.best if found is not None and found.best else state.weights(model)
-        best = [_broadcast(np.asarray(one), f"best.{n}") for n, one in enumerate(mine)]
+        best = [np.array(_broadcast(one, f"best.{n}")) for n, one in enumerate(mine)]
     return Reached(history=history, begun=begun, best=best)
 
 
-def _broadcast(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
-    if hvd.size() == 1:
-        return array
-    sent: np.ndarray[Any, Any] = hvd.broadcast(tf.constant(array), root_rank=0, name=name).numpy()
-    return sent
+def _broadcast(value: Any, name: str) -> Any:
+    """Return rank 0's `value`, a tensor."""
+    tensor = tf.convert_to_tensor(value)
+    return tensor if hvd.size() == 1 else hvd.broadcast(tensor, root_rank=0, name=name)
 
 
 def _from_first_rank(value: Any) -> Any:

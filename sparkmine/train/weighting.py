@@ -32,16 +32,22 @@ _MOST_CLASSES = 10_000
 
 
 def resolved(
-    class_weight: ClassWeight | None, source: Source, labels: Sequence[str], spark: SparkSession
+    class_weight: ClassWeight | None,
+    source: Source,
+    labels: Sequence[str],
+    task: str | None,
+    spark: SparkSession,
 ) -> dict[int, float] | None:
     """Return the weight of every class; `balanced` is counted, in one pass over `source`.
 
+    `task` is None where only the ranks can know it: then they check it.
+
     Raises:
-        ConfigError: no mapping of classes to weights, or a negative weight.
+        ConfigError: the task has no classes, no mapping of them to weights, a negative weight.
     """
     if class_weight is None:
         return None
-    if len(labels) != 1:
+    if len(labels) != 1 or task not in (None, "binary", "multiclass"):
         raise ConfigError(_ONE_LABEL)
     if class_weight == "balanced":
         return balanced(_counts(source, labels[0], spark))

@@ -1,18 +1,23 @@
-"""A fit in the process of the tests: one rank, and no seconds for a fresh TensorFlow."""
+"""A fit in the process of the tests (one rank, and no seconds for a fresh TensorFlow), and how
+to wait for the ends of processes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from sparkmine.train import TrainedModel
+
+Survivors = Callable[[Iterable[int], float], list[int]]
 
 
 class Told:
@@ -50,3 +55,23 @@ def fit_here(
         return fitting.fit(network, train=data, ranks=1, spark=spark, **settings)
 
     return fit
+
+
+@pytest.fixture
+def survivors() -> Survivors:
+    def left(processes: Iterable[int], seconds: float) -> list[int]:
+        """Those that have not ended in time; one that nobody collected (a zombie) has ended."""
+        deadline = time.monotonic() + seconds
+        left = set(processes)
+        while left and time.monotonic() < deadline:
+            for process in list(left):
+                try:
+                    if psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
+                        continue
+                except psutil.NoSuchProcess:
+                    pass
+                left.remove(process)
+            time.sleep(0.1)
+        return sorted(left)
+
+    return left

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from sparkmine.train.order import Order
 from sparkmine.train.restarts import with_restarts
 from sparkmine.train.source import opened
 
+Survivors = Callable[[Iterable[int], float], list[int]]
 DRIVER = Path(__file__).with_name("driver.py")
 END_SECONDS = 60
 EXTREME = 3e38
@@ -41,22 +42,6 @@ def table(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Snap
     written = Lake(tmp_path_factory.mktemp("faults"), spark).table("rows")
     written.write(frame)
     return written.snapshot()
-
-
-def survivors(processes: Iterable[int], seconds: float) -> list[int]:
-    """Those that have not ended in time; one that nobody collected (a zombie) has ended."""
-    deadline = time.monotonic() + seconds
-    left = set(processes)
-    while left and time.monotonic() < deadline:
-        for process in list(left):
-            try:
-                if psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
-                    continue
-            except psutil.NoSuchProcess:
-                pass
-            left.remove(process)
-        time.sleep(0.1)
-    return sorted(left)
 
 
 class Watched:
@@ -93,7 +78,9 @@ def settings(table: Snapshot, spark: SparkSession, **more: Any) -> dict[str, Any
 
 
 @pytest.mark.slow
-def test_a_stopped_rank_ends_all(table: Snapshot, spark: SparkSession) -> None:
+def test_a_stopped_rank_ends_all(
+    table: Snapshot, spark: SparkSession, survivors: Survivors
+) -> None:
     watched = Watched("step", signal.SIGSTOP)
     with pytest.raises(RankFailedError, match=r"rank 1 of 2 on .*: no sign of life for 5 s"):
         fit(MLP(), **settings(table, spark, progress=watched, silence_seconds=5.0))
@@ -169,7 +156,7 @@ def test_the_rank_with_the_extreme_row_is_named(table: Snapshot, spark: SparkSes
 
 @pytest.mark.slow
 def test_a_restart_goes_on_after_the_last_checkpoint(
-    table: Snapshot, spark: SparkSession, tmp_path: Path
+    table: Snapshot, spark: SparkSession, tmp_path: Path, survivors: Survivors
 ) -> None:
     watched = Watched("epoch", signal.SIGKILL)
     changed = {"epochs": 60, "checkpoint": tmp_path, "max_restarts": 1, "progress": watched}
@@ -226,7 +213,7 @@ def test_without_slots_there_is_no_restart() -> None:
     [(signal.SIGKILL, False, -9), (signal.SIGTERM, False, 143), (signal.SIGINT, True, 130)],
 )
 def test_nothing_is_left_of_a_driver_that_ends(
-    number: signal.Signals, group: bool, code: int, tmp_path: Path
+    number: signal.Signals, group: bool, code: int, tmp_path: Path, survivors: Survivors
 ) -> None:
     with subprocess.Popen(
         [sys.executable, str(DRIVER)],

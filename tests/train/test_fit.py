@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from sparkmine.errors import ConfigError, ModelError, RankFailedError
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.train import MLP, TrainedModel, fit
 
+Survivors = Callable[[Iterable[int], float], list[int]]
+END_SECONDS = 5
 NETWORK = MLP(hidden=[16], dropout=0.1, batch_normalisation=True)
 
 
@@ -139,20 +141,7 @@ def test_save_and_load(fitted: Fitted, tmp_path: Path) -> None:
         TrainedModel.load(tmp_path / "deep")
 
 
-def ended(process: int) -> bool:
-    """Whether a process has ended, within 5 s; one that nobody collected (a zombie) has."""
-    for _ in range(50):
-        try:
-            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def test_a_killed_rank_ends_all(fitted: Fitted) -> None:
+def test_a_killed_rank_ends_all(fitted: Fitted, survivors: Survivors) -> None:
     processes: dict[int, int] = {}
     killed = False
 
@@ -173,7 +162,7 @@ def test_a_killed_rank_ends_all(fitted: Fitted) -> None:
     with pytest.raises(RankFailedError, match=r"rank 1 of 2 .* killed by SIGKILL"):
         fit(NETWORK, **settings)
     assert sorted(processes) == [0, 1]
-    assert all(ended(process) for process in processes.values())
+    assert not survivors(processes.values(), END_SECONDS)
 
 
 def test_it_resumes_after_the_last_whole_epoch(fitted: Fitted) -> None:
@@ -272,7 +261,7 @@ def test_a_rank_that_raises_is_quoted(table: Snapshot, spark: SparkSession) -> N
 
 
 @pytest.mark.slow
-def test_an_interrupted_driver_leaves_no_process(fitted: Fitted) -> None:
+def test_an_interrupted_driver_leaves_no_process(fitted: Fitted, survivors: Survivors) -> None:
     processes: list[int] = []
 
     def interrupt(event: dict[str, Any]) -> None:
@@ -285,4 +274,4 @@ def test_an_interrupted_driver_leaves_no_process(fitted: Fitted) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(NETWORK, **settings)
     assert len(processes) == 2
-    assert all(ended(process) for process in processes)
+    assert not survivors(processes, END_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -103,6 +104,10 @@ def test_weights_multiply() -> None:
 def test_wrong_weights_are_named(frame: DataFrame, fit_here: Fit) -> None:
     settings = {**SETTINGS, "batch_size": 16}
     regression = MLP(hidden=[], task="regression")
+
+    def made(width: int) -> keras.Model:
+        return keras.Sequential([keras.Input((width,)), keras.layers.Dense(1)])
+
     for options, error, text in [
         ({"class_weight": {0: 1.0}}, ConfigError, "has the classes .0.; the label has 0 to 1"),
         ({"class_weight": {0: 1.0, 1: -2.0}}, ConfigError, "class 1 is -2.0: at least 0"),
@@ -114,5 +119,7 @@ def test_wrong_weights_are_named(frame: DataFrame, fit_here: Fit) -> None:
     ]:
         with pytest.raises(error, match=text):
             fit_here(NETWORK, frame, **{**settings, **options})
-    with pytest.raises(ConfigError, match="class_weight is for one label with classes"):
-        fit_here(regression, frame, class_weight="balanced", **settings)
+    # A function's task is not known before its model is made: here by its last layer.
+    for network in (regression, made):
+        with pytest.raises(ConfigError, match="class_weight is for one label with classes"):
+            fit_here(network, frame, class_weight={0: 1.0, 1: 2.0}, **settings)

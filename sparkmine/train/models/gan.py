@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sparkmine.train.layout import Layout
 
 Output = Literal["linear", "sigmoid", "tanh"]
+_ACTIVATION = "leaky_relu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +103,17 @@ class GAN(Network):
     def _dense(self, width: int) -> tuple[Any, Any]:
         import keras
 
-        generator = [keras.Input((self.latent,), name="noise")]
-        discriminator = [keras.Input((width,), name="features")]
-        for units in self.hidden:
-            generator += [_dense(units), _leaky()]
-        for units in reversed(self.hidden):
-            discriminator += [_dense(units), _leaky(), keras.layers.Dropout(self.dropout)]
-        generator.append(keras.layers.Dense(width, self.output, name="row"))
-        discriminator.append(keras.layers.Dense(1, name="logit"))
+        mirrored = tuple(reversed(self.hidden))
+        generator = [
+            keras.Input((self.latent,), name="noise"),
+            *head.hidden_layers(self.hidden, activation=_ACTIVATION),
+            keras.layers.Dense(width, self.output, name="row"),
+        ]
+        discriminator = [
+            keras.Input((width,), name="features"),
+            *head.hidden_layers(mirrored, activation=_ACTIVATION, dropout=self.dropout),
+            keras.layers.Dense(1, name="logit"),
+        ]
         return _chain(generator, "generator"), _chain(discriminator, "discriminator")
 
     def _convolutional(self) -> tuple[Any, Any]:
@@ -122,8 +126,7 @@ class GAN(Network):
         options = {"kernel_size": 4, "strides": 2, "padding": "same"}
         generator = [
             keras.Input((self.latent,), name="noise"),
-            _dense(small[0] * small[1] * small[2]),
-            _leaky(),
+            *head.hidden_layers([small[0] * small[1] * small[2]], activation=_ACTIVATION),
             keras.layers.Reshape(small),
         ]
         for filters in self.filters:
@@ -143,16 +146,10 @@ class GAN(Network):
         return _chain(generator, "generator"), _chain(discriminator, "discriminator")
 
 
-def _dense(units: int) -> Any:
-    import keras
-
-    return keras.layers.Dense(units, kernel_initializer="he_normal")
-
-
 def _leaky() -> Any:
     import keras
 
-    return keras.layers.Activation("leaky_relu")
+    return keras.layers.Activation(_ACTIVATION)
 
 
 def _chain(layers: list[Any], name: str) -> Any:

@@ -43,8 +43,9 @@ def check_task(network: str, task: str, classes: int | None) -> None:
 
 
 def initializer(activation: str) -> str:
-    """Return the initial distribution of kernels before `activation`: He's before relu."""
-    return "he_normal" if activation == "relu" else "glorot_uniform"
+    """Return the initial distribution of kernels before `activation`: He's before those of relu's
+    kind."""
+    return "he_normal" if activation in ("relu", "leaky_relu") else "glorot_uniform"
 
 
 def hidden_layers(
