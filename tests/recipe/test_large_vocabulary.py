@@ -150,6 +150,7 @@ def test_files_and_memory_give_the_same(
     assert later.describe() == plain_later.describe()
 
 
+@pytest.mark.slow
 def test_a_vocabulary_outgrows_the_driver(
     spark: SparkSession, stored: tuple[Snapshot, Snapshot], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from sparkmine.train import GAN, MLP, TrainedModel, fit
 from sparkmine.train.layout import Feature, Layout
 
 
+@pytest.mark.slow
 def test_made_rows_are_distributed_like_real_ones(
     fit_here: Callable[..., TrainedModel], spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -28,7 +29,7 @@ def test_made_rows_are_distributed_like_real_ones(
     points = rng.normal(size=(2000, 1)) @ [[1.0, -0.5]] + rng.normal(size=(2000, 2)) * 0.1 + [2, 1]
     frame = spark.createDataFrame([tuple(map(float, p)) for p in points], "a double, b double")
     trained = fit_here(
-        GAN(latent=4, hidden=[32], dropout=0.0),
+        GAN(latent=4, hidden=[64], dropout=0.0),
         frame,
         features=["a", "b"],
         epochs=50,

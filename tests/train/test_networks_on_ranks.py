@@ -20,6 +20,7 @@ def written(frame: DataFrame, folder: Path) -> Snapshot:
     return table.snapshot()
 
 
+@pytest.mark.slow
 def test_a_cnn_learns_several_labels(spark: SparkSession, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (1000, 2))
