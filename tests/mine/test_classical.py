@@ -184,6 +184,7 @@ def test_unsuitable_columns(spark: SparkSession) -> None:
         LogisticRegression(l2=float("nan"))
 
 
+@pytest.mark.slow
 def test_many_features_do_not_overflow_the_planner(spark: SparkSession) -> None:
     random = np.random.default_rng(5)
     wide = random.normal(size=(60, 250))

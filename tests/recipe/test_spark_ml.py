@@ -118,6 +118,7 @@ def test_vectors_in_arrow_are_those_of_spark(spark: SparkSession) -> None:
         Recipe(operators.Assemble(columns=select("features"))).fit(made)
 
 
+@pytest.mark.slow
 def test_in_a_cross_validator(spark: SparkSession, tmp_path: Path) -> None:
     frame = spark.createDataFrame(TABLE)
     made, learner = pipeline()

@@ -165,6 +165,7 @@ def test_a_killed_rank_ends_all(fitted: Fitted, survivors: Survivors) -> None:
     assert not survivors(processes.values(), END_SECONDS)
 
 
+@pytest.mark.slow
 def test_it_resumes_after_the_last_whole_epoch(fitted: Fitted) -> None:
     events: list[dict[str, Any]] = []
     more = fit(NETWORK, **{**fitted.settings, "epochs": 5, "progress": events.append})

@@ -14,6 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from sparkmine.errors import ConfigError, DataError
+from sparkmine.lake import Lake, Snapshot
 from sparkmine.train import MLP, TrainedModel
 from sparkmine.train.layout import Feature, Layout
 from sparkmine.train.weighting import RowWeights, balanced
@@ -40,6 +41,16 @@ def frame(rows: list[Any], spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, "a double, b double, y int, weight double").coalesce(1)
 
 
+@pytest.fixture(scope="module")
+def table(
+    frame: DataFrame, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> Snapshot:
+    """The same rows; a DataFrame is written to a table of its own for every fit."""
+    written = Lake(tmp_path_factory.mktemp("weighting"), spark).table("rows")
+    written.write(frame)
+    return written.snapshot()
+
+
 def test_a_weight_of_2_is_the_row_twice(
     rows: list[Any], frame: DataFrame, spark: SparkSession, fit_here: Fit
 ) -> None:
@@ -61,28 +72,30 @@ def test_a_weight_of_2_is_the_row_twice(
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_class_weights_are_row_weights(frame: DataFrame, fit_here: Fit) -> None:
+def test_class_weights_are_row_weights(frame: DataFrame, table: Snapshot, fit_here: Fit) -> None:
     by_class = {0: 0.5, 1: 3.0}
     settings = {**SETTINGS, "batch_size": 16, "epochs": 3}
     column = f.when(f.col("y") == 1, 3.0).otherwise(0.5)
-    one = fit_here(NETWORK, frame, class_weight=by_class, validation=frame, **settings)
+    one = fit_here(NETWORK, table, class_weight=by_class, validation=table, **settings)
     two = fit_here(NETWORK, frame.withColumn("weight", column), weight="weight", **settings)
     assert one.weights_hash == two.weights_hash
     assert one.settings["class_weight"] == {"0": 0.5, "1": 3.0}
     # Validation figures are those of the rows as they are.
-    table = frame.toPandas()
-    scores = one.predict(table[["a", "b"]].to_numpy(np.float32))[:, 0].astype(float)
-    assert one.metrics["val_loss"] == pytest.approx(log_loss(table.y, scores), abs=1e-6)
+    rows = frame.toPandas()
+    scores = one.predict(rows[["a", "b"]].to_numpy(np.float32))[:, 0].astype(float)
+    assert one.metrics["val_loss"] == pytest.approx(log_loss(rows.y, scores), abs=1e-6)
 
 
-def test_the_loss_is_the_weighted_sum_over_the_rows(frame: DataFrame, fit_here: Fit) -> None:
-    table = frame.toPandas()
+def test_the_loss_is_the_weighted_sum_over_the_rows(
+    frame: DataFrame, table: Snapshot, fit_here: Fit
+) -> None:
+    rows = frame.toPandas()
     settings = {**SETTINGS, "learning_rate": 1e-12, "batch_size": 40, "epochs": 1}
-    trained = fit_here(NETWORK, frame, weight="weight", class_weight="balanced", **settings)
-    scores = trained.predict(table[["a", "b"]].to_numpy(np.float32))[:, 0].astype(float)
-    losses = -np.log(np.where(table.y == 1, scores, 1 - scores))
-    of_class = compute_class_weight("balanced", classes=np.array([0, 1]), y=table.y)
-    expected = (losses * of_class[table.y] * table.weight).sum() / 40
+    trained = fit_here(NETWORK, table, weight="weight", class_weight="balanced", **settings)
+    scores = trained.predict(rows[["a", "b"]].to_numpy(np.float32))[:, 0].astype(float)
+    losses = -np.log(np.where(rows.y == 1, scores, 1 - scores))
+    of_class = compute_class_weight("balanced", classes=np.array([0, 1]), y=rows.y)
+    expected = (losses * of_class[rows.y] * rows.weight).sum() / 40
     assert trained.history[0]["loss"] == pytest.approx(expected, abs=1e-6)
 
 
@@ -101,7 +114,7 @@ def test_weights_multiply() -> None:
     assert not RowWeights(Layout(columns=layout.columns, labels=("y",)), None, 2)
 
 
-def test_wrong_weights_are_named(frame: DataFrame, fit_here: Fit) -> None:
+def test_wrong_weights_are_named(table: Snapshot, fit_here: Fit) -> None:
     settings = {**SETTINGS, "batch_size": 16}
     regression = MLP(hidden=[], task="regression")
 
@@ -118,8 +131,8 @@ def test_wrong_weights_are_named(frame: DataFrame, fit_here: Fit) -> None:
         ({"weight": "b", "features": ["a"]}, DataError, "weights in b are null, negative"),
     ]:
         with pytest.raises(error, match=text):
-            fit_here(NETWORK, frame, **{**settings, **options})
+            fit_here(NETWORK, table, **{**settings, **options})
     # A function's task is not known before its model is made: here by its last layer.
     for network in (regression, made):
         with pytest.raises(ConfigError, match="class_weight is for one label with classes"):
-            fit_here(network, frame, class_weight={0: 1.0, 1: 2.0}, **settings)
+            fit_here(network, table, class_weight={0: 1.0, 1: 2.0}, **settings)
