@@ -105,9 +105,9 @@ def judged_again(checked: Checked, own: Sequence[str]) -> DataFrame:
     unreadable = F.array(reason("unreadable row", "")).cast(REASON_TYPE)
     bad = broken(checked.of(FAIL, QUARANTINE))
     none = F.array().cast(REASON_TYPE)
-    return checked.judged.select(
+    return checked.rows.select(
         *(F.col(f"{_OWN}.{name}") for name in own),
-        F.when(corrupt, unreadable).when(bad, F.col(REASONS)).otherwise(none).alias(REASONS),
+        F.when(corrupt, unreadable).when(bad, checked.reasons).otherwise(none).alias(REASONS),
         broken(checked.of(DROP)).alias(REMOVED),
         F.struct(*checked.values()).alias(ROW),
     )

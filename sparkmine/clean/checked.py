@@ -49,8 +49,8 @@ class Checked:
 
     @property
     def reasons(self) -> Column:
-        """The reasons of a row that breaks a rule."""
-        return reasons(self.checks)
+        """Why a row is not kept; of what it is only warned is no reason."""
+        return reasons(self.of(FAIL, QUARANTINE, DROP))
 
     @property
     def kept(self) -> DataFrame:
@@ -61,8 +61,8 @@ class Checked:
     @property
     def quarantined(self) -> DataFrame:
         """The rows for quarantine, with `_reasons`."""
-        rows = self.judged.where(broken(self.of(FAIL, QUARANTINE)))
-        return rows.select(*map(quoted, self.columns), REASONS)
+        rows = self.rows.where(broken(self.of(FAIL, QUARANTINE)))
+        return rows.select(*map(quoted, self.columns), self.reasons.alias(REASONS))
 
     def values(self) -> list[Column]:
         """The row's columns, cast where the contract names a type."""

@@ -11,8 +11,8 @@ import pytest
 from sparkmine.clean import ColumnRule, Condition, Contract, Key, Reference, Unique
 from sparkmine.clean.drift import earlier_bins, psi
 from sparkmine.clean.rules import REASONS
-from sparkmine.clean.table_rules import Measured, findings
-from sparkmine.errors import ConfigError, SourceColumnsError
+from sparkmine.clean.table_rules import Measured, findings, refuse
+from sparkmine.errors import ConfigError, ContractError, SourceColumnsError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -125,6 +125,11 @@ def test_table_rules_by_hand() -> None:
         ("max_age_days", "at", "fail"),
         ("max_age_days", "day", "fail"),
     ]
+    with pytest.raises(ContractError, match=r"stage s: .*min_rows: 10 rows, at least 11"):
+        refuse(broken, "s")
+    assert refuse(broken[2:3], "s") == {
+        "max_null_fraction (b)": "30.00% are missing, at most 20.00% may be"
+    }
     assert "2.5 days old" in broken[3].text and "no value" in broken[4].text
     assert not findings(
         Contract(columns={"at": ColumnRule(max_age_days=2.5)}), found, {}, "2026-01-06"

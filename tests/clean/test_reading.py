@@ -179,22 +179,3 @@ def test_json_lines_in_another_encoding(spark: SparkSession, tmp_path: Path) -> 
     assert found(spark, file, TWO, "json", options={"encoding": "UTF-16LE"}) == (UMLAUT, [])
     file.write_bytes(json.dumps({"id": 1.5, "name": "a"}).encode("utf-8-sig"))
     assert found(spark, file, TWO, "json") == ([], [[("type int", "id")]])
-
-
-@pytest.mark.slow
-def test_a_field_of_200_megabytes(spark: SparkSession, tmp_path: Path) -> None:
-    from pyspark.sql import functions as F
-
-    size = 200 << 20
-    for kind, (begin, end) in {
-        "csv": ("id,name\n1,b\n2,", "\n3,c\n"),
-        "json": ('{"id": 1, "name": "b"}\n{"id": 2, "name": "', '"}\n{"id": 3, "name": "c"}\n'),
-    }.items():
-        file = tmp_path / f"rows.{kind}"
-        with file.open("w") as out:
-            out.write(begin)
-            for _ in range(200):
-                out.write("x" * (1 << 20))
-            out.write(end)
-        good = good_rows(read_source(spark, str(file), kind, TWO, {}), TWO)
-        assert sorted(good.select("id", F.length("name")).collect()) == [(1, 1), (2, size), (3, 1)]
