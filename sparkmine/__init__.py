@@ -19,6 +19,7 @@ _HOMES = {
     "Recipe": "sparkmine.recipe:Recipe",
     "FittedRecipe": "sparkmine.recipe:FittedRecipe",
     "ops": "sparkmine.recipe.operators",
+    "clean": "sparkmine.clean",
     "mine": "sparkmine.mine",
     "train": "sparkmine.train",
     "dedup": "sparkmine.dedup",

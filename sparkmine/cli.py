@@ -1,4 +1,4 @@
-"""The command line: `sparkmine run | plan | runs | report | doctor`.
+"""The command line: `sparkmine run | plan | runs | quarantine | report | doctor`.
 
 Exit codes: 0 on success, 1 for a coded error, 2 for wrong usage, 130 when interrupted. Errors
 are one line on standard error; the stack trace is in the run's log.
@@ -104,6 +104,21 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("run", nargs="?", metavar="RUN", help="show the stages of this run")
     runs.set_defaults(command=_runs)
 
+    quarantine = commands.add_parser(
+        "quarantine", help="show the rows that broke rules, and why; send them through again"
+    )
+    quarantine.add_argument("table", metavar="TABLE", help="a cleaned table, or its quarantine")
+    quarantine.add_argument("--warehouse", help="its folder or URI (warehouse/retail)")
+    quarantine.add_argument("--run", metavar="RUN", help="of this run; the newest if left out")
+    quarantine.add_argument(
+        "--again",
+        dest="config",
+        metavar="CONFIG",
+        help="send the rows of the newest result through again, by the rules of this YAML file",
+    )
+    _settings_options(quarantine)
+    quarantine.set_defaults(command=_quarantine)
+
     report = commands.add_parser("report", help="print where the report of a run is")
     report.add_argument("--warehouse", default="warehouse/retail", help="its folder or URI")
     report.add_argument("run", nargs="?", metavar="RUN", help="a run's id; the newest if left out")
@@ -117,6 +132,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="the pipeline's YAML file")
+    parser.add_argument("--warehouse", help="another warehouse than the file's")
+    _settings_options(parser)
+
+
+def _settings_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         dest="settings",
@@ -126,7 +146,6 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
         help="a parameter, or STAGE.KEY; may be repeated",
     )
     parser.add_argument("--date", help="the run's date, ISO; ${date} in the file")
-    parser.add_argument("--warehouse", help="another warehouse than the file's")
 
 
 def _load(options: argparse.Namespace) -> Pipeline:
@@ -316,6 +335,42 @@ def _columns(lines: Sequence[Sequence[str]]) -> None:
         print(
             "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         )
+
+
+def _quarantine(options: argparse.Namespace) -> int:
+    from sparkmine.clean.findings import reasons_in, side_of
+
+    if options.config is not None:
+        return _again(options)
+    lake = _existing(options.warehouse or "warehouse/retail")
+    side = side_of(lake.table(options.table))
+    found = reasons_in(side, options.run)
+    print(
+        f"{side.name}: {found.rows:,} rows of run {found.run_id}"
+        + (f" (others: {', '.join(found.others)})" if found.others else "")
+    )
+    lines = [("reason", "column", "rows", "sample", "source")]
+    for one in found.reasons:
+        first, *more = one.samples or [("", "")]
+        lines.append((one.rule, one.column, f"{one.rows:,}", *first))
+        lines += [("", "", "", *sample) for sample in more]
+    if found.reasons:
+        _columns(lines)
+    return 0
+
+
+def _again(options: argparse.Namespace) -> int:
+    from sparkmine.pipeline import Runner
+
+    pipeline = _load(options)
+    lake, _ = _open(pipeline.warehouse, pipeline.name, conf=pipeline.spark)
+    sent = Runner(pipeline, lake, lambda event: None).again(options.table)
+    print(
+        f"{sent.table}: {sent.rows:,} rows sent again, {sent.released:,} kept, "
+        f"{sent.kept:,} quarantined, {sent.removed:,} removed"
+        + (f"; version {sent.version}" if sent.version is not None else "")
+    )
+    return 0
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -90,6 +90,12 @@ class TooManyBadRowsError(SparkmineError):
     code = "TOO_MANY_BAD_ROWS"
 
 
+class ContractError(SparkmineError):
+    """A table breaks a rule of its contract that fails the stage."""
+
+    code = "CONTRACT_BROKEN"
+
+
 class AccountingError(SparkmineError):
     """Rows in are not rows kept + quarantined + removed."""
 

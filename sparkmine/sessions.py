@@ -135,10 +135,12 @@ def _local(
         **_DELTA,
         **conf,
     }
+    # Delta's helper sets the packages anew.
+    packages = [name for name in settings.pop("spark.jars.packages", "").split(",") if name]
     for key, value in settings.items():
         builder = builder.config(key, value)
     with _output_to(log_file):
-        spark = configure_spark_with_delta_pip(builder).getOrCreate()
+        spark = configure_spark_with_delta_pip(builder, packages).getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     _silence_query_loggers()
     return spark

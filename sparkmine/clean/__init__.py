@@ -1,11 +1,27 @@
-"""Reading sources with a declared schema, row rules, quarantine."""
+"""Reading sources with a declared schema, contracts, repairs, quarantine."""
 
+from sparkmine.clean.checked import Checked
+from sparkmine.clean.contract import (
+    ColumnRule,
+    Condition,
+    Contract,
+    Key,
+    Reference,
+    Unique,
+)
 from sparkmine.clean.quarantine import Tally, decide, quarantine
 from sparkmine.clean.rules import Check, column_checks, expression_check, with_reasons
 
 __all__ = [
     "Check",
+    "Checked",
+    "ColumnRule",
+    "Condition",
+    "Contract",
+    "Key",
+    "Reference",
     "Tally",
+    "Unique",
     "column_checks",
     "decide",
     "expression_check",

@@ -9,18 +9,26 @@ killed and runs again does not leave them twice.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkmine.clean.reading import CORRUPT
-from sparkmine.clean.rules import REASONS
-from sparkmine.errors import TooManyBadRowsError
+from sparkmine.clean.rules import REASONS, label, quoted
+from sparkmine.errors import ContractError, TooManyBadRowsError
 from sparkmine.lake import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 MAX_REASONS_SHOWN = 5
+# Rows come back from their JSON as they were: to the microsecond, and with all their columns.
+JSON_OPTIONS = {
+    "ignoreNullFields": "false",
+    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
+    "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+}
+_BAD = "_bad"
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,9 @@ class Tally:
         reasons: Rows by `rule` or `rule (column)`; a row with two reasons counts in both.
         missing: Null or NaN values by column, over all rows.
         version: Version of the quarantine table that this pass wrote.
+        removed: Rows that are neither kept nor quarantined.
+        counts: Rows for which each condition of `counting` is true.
+        measures: The values of the aggregates that were asked for.
     """
 
     rows: int
@@ -40,6 +51,9 @@ class Tally:
     reasons: dict[str, int]
     missing: dict[str, int]
     version: int
+    removed: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    measures: dict[str, float | None] = field(default_factory=dict)
 
 
 def quarantine(
@@ -50,68 +64,92 @@ def quarantine(
     stage: str,
     fingerprint: str,
     source: Column | str,
+    row: Mapping[str, str] | None = None,
+    reasons: Column | None = None,
+    bad: Column | None = None,
+    removed: Column | None = None,
+    counting: Mapping[str, Column] | None = None,
+    measures: Mapping[str, Column] | None = None,
 ) -> Tally:
-    """Write the rows of `df` with reasons to `table`, and count all rows in the same scan.
+    """Write the bad rows of `df` to `table`, and count all rows in the same scan.
 
-    `df` has the column `_reasons` of `clean.rules`. `source` says where each row is from: a
-    column, or the name of a column of `df`, which is then no part of the row. The table's columns
-    are `run_id`, `stage`, `fingerprint` (its partition), `source`, `reasons` and `row`, the row as
-    JSON as it came; of a row that could not be read its text is there as `_corrupt`.
+    The table's columns are `run_id`, `stage`, `fingerprint` (its partition), `source`, `reasons`,
+    `row`, the row as JSON as it came, and `released`, which `again.py` sets; of a row that could
+    not be read its text is there as `_corrupt`.
+
+    Args:
+        df: The rows.
+        source: Where a row is from: a column, or the name of one that is no part of the row.
+        row: The row's columns, each with the column of `df` that has it as it came; all if None.
+        reasons: The reasons, computed of bad rows alone; the column `_reasons` of `df` if None.
+        bad: The rows for quarantine; those with `_reasons` if None.
+        removed: The rows that are neither kept nor bad; none if None.
+        counting: Conditions, whose rows are counted.
+        measures: Aggregates of all rows.
     """
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
     apart = {REASONS, source} if isinstance(source, str) else {REASONS}
-    columns = [name for name in df.columns if name not in apart]
+    row = row or {name: name for name in df.columns if name not in apart}
     counted = Observation(f"quarantine-{uuid.uuid4().hex}")
-    bad = F.size(REASONS) > 0
     floats = {f.name for f in df.schema.fields if f.dataType.typeName() in ("double", "float")}
+    counting, measures = counting or {}, measures or {}
 
     def absent(name: str) -> Column:
-        value = df[name]
+        value = F.col(quoted(name))
         return value.isNull() | F.isnan(value) if name in floats else value.isNull()
 
-    observed = df.observe(
+    observed = df.withColumn(_BAD, F.size(REASONS) > 0 if bad is None else bad).observe(
         counted,
         F.count(F.lit(1)).alias("rows"),
-        F.count_if(bad).alias("bad"),
-        *(F.count_if(absent(name)).alias(f"missing_{i}") for i, name in enumerate(columns)),
+        F.count_if(F.col(_BAD)).alias("bad"),
+        *([] if removed is None else [F.count_if(removed).alias("removed")]),
+        *(F.count_if(absent(name)).alias(f"missing_{i}") for i, name in enumerate(row)),
+        *(F.count_if(value).alias(f"count_{i}") for i, value in enumerate(counting.values())),
+        *(value.alias(f"measure_{i}") for i, value in enumerate(measures.values())),
     )
-    rows = observed.where(bad).select(
+    rows = observed.where(_BAD).select(
         F.lit(run_id).alias("run_id"),
         F.lit(stage).alias("stage"),
         F.lit(fingerprint).alias("fingerprint"),
         (F.col(source) if isinstance(source, str) else source).alias("source"),
-        F.col(REASONS).alias("reasons"),
-        _as_json(df, columns).alias("row"),
+        (F.col(REASONS) if reasons is None else reasons).alias("reasons"),
+        _as_json(row).alias("row"),
+        F.lit(None).cast("string").alias("released"),
     )
     commit = table.write(
         rows,
         "replace_where",
         replace_where=f"fingerprint = '{fingerprint}'",
         partition_by=["fingerprint"],
+        new_columns=True,
     )
     found = counted.get
     return Tally(
         rows=found["rows"],
         quarantined=found["bad"],
         reasons=_reasons(table, fingerprint) if found["bad"] else {},
-        missing={name: found[f"missing_{i}"] for i, name in enumerate(columns)},
+        missing={name: found[f"missing_{i}"] for i, name in enumerate(row)},
         version=commit.version,
+        removed=found.get("removed", 0),
+        counts={name: found[f"count_{i}"] for i, name in enumerate(counting)},
+        measures={name: found[f"measure_{i}"] for i, name in enumerate(measures)},
     )
 
 
-def _as_json(df: DataFrame, columns: list[str]) -> Column:
+def _as_json(row: Mapping[str, str]) -> Column:
     """The row as it came, nulls too; its whole text only where it could not be read."""
     from pyspark.sql import functions as F
 
-    def of(names: list[str]) -> Column:
-        return F.to_json(F.struct(*(df[name] for name in names)), {"ignoreNullFields": "false"})
+    def of(names: Sequence[str]) -> Column:
+        values = (F.col(quoted(row[name])).alias(name) for name in names)
+        return F.to_json(F.struct(*values), JSON_OPTIONS)
 
-    if CORRUPT not in columns:
-        return of(columns)
-    read = [name for name in columns if name != CORRUPT]
-    return F.when(df[CORRUPT].isNull(), of(read)).otherwise(of(columns))
+    if CORRUPT not in row:
+        return of(list(row))
+    read = [name for name in row if name != CORRUPT]
+    return F.when(F.col(CORRUPT).isNull(), of(read)).otherwise(of(list(row)))
 
 
 def _reasons(table: Table, fingerprint: str) -> dict[str, int]:
@@ -120,15 +158,29 @@ def _reasons(table: Table, fingerprint: str) -> dict[str, int]:
     rows = table.snapshot().where(f"fingerprint = '{fingerprint}'").dataframe(table.lake.spark)
     exploded = rows.select(F.explode("reasons").alias("reason"))
     counts = exploded.groupBy("reason.rule", "reason.column").count().collect()
-    named = {
-        f"{row['rule']} ({row['column']})" if row["column"] else row["rule"]: row["count"]
-        for row in counts
-    }
+    named = {label(row["rule"], row["column"]): row["count"] for row in counts}
     return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
 
-def decide(tally: Tally, max_bad_fraction: float, stage: str, table: str) -> None:
-    """Raise TooManyBadRowsError when more than the allowed share of the rows is bad."""
+def decide(
+    tally: Tally, max_bad_fraction: float, stage: str, table: str, failing: Sequence[str] = ()
+) -> None:
+    """Decide whether the stage may go on.
+
+    Args:
+        failing: The counts of `tally` that must be 0.
+
+    Raises:
+        ContractError: one of them is not.
+        TooManyBadRowsError: more than the allowed share of the rows is bad.
+    """
+    failed = {name: tally.counts[name] for name in failing if tally.counts[name]}
+    if failed:
+        raise ContractError(
+            f"stage {stage}: rows broke rules of severity fail; "
+            + ", ".join(f"{name}: {count}" for name, count in failed.items())
+            + f"; the rows are in {table}, the clean table is as it was"
+        )
     if tally.rows and tally.quarantined > max_bad_fraction * tally.rows:
         shown = list(tally.reasons.items())[:MAX_REASONS_SHOWN]
         reasons = ", ".join(f"{name}: {count}" for name, count in shown)

@@ -1,150 +1,239 @@
-"""Read a source with a declared schema: CSV, JSON lines, Parquet or Delta.
+"""Read a source with a declared schema: CSV, JSON lines, JDBC, Parquet or Delta.
 
-Text formats are read as text and cast by `try_cast`, so a value that does not fit becomes a
-reason on its row and never a silent null. Columns are compared by name with the declared ones
-before anything is read.
+The first three are read as text and cast by `try_cast` (`values.py`), so a value that does not fit
+becomes a reason on its row and never a silent null. Columns are compared by name with the declared
+ones before anything is read.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sparkmine.clean.rules import REASON_TYPE, REASONS
-from sparkmine.errors import ConfigError, SourceColumnsError
+from sparkmine.clean.csv_files import header, quoted_newlines
+from sparkmine.clean.rules import REASON_TYPE, REASONS, quoted, reason
+from sparkmine.clean.values import (
+    Columns,
+    check_formats,
+    column_formats,
+    declared_schema,
+    typed,
+)
+from sparkmine.errors import SourceColumnsError
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
-TEXT_FORMATS = ("csv", "json")
+TEXT_FORMATS = ("csv", "json", "jdbc")
 FORMATS = (*TEXT_FORMATS, "parquet", "delta")
 CORRUPT = "_corrupt"
 PATH = "_source"
 
-
-def declared_schema(columns: Mapping[str, str]) -> StructType:
-    """The Spark schema of declared columns, name to Spark SQL type.
-
-    Raises:
-        ConfigError: a type that Spark does not know; names the column.
-    """
-    from pyspark.errors import PySparkException
-    from pyspark.sql.types import DataType, StructType
-
-    schema = StructType()
-    for name, text in columns.items():
-        try:
-            schema.add(name, DataType.fromDDL(text))
-        except PySparkException as error:
-            raise ConfigError(f"column {name!r}: {text!r} is no Spark SQL type") from error
-    return schema
+# What Java puts where bytes are no text in the declared encoding.
+_REPLACEMENT = "\ufffd"
+# A quote within a value, or one that is not closed, is no value.
+_CSV = {"unescapedQuoteHandling": "RAISE_ERROR"}
+# Line ends of these are no single bytes, by which Spark splits files.
+_WIDE = ("utf-16", "utf-32")
 
 
 def read_source(
     spark: SparkSession,
     path: str,
     source_format: str,
-    columns: Mapping[str, str],
+    columns: Columns,
     options: Mapping[str, str],
+    *,
+    allow_new_columns: bool = False,
 ) -> DataFrame:
-    """The declared columns, typed, with `_reasons` and `_source`, the file's name.
+    """The declared columns, with `_reasons` and `_source`, the file's name or the JDBC table.
+
+    Args:
+        options: Of Spark's reader. `encoding` is one that Java and Python both know.
+        allow_new_columns: Columns beyond the declared ones come along, as text from text formats;
+            else they are refused.
 
     Raises:
         SourceColumnsError: the source has other columns; both lists are shown.
-        ConfigError: an unknown type.
+        ConfigError: an unknown type, format or encoding.
+        DataError: a CSV file in which a quote is not closed.
     """
     schema = declared_schema(columns)
-    if source_format in TEXT_FORMATS:
-        return _typed(_text(spark, path, source_format, schema, options), schema)
-    reader = spark.read.options(**options).format(source_format)
-    return _native(reader.load(path), schema, path)
+    if source_format not in TEXT_FORMATS:
+        reader = spark.read.options(**options).format(source_format)
+        return _native(reader.load(path), schema, path, allow_new_columns)
+    check_formats(spark, columns)
+    given = dict(options)
+    if source_format == "csv":
+        text = _csv(spark, path, given, schema.names, allow_new_columns)
+    elif source_format == "json":
+        text = _json(spark, path, given, schema.names, allow_new_columns)
+    else:
+        text = _jdbc(spark, path, given, schema.names, allow_new_columns)
+    return reasoned(text, columns, [PATH])
 
 
-def _text(
-    spark: SparkSession, path: str, kind: str, schema: StructType, options: Mapping[str, str]
+def _csv(
+    spark: SparkSession,
+    path: str,
+    options: dict[str, str],
+    declared: list[str],
+    allow_new: bool,
 ) -> DataFrame:
-    """All declared columns as text."""
+    """All columns as text, by the header that all files have."""
     from pyspark.sql import functions as F
+
+    # RFC 4180: a quote within quotes is written twice.
+    options = {"escape": options.get("quote", '"'), "encoding": "UTF-8", **options}
+    encoding, escape = options["encoding"], options["escape"]
+    delimiter = options.get("sep", options.get("delimiter", ","))
+    quote = options.get("quote", '"')
+    files = sorted(spark.read.format("text").load(path).inputFiles())
+    found = header(spark, files, encoding=encoding, delimiter=delimiter, quote=quote, escape=escape)
+    if found:
+        _compare(found, declared, path, allow_new)
+    lines = encoding.lower().startswith(_WIDE) or quoted_newlines(
+        spark, path, delimiter=delimiter, quote=quote, escape=escape
+    )
+    reader = spark.read.options(header="true", mode="PERMISSIVE", **options)
+    reader = reader.options(columnNameOfCorruptRecord=CORRUPT, **_CSV)
+    reader = reader.option("multiLine", str(lines).lower())
+    names = [*(found or declared), CORRUPT]
+    text = reader.schema(as_text(names)).csv(path)
+    # Without what the names of folders add.
+    return text.select(*map(quoted, names), F.input_file_name().alias(PATH))
+
+
+def _json(
+    spark: SparkSession, path: str, options: dict[str, str], declared: list[str], allow_new: bool
+) -> DataFrame:
+    """All keys as text, which one more pass finds; JSON lines have no header."""
+    from pyspark.sql import functions as F
+
+    options = {"primitivesAsString": "true", "columnNameOfCorruptRecord": CORRUPT, **options}
+    if options.get("encoding", "utf-8").lower() != "utf-8":
+        options.setdefault("lineSep", "\n")  # Spark wants to be told, of other encodings
+    seen = spark.read.options(**options).json(path).columns
+    found = [name for name in seen if name != CORRUPT]
+    _compare(found, declared, path, allow_new)
+    reader = spark.read.options(mode="PERMISSIVE", **options)
+    text = reader.schema(as_text([*dict.fromkeys([*declared, *found]), CORRUPT])).json(path)
+    return text.withColumn(PATH, F.input_file_name())
+
+
+def _jdbc(
+    spark: SparkSession, url: str, options: dict[str, str], declared: list[str], allow_new: bool
+) -> DataFrame:
+    """All columns as the driver writes them as text: drivers make a 0 of a number that is none."""
+    from pyspark.sql import functions as F
+
+    reader = spark.read.format("jdbc").options(url=url, **options)
+    found = reader.load().columns
+    _compare(found, declared, url, allow_new)
+    as_text = ", ".join(f"{quoted(name)} STRING" for name in found)
+    text = reader.option("customSchema", as_text).load()
+    place = f"{url} {options.get('dbtable', options.get('query', ''))}"
+    return text.withColumn(CORRUPT, F.lit(None).cast("string")).withColumn(PATH, F.lit(place))
+
+
+def as_text(names: Sequence[str]) -> StructType:
+    """A schema of texts."""
     from pyspark.sql.types import StringType, StructField, StructType
 
-    if kind == "csv":
-        found = spark.read.options(header="true", **options).csv(path).columns
-        _compare(found, schema.names, path)
-        as_text = StructType([StructField(name, StringType()) for name in [*found, CORRUPT]])
-        reader = spark.read.options(header="true", mode="PERMISSIVE", enforceSchema="false")
-        reader = reader.options(columnNameOfCorruptRecord=CORRUPT, **options)
-        return reader.schema(as_text).csv(path).withColumn(PATH, F.input_file_name())
-    as_text = StructType([StructField(name, StringType()) for name in [*schema.names, CORRUPT]])
-    found = _json_keys(spark, path, options)
-    _compare(found, schema.names, path)
-    reader = spark.read.options(mode="PERMISSIVE", primitivesAsString="true", **options)
-    reader = reader.options(columnNameOfCorruptRecord=CORRUPT)
-    return reader.schema(as_text).json(path).withColumn(PATH, F.input_file_name())
+    return StructType([StructField(name, StringType()) for name in names])
 
 
-@contextlib.contextmanager
-def same_columns(path: str) -> Iterator[None]:
-    """Name the mistake when, while its rows are read, one CSV file has another header."""
-    try:
-        yield
-    except Exception as error:
-        if "CSV header" not in str(error):
-            raise
-        raise SourceColumnsError(
-            f"{path}: its files have headers that differ in names or order; "
-            "read them by stages of their own, or write them again with one header"
-        ) from error
-
-
-def _json_keys(spark: SparkSession, path: str, options: Mapping[str, str]) -> list[str]:
-    """The keys of all objects, in one pass; JSON lines have no header."""
-    reader = spark.read.options(primitivesAsString="true", **options)
-    found = reader.option("columnNameOfCorruptRecord", CORRUPT).json(path).columns
-    return [name for name in found if name != CORRUPT]
-
-
-def _compare(found: list[str], declared: list[str], path: str) -> None:
-    if sorted(found) != sorted(declared):
+def _compare(found: list[str], declared: list[str], path: str, allow_new: bool) -> None:
+    missing, new = sorted(set(declared) - set(found)), sorted(set(found) - set(declared))
+    if missing or (new and not allow_new):
         raise SourceColumnsError(
             f"{path} has columns {sorted(found)}, declared are {sorted(declared)}: "
-            f"missing {sorted(set(declared) - set(found))}, "
-            f"not declared {sorted(set(found) - set(declared))}; correct `columns:` or the source"
+            f"missing {missing}, not declared {new}; correct `columns:` or the source"
+            + ("" if missing else ", or set allow_new_columns")
         )
 
 
-def _typed(text: DataFrame, schema: StructType) -> DataFrame:
-    """Cast every column; a value that does not fit is a reason on its row."""
+def text_again(
+    df: DataFrame, names: Sequence[str], source_format: str, options: Mapping[str, str]
+) -> DataFrame:
+    """`df` with the columns `names` read from `_corrupt`, where that is not null."""
     from pyspark.sql import functions as F
 
-    def reason(rule: str, column: str) -> Column:
-        return F.struct(F.lit(rule).alias("rule"), F.lit(column).alias("column"))
+    schema = ", ".join(f"{quoted(name)} STRING" for name in (*names, CORRUPT))
+    given = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **options}
+    if source_format == "csv":
+        given = {**_CSV, "escape": options.get("quote", '"'), **given}
+        parsed = F.from_csv(F.col(CORRUPT), schema, given)
+    else:
+        parsed = F.from_json(F.col(CORRUPT), schema, {**given, "primitivesAsString": "true"})
+    found = F.when(F.col(CORRUPT).isNotNull(), parsed).alias("_again")
+    return df.select("*", found).select(
+        *(name for name in df.columns if name not in (*names, CORRUPT)),
+        *(F.coalesce(f"_again.{quoted(n)}", quoted(n)).alias(n) for n in names),
+        F.col(f"_again.{CORRUPT}").alias(CORRUPT),
+    )
 
-    reasons = [F.when(F.col(CORRUPT).isNotNull(), reason("unreadable row", ""))]
-    for field in schema.fields:
-        value = text[f"`{field.name}`"]
-        cast = value.try_cast(field.dataType)
-        rule = f"type {field.dataType.simpleString()}"
-        reasons.append(F.when(value.isNotNull() & cast.isNull(), reason(rule, field.name)))
+
+def reasoned(text: DataFrame, columns: Columns, beside: Sequence[str]) -> DataFrame:
+    """Add `_reasons`: rows that could not be read, and values that do not fit.
+
+    `beside` are columns of `text` that are no part of the row.
+    """
+    from pyspark.sql import functions as F
+
+    schema, formats = declared_schema(columns), column_formats(columns)
+    corrupt = F.col(CORRUPT).isNotNull()
+    reasons = [F.when(corrupt, reason("unreadable row", ""))]
+    for name in text.columns:
+        if name in (CORRUPT, *beside):
+            continue
+        value = F.col(quoted(name))
+        bytes_ = F.contains(value, F.lit(_REPLACEMENT))
+        reasons.append(F.when(bytes_, reason("invalid bytes", name)))
+        if name in formats:
+            field = schema[name]
+            rule = f"type {field.dataType.simpleString()}"
+            unfit = value.isNotNull() & typed(value, field.dataType, formats[name]).isNull()
+            # Of a row that could not be read, its parts say nothing.
+            reasons.append(F.when(unfit & ~corrupt, reason(rule, name)))
     found = F.array_compact(F.array(*reasons)).cast(REASON_TYPE)
     return text.withColumn(REASONS, found)
 
 
-def good_rows(df: DataFrame, columns: Mapping[str, str]) -> DataFrame:
-    """The rows without reasons, with the declared types."""
+def good_rows(df: DataFrame, columns: Columns) -> DataFrame:
+    """The rows without reasons, with the declared types; new columns as they are, at the end."""
     from pyspark.sql import functions as F
 
-    schema = declared_schema(columns)
-    typed = (F.col(f"`{f.name}`").try_cast(f.dataType).alias(f.name) for f in schema.fields)
-    return df.where(F.size(REASONS) == 0).select(*typed)
+    good = df.where(F.size(REASONS) == 0)
+    new = [n for n in df.columns if n not in (*columns, CORRUPT, PATH, REASONS)]
+    if CORRUPT in df.columns:
+        return good.select(*typed_values(columns, [*columns, *new]))
+    kinds = declared_schema(columns)
+    cast = (F.col(quoted(f.name)).try_cast(f.dataType).alias(f.name) for f in kinds.fields)
+    return good.select(*cast, *map(quoted, new))
 
 
-def _native(df: DataFrame, schema: StructType, path: str) -> DataFrame:
+def typed_values(columns: Columns, names: Sequence[str]) -> list[Column]:
+    """The columns `names` of rows of text; as text those that are not declared."""
+    from pyspark.sql import functions as F
+
+    schema, formats = declared_schema(columns), column_formats(columns)
+    return [
+        (
+            typed(F.col(quoted(name)), schema[name].dataType, formats[name])
+            if name in formats
+            else F.col(quoted(name))
+        ).alias(name)
+        for name in names
+    ]
+
+
+def _native(df: DataFrame, schema: StructType, path: str, allow_new: bool) -> DataFrame:
     """Typed formats: columns must have the declared names and types that fit without loss."""
     from pyspark.sql import functions as F
 
-    _compare(df.columns, schema.names, path)
+    _compare(df.columns, schema.names, path, allow_new)
     for field in schema.fields:
         found = df.schema[field.name].dataType
         if found != field.dataType and not _widens(

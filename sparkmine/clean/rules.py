@@ -8,13 +8,14 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import ConfigError
-from sparkmine.expr import Expr, Scalar, col, parse, to_column
+from sparkmine.expr import Expr, Scalar, col, function, parse, to_column
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 REASONS = "_reasons"
 REASON_TYPE = "array<struct<rule: string, column: string>>"
+QUARANTINE, DROP, WARN, FAIL = "quarantine", "drop", "warn", "fail"
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,22 @@ class Check:
     Attributes:
         rule: Name shown as the reason.
         column: The column at fault, empty for conditions over several.
+        severity: What happens to a row that breaks it.
     """
 
     rule: str
     column: str
     holds: Expr
+    severity: str = QUARANTINE
+
+    @property
+    def label(self) -> str:
+        """The reason as it is shown and counted."""
+        return label(self.rule, self.column)
+
+
+def label(rule: str, column: str) -> str:
+    return f"{rule} ({column})" if column else rule
 
 
 def column_checks(
@@ -38,9 +50,16 @@ def column_checks(
     not_null: bool = False,
     minimum: Scalar = None,
     maximum: Scalar = None,
+    min_length: int | None = None,
+    max_length: int | None = None,
+    pattern: str | None = None,
     allowed: Sequence[Scalar] | None = None,
 ) -> list[Check]:
-    """The checks of one column. NaN is larger than every number, so a maximum refuses it."""
+    """The checks of one column. NaN is larger than every number, so a maximum refuses it.
+
+    Raises:
+        ExpressionError: a pattern that the engines do not share.
+    """
     value = col(column)
     checks = []
     if not_null:
@@ -55,6 +74,15 @@ def column_checks(
         checks.append(Check(f"minimum {minimum}", column, value >= minimum))
     if maximum is not None:
         checks.append(Check(f"maximum {maximum}", column, value <= maximum))
+    text = value.cast("string")
+    if min_length is not None:
+        holds = function("length", text) >= min_length
+        checks.append(Check(f"min_length {min_length}", column, holds))
+    if max_length is not None:
+        holds = function("length", text) <= max_length
+        checks.append(Check(f"max_length {max_length}", column, holds))
+    if pattern is not None:
+        checks.append(Check(f"pattern {pattern}", column, text.matches(f"^(?:{pattern})$")))
     if allowed is not None:
         checks.append(Check("allowed", column, value.is_in(allowed)))
     return checks
@@ -63,6 +91,17 @@ def column_checks(
 def expression_check(name: str, text: str) -> Check:
     """A condition in SQL over any columns."""
     return Check(name, "", parse(text))
+
+
+def broken(checks: Sequence[Check]) -> Column:
+    """True for the rows that break one of the checks, else false."""
+    from pyspark.sql import functions as F
+
+    if not checks:
+        return F.lit(False)
+    return reduce(
+        lambda a, b: a | b, (F.coalesce(~to_column(c.holds), F.lit(False)) for c in checks)
+    )
 
 
 def with_reasons(df: DataFrame, checks: Sequence[Check]) -> DataFrame:
@@ -79,18 +118,28 @@ def with_reasons(df: DataFrame, checks: Sequence[Check]) -> DataFrame:
             raise ConfigError(
                 f"rule {check.rule!r} reads column {missing[0]!r}; the table has {df.columns}"
             )
+    none = F.array().cast(REASON_TYPE)
+    # To put reasons together costs an array for every row; most rows are good, and need none.
+    return df.withColumn(REASONS, F.when(broken(checks), reasons(checks)).otherwise(none))
+
+
+def reasons(checks: Sequence[Check]) -> Column:
+    """The broken checks of a row, as an array of reasons."""
+    from pyspark.sql import functions as F
+
     if not checks:
-        return df.withColumn(REASONS, F.array().cast(REASON_TYPE))
-    found = [
-        F.when(
-            ~to_column(check.holds),
-            F.struct(F.lit(check.rule).alias("rule"), F.lit(check.column).alias("column")),
-        )
-        for check in checks
-    ]
-    # array_compact builds an array for every row; most rows are good, and need none.
-    broken: Column = reduce(
-        lambda a, b: a | b, (F.coalesce(~to_column(c.holds), F.lit(False)) for c in checks)
-    )
-    reasons = F.when(broken, F.array_compact(F.array(*found))).otherwise(F.array())
-    return df.withColumn(REASONS, reasons.cast(REASON_TYPE))
+        return F.array().cast(REASON_TYPE)
+    found = [F.when(~to_column(check.holds), reason(check.rule, check.column)) for check in checks]
+    return F.array_compact(F.array(*found)).cast(REASON_TYPE)
+
+
+def quoted(name: str) -> str:
+    """A column's name as Spark's functions take it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def reason(rule: str, column: str) -> Column:
+    """A reason as the quarantine keeps it."""
+    from pyspark.sql import functions as F
+
+    return F.struct(F.lit(rule).alias("rule"), F.lit(column).alias("column"))

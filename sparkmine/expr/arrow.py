@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
 from sparkmine.expr.functions import DEFINITIONS, Definition, list_of
+from sparkmine.expr.pattern import shared
 from sparkmine.expr.vocabulary import Vocabulary
 
 Block = Any  # a pa.Table or a pa.RecordBatch; Arrow has no types for mypy
@@ -66,6 +67,10 @@ def _evaluate(expr: n.Expr, block: Block) -> Any:
             return pc.fill_null(pc.is_nan(values), False)
         case n.IsIn(operand, values):
             return _is_in(_evaluate(operand, block), values)
+        case n.Matches(operand, pattern):
+            return pc.match_substring_regex(
+                _cast(_evaluate(operand, block), "string"), shared(pattern)
+            )
         case n.Case(conditions, values, otherwise):
             return _case(conditions, values, otherwise, block)
         case n.Function(name, arguments) if name in DEFINITIONS:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Self
 
 from sparkmine.errors import ExpressionError
 from sparkmine.expr.functions import DEFINITIONS
+from sparkmine.expr.pattern import shared
 from sparkmine.expr.vocabulary import Vocabulary
 
 Scalar = None | bool | int | float | str | datetime.date | datetime.datetime
@@ -166,6 +167,10 @@ class Expr:
     def is_in(self, values: Iterable[Scalar]) -> Expr:
         return IsIn(self, tuple(values))
 
+    def matches(self, pattern: str) -> Expr:
+        """True where the regular expression is found in the text; anchor it to match the whole."""
+        return Matches(self, pattern)
+
     def cast(self, to: str) -> Expr:
         """To `double`, `long`, `string`, `boolean`, `date` or `timestamp`; null where it fails."""
         return Cast(self, to)
@@ -263,6 +268,18 @@ class IsIn(Expr):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(_plain(value) for value in self.values))
+
+
+@dataclass(frozen=True, eq=False)
+class Matches(Expr):
+    """True where the pattern (`pattern.py` says which) is found in the text, anywhere in it."""
+
+    node = "matches"
+    operand: Expr
+    pattern: str
+
+    def __post_init__(self) -> None:
+        shared(self.pattern)
 
 
 @dataclass(frozen=True, eq=False)

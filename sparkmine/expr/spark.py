@@ -19,6 +19,7 @@ from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
 from sparkmine.expr.functions import DEFINITIONS, Definition
 from sparkmine.expr.grid import position
+from sparkmine.expr.pattern import java
 from sparkmine.expr.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def _node(expr: n.Expr, sql: Callable[[n.Expr], str]) -> str:
             if not values:
                 return _case([(f"isnotnull({sql(operand)})", "false")])
             return f"`in`({', '.join([sql(operand), *map(_literal, values)])})"
+        case n.Matches(operand, pattern):
+            return f"rlike(string({sql(operand)}), {_literal(java(pattern))})"
         case n.Case(conditions, results, otherwise):
             pairs = zip(conditions, results, strict=True)
             return _case(

@@ -92,6 +92,8 @@ def _convert(tree: Any, text: str) -> n.Expr:
         return n.Column(tree.name)
     if kind == "Literal":
         return n.Literal(tree.this if tree.is_string else _number(tree.this))
+    if kind == "RawString":
+        return n.Literal(tree.this)
     if kind == "Boolean":
         return n.Literal(bool(tree.this))
     if kind == "Null":
@@ -116,6 +118,11 @@ def _convert(tree: Any, text: str) -> n.Expr:
         return (operand >= child(tree.args["low"])) & (operand <= child(tree.args["high"]))
     if kind == "In" and tree.expressions:
         return n.IsIn(child(tree.this), tuple(_constant(item, text) for item in tree.expressions))
+    if kind == "RegexpLike" and not tree.args.get("flag"):
+        pattern = child(tree.expression)
+        if not isinstance(pattern, n.Literal) or not isinstance(pattern.value, str):
+            raise ExpressionError(f"{text!r}: the pattern after `rlike` is a constant text")
+        return n.Matches(child(tree.this), pattern.value)
     if kind in _ARITHMETIC:
         return n.Arithmetic(_ARITHMETIC[kind], child(tree.this), child(tree.expression))
     if kind == "Case" and tree.this is None:

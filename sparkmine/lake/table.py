@@ -111,6 +111,7 @@ class Table:
         replace_where: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         application: str | None = None,
+        new_columns: bool = False,
     ) -> log.Commit:
         """Write `df` in one commit and return it.
 
@@ -121,6 +122,8 @@ class Table:
             replace_where: With mode `replace_where`, the SQL condition on partition columns
                 whose rows are replaced; rows of `df` outside it are an error.
             metadata: A JSON object kept with the commit.
+            new_columns: Columns that the table lacks are added to it, null in its other rows; else
+                they are an error, except with `overwrite`.
             application: Delta's transaction id, under which two writers at once cannot both commit.
 
         Raises:
@@ -135,6 +138,8 @@ class Table:
         writer = df.write.format("delta").option(
             "userMetadata", json.dumps({**(metadata or {}), "commit": token}, default=str)
         )
+        if new_columns:
+            writer = writer.option("mergeSchema", "true")
         if mode == "replace_where":
             assert replace_where is not None
             parse(replace_where)  # our language, so nothing else reaches the engine

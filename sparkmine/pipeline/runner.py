@@ -19,6 +19,7 @@ from sparkmine.errors import (
 )
 from sparkmine.lake import Lake, ledger
 from sparkmine.lake.log import Commit, translated
+from sparkmine.pipeline.again import Sent, send_again, stage_of
 from sparkmine.pipeline.book import Book
 from sparkmine.pipeline.config import Pipeline
 from sparkmine.pipeline.decision import Decision, Decisions, adds_up
@@ -43,8 +44,8 @@ class Runner:
         self.lake = lake
         self.emit = emit
         self.run_id = run_id or new_run_id()
-        self._book = Book(pipeline, lake, self.run_id)
-        self.decisions = Decisions(pipeline, lake, self._book)
+        self.book = Book(pipeline, lake, self.run_id)
+        self.decisions = Decisions(pipeline, lake, self.book)
 
     def run(
         self, *, start: str | None = None, only: str | None = None, force: bool = False
@@ -66,7 +67,7 @@ class Runner:
         what = f"pipeline {self.pipeline.name} in {self.lake.root}"
         began = time.monotonic()
         with self.lake.locked(f"pipeline-{self.pipeline.name}", what, wait=0.0):
-            self._book.open()
+            self.book.open()
             self.emit(
                 {
                     "event": "run",
@@ -83,17 +84,53 @@ class Runner:
                     found[stage.name] = self._stage(stage, stage.name in selected, force)
             except BaseException as error:
                 seconds = time.monotonic() - began
-                self._book.note(ledger.FAILED, seconds=seconds, error=str(coded(error)))
+                self.book.note(ledger.FAILED, seconds=seconds, error=str(coded(error)))
                 try:
-                    self._book.flush()
+                    self.book.flush()
                 except Exception:
                     # What ended the run is what its user must see.
                     log.exception("the ledger could not be written")
                 raise
-            self._book.note(ledger.SUCCEEDED, seconds=time.monotonic() - began)
-            self._book.flush()
+            self.book.note(ledger.SUCCEEDED, seconds=time.monotonic() - began)
+            self.book.flush()
         self.emit({"event": "end", "seconds": time.monotonic() - began})
         return found
+
+    def again(self, name: str) -> Sent:
+        """Send the quarantined rows of a table through its stage again (`pipeline.again`).
+
+        Args:
+            name: A table that a stage with a quarantine writes, or that quarantine.
+        """
+        stage = stage_of(self, name)
+        what = f"pipeline {self.pipeline.name} in {self.lake.root}"
+        began = time.monotonic()
+        with self.lake.locked(f"pipeline-{self.pipeline.name}", what, wait=0.0):
+            self.book.open()
+            sent = send_again(self, stage)
+            self.book.note(ledger.SUCCEEDED, seconds=time.monotonic() - began)
+            self.book.flush()
+        return sent
+
+    def context(self, stage: Stage, fingerprint: str) -> Context:
+        """What a stage may use, once the stages that it reads are followed."""
+        snapshots, commits = self.decisions.inputs(stage)
+        return Context(
+            spark=self.lake.spark,
+            lake=self.lake,
+            stage=stage.name,
+            run_id=self.run_id,
+            fingerprint=fingerprint,
+            seed=self.pipeline.seed,
+            date=self.pipeline.date,
+            code_version=code_version(),
+            base=self.pipeline.base,
+            inputs=snapshots,
+            commits=commits,
+            progress=lambda event: self.emit(
+                {**event, "event": "progress", "stage": stage.name, "what": event.get("event", "")}
+            ),
+        )
 
     def _selected(self, start: str | None, only: str | None) -> set[str]:
         names = self.pipeline.names
@@ -148,7 +185,7 @@ class Runner:
                     "error": str(problem),
                 }
             )
-            self._book.note(
+            self.book.note(
                 ledger.FAILED,
                 stage=stage.name,
                 kind=stage.kind,
@@ -169,7 +206,7 @@ class Runner:
             at=_now(),
             seconds=time.monotonic() - began,
         )
-        self._book.add(line)
+        self.book.add(line)
         self.emit(_finished(stage, line, "up to date"))
         return commit
 
@@ -179,23 +216,7 @@ class Runner:
         spark.sparkContext.setJobGroup(
             group, f"{self.pipeline.name}: {stage.kind} {stage.name}", True
         )
-        snapshots, commits = self.decisions.inputs(stage)
-        context = Context(
-            spark=spark,
-            lake=self.lake,
-            stage=stage.name,
-            run_id=self.run_id,
-            fingerprint=decision.fingerprint,
-            seed=self.pipeline.seed,
-            date=self.pipeline.date,
-            code_version=code_version(),
-            base=self.pipeline.base,
-            inputs=snapshots,
-            commits=commits,
-            progress=lambda event: self.emit(
-                {**event, "event": "progress", "stage": stage.name, "what": event.get("event", "")}
-            ),
-        )
+        context = self.context(stage, decision.fingerprint)
         try:
             with translated(f"an input of stage {stage.name}"):
                 result = stage.run(context)
@@ -212,7 +233,7 @@ class Runner:
                 f"stage {stage.name}: {line.rows_in} rows in, but {line.rows_out} kept, "
                 f"{line.quarantined} quarantined and {line.removed} removed: {result.mismatch}"
             )
-        self._book.add(line)
+        self.book.add(line)
         self.emit(_finished(stage, line, "done"))
         return commit
 

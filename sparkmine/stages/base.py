@@ -125,8 +125,11 @@ class Context:
         snapshot = self.inputs[table]
         return (snapshot.where(where) if where else snapshot).dataframe(self.spark)
 
-    def quarantine(self, df: DataFrame, table: str, source: Column | str) -> Tally:
-        """Write the rows of `df` with reasons to the side table, marked with this run and stage."""
+    def quarantine(self, df: DataFrame, table: str, source: Column | str, **more: Any) -> Tally:
+        """Write the bad rows of `df` to the side table, marked with this run and stage.
+
+        `more` are further arguments of `clean.quarantine.quarantine`.
+        """
         return quarantine(
             df,
             self.lake.table(table),
@@ -134,6 +137,7 @@ class Context:
             stage=self.stage,
             fingerprint=self.fingerprint,
             source=source,
+            **more,
         )
 
     def artifact(self) -> Path:
@@ -236,6 +240,20 @@ class Stage(Block, ABC):
     def check(self, base: Path) -> None:
         """Check what needs no Spark, such as that files exist. Raises SparkmineError."""
         return
+
+    def again(self, context: Context, rows: DataFrame, beside: DataFrame | None) -> DataFrame:
+        """Judge rows of the stage's quarantine again, by its rules as they are now.
+
+        Args:
+            rows: Rows of the quarantine.
+            beside: The rows that the main table has; None when the rows have passed already, and
+                only `_row` is wanted.
+
+        Returns:
+            `rows` with `_reasons`, with `_removed`, true where a row without reasons is dropped,
+            and with `_row`, a struct of the columns of the main table.
+        """
+        raise ConfigError(f"stage {self.name} has no quarantine")
 
     @abstractmethod
     def run(self, context: Context) -> Result:

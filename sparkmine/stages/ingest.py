@@ -4,37 +4,74 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from sparkmine.clean.again import parsed_again
 from sparkmine.clean.quarantine import decide
-from sparkmine.clean.reading import PATH, TEXT_FORMATS, good_rows, read_source, same_columns
+from sparkmine.clean.reading import PATH, TEXT_FORMATS, good_rows, read_source
+from sparkmine.clean.values import ColumnFormat
 from sparkmine.errors import ConfigError, SourceEmptyError, SourceMissingError
-from sparkmine.stages.base import Block, Context, Result, Stage, TableName
+from sparkmine.stages.base import Block, Context, Names, Result, Stage, TableName
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 # What reads text without losing a value, and is not for a pipeline to change.
 _OWN_OPTIONS = {
     *("header", "mode", "enforceSchema", "inferSchema", "columnNameOfCorruptRecord"),
-    *("primitivesAsString", "multiLine"),
+    *("primitivesAsString", "multiLine", "unescapedQuoteHandling", "url", "customSchema"),
 }
+_ENVIRONMENT = "env:"
 
 
 class Source(Block):
     """Where the rows come from.
 
     Attributes:
-        format: `csv` (with a header), `json` (one object a line), `parquet` or `delta`.
-        path: File, folder or glob, relative to the YAML file; a URI; or `package:NAME/FILE` for a
-            file that a Python package ships.
-        options: Options of Spark's reader, such as `sep`.
+        format: `csv` (with a header), `json` (one object a line), `jdbc`, `parquet` or `delta`.
+        path: File, folder or glob, relative to the YAML file; a URI; `package:NAME/FILE` for a file
+            that a Python package ships; or the URL of a database, `jdbc:...`.
+        options: Options of Spark's reader, such as `sep`, `quote`, `encoding`, `dbtable`.
+            `env:NAME` is the environment variable NAME, and the only way to give a password.
     """
 
-    format: Literal["csv", "json", "parquet", "delta"]
+    format: Literal["csv", "json", "jdbc", "parquet", "delta"]
     path: str
     options: Mapping[str, str] = {}
+
+
+class ColumnBlock(Block):
+    """How a column is written (`clean.values.ColumnFormat`); in short, its type alone."""
+
+    type: str
+    format: Names = Field(default=[])
+    zone: str | None = None
+    decimal: str = "."
+    thousands: str = ""
+    true_words: Names = Field(default=[])
+    false_words: Names = Field(default=[])
+
+    def column(self) -> ColumnFormat:
+        return ColumnFormat(
+            type=self.type,
+            formats=tuple(self.format),
+            zone=self.zone,
+            decimal=self.decimal,
+            thousands=self.thousands,
+            true_words=tuple(self.true_words),
+            false_words=tuple(self.false_words),
+        )
+
+
+_Column = Annotated[
+    ColumnBlock,
+    BeforeValidator(lambda value: {"type": value} if isinstance(value, str) else value),
+]
 
 
 class Ingest(Stage):
@@ -43,7 +80,8 @@ class Ingest(Stage):
     kind: ClassVar[str] = "ingest"
     stage: Literal["ingest"]
     source: Source
-    columns: Mapping[str, str] = Field(min_length=1)
+    columns: Mapping[str, _Column] = Field(min_length=1)
+    allow_new_columns: bool = False
     table: TableName
     max_bad_fraction: float = Field(default=0.05, ge=0.0, le=1.0, strict=False)
 
@@ -61,7 +99,7 @@ class Ingest(Stage):
 
     @property
     def always(self) -> str:
-        remote = "://" in self.source.path.removeprefix("file://")
+        remote = "://" in self.source.path.removeprefix("file://") or self._database
         return "its source is not on this machine, so a change cannot be seen" if remote else ""
 
     def files(self, base: Path) -> list[Path]:
@@ -80,33 +118,72 @@ class Ingest(Stage):
         taken = sorted(set(self.source.options) & _OWN_OPTIONS)
         if taken:
             raise ConfigError(f"stage {self.name}: source.options.{taken[0]} cannot be changed")
+        if self._database != self.source.path.startswith("jdbc:"):
+            raise ConfigError(
+                f"stage {self.name}: source.path of format jdbc, and of no other, is jdbc:..."
+            )
+        for name, value in self.source.options.items():
+            if name.lower() == "password" and not value.startswith(_ENVIRONMENT):
+                # Every commit of the table keeps the stage's block.
+                raise ConfigError(
+                    f"stage {self.name}: source.options.{name}: put it into an environment "
+                    f"variable and write {_ENVIRONMENT}NAME"
+                )
+        self._columns()
         if not self.always and not glob.glob(self._path(base)):
             raise SourceMissingError(
                 f"stage {self.name}: source {self._path(base)} does not exist; correct source.path"
             )
 
+    @property
+    def _database(self) -> bool:
+        return self.source.format == "jdbc"
+
+    def _columns(self) -> dict[str, ColumnFormat]:
+        return {name: block.column() for name, block in self.columns.items()}
+
+    def _options(self) -> dict[str, str]:
+        """The reader's options, with what the environment holds."""
+        found = dict(self.source.options)
+        for name, value in found.items():
+            if value.startswith(_ENVIRONMENT):
+                variable = value.removeprefix(_ENVIRONMENT)
+                if variable not in os.environ:
+                    raise ConfigError(
+                        f"stage {self.name}: source.options.{name}: the environment has no "
+                        f"variable {variable}"
+                    )
+                found[name] = os.environ[variable]
+        return found
+
     def run(self, context: Context) -> Result:
-        path = self._path(context.base)
-        df = read_source(context.spark, path, self.source.format, self.columns, self.source.options)
+        path, columns = self._path(context.base), self._columns()
+        df = read_source(
+            context.spark,
+            path,
+            self.source.format,
+            columns,
+            self._options(),
+            allow_new_columns=self.allow_new_columns,
+        )
         if self.source.format not in TEXT_FORMATS:
             # Types are checked as a whole, so no row can be bad; the files' footers have the count.
             rows = df.count()
             if not rows:
                 raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
             return Result(
-                frame=good_rows(df, self.columns),
+                frame=good_rows(df, columns),
                 rows_in=rows,
                 quarantined=0,
                 removed=0,
                 accounted=True,
             )
-        with same_columns(path):
-            tally = context.quarantine(df, self.sides[0], PATH)
+        tally = context.quarantine(df, self.sides[0], PATH)
         if not tally.rows:
             raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
         decide(tally, self.max_bad_fraction, self.name, self.sides[0])
         return Result(
-            frame=good_rows(df, self.columns),
+            frame=good_rows(df, columns),
             rows_in=tally.rows,
             quarantined=tally.quarantined,
             removed=0,
@@ -115,11 +192,17 @@ class Ingest(Stage):
             sides={self.sides[0]: tally.version},
         )
 
+    def again(self, context: Context, rows: DataFrame, beside: DataFrame | None) -> DataFrame:
+        table = context.lake.table(self.table).snapshot()
+        return parsed_again(
+            rows, self._columns(), table.schema.names, self.source.format, self._options()
+        )
+
     def _path(self, base: Path) -> str:
         path = self.source.path.removeprefix("file://")
         if path.startswith("package:"):
             return _package_file(path.removeprefix("package:"), self.name)
-        return path if "://" in path or path.startswith("/") else str(base / path)
+        return path if "://" in path or self._database or path.startswith("/") else str(base / path)
 
 
 def _package_file(path: str, stage: str) -> str:

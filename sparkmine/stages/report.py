@@ -154,6 +154,9 @@ def _removed(data: dict[str, Any], commit: Commit) -> int | None:
     return int(data["rows_in"] - (commit.rows or 0) - data["quarantined"])
 
 
+_NOTES = {"dropped": "dropped", "warned": "warning", "repairs": "values repaired"}
+
+
 def _quality(data: dict[str, Any], commit: Commit) -> TableQuality:
     return TableQuality(
         table=data["table"],
@@ -162,6 +165,11 @@ def _quality(data: dict[str, Any], commit: Commit) -> TableQuality:
         quarantined=data["quarantined"] or 0,
         removed=_removed(data, commit) or 0,
         reasons=data["metrics"].get("reasons", {}),
+        notes={
+            f"{what}: {name}": count
+            for key, what in _NOTES.items()
+            for name, count in data["metrics"].get(key, {}).items()
+        },
     )
 
 

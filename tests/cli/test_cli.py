@@ -92,6 +92,25 @@ def test_plan_and_run_say_the_same(command: Command, small: Small, warehouse: st
     assert "report: runs, because input scores/tree changed (version 0 → 1)" in output
 
 
+def test_quarantine(command: Command, small: Small, warehouse: str) -> None:
+    code, output, _ = command("quarantine", "clean/visits", "--warehouse", warehouse)
+    head, names, *lines = output.splitlines()
+    assert code == 0 and head.startswith("quarantine/clean: 15 rows of run ")
+    assert names.split() == ["reason", "column", "rows", "sample", "source"]
+    assert lines[0].startswith("known shop") and lines[0].split()[2] == "10"
+    assert lines[2].split()[:3] == ["not_null", "household", "5"] and "raw/visits@0" in lines[2]
+    mended = ("--again", str(small()), "--set", "clean.columns.household.not_null=false")
+    code, output, _ = command("quarantine", "clean/visits", *mended)
+    assert code == 0 and output == (
+        "clean/visits: 15 rows sent again, 5 kept, 10 quarantined, 0 removed; version 1\n"
+    )
+    code, output, _ = command("quarantine", "quarantine/clean", "--warehouse", warehouse)
+    assert code == 0 and "10 rows" in output and "not_null" not in output
+    for wrong in (["clean/none"], ["clean/visits", "--run", "no-such-run"]):
+        code, _, errors = command("quarantine", *wrong, "--warehouse", warehouse)
+        assert code == 1 and errors.startswith("CONFIG_INVALID: ") and wrong[-1] in errors
+
+
 def test_doctor(command: Command) -> None:
     code, output, _ = command("doctor", "--ranks", "999")
     lines = output.splitlines()

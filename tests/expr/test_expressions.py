@@ -61,6 +61,7 @@ EXPRESSIONS = [
     *("pmod(i, 3)", "pmod(x, -2)", "pmod(i, y)", "year(d)", "quarter(d)", "month(d)", "day(t)"),
     *("weekday(d)", "weekday(t)", "dayofyear(t)", "hour(t)", "hour(d)", "minute(t)", "seconds(t)"),
     *("seconds(d)", "year('2017-03-04')", "month(s)", "hash(s)", "hash(b)", "pmod(hash(i), 16)"),
+    *("s rlike '^[a-c]$'", "s rlike r'\\s'", "not s rlike r'\\d+|ä'", "regexp_like(i, r'^-?\\d$')"),
     *("concat(s, 'x', b)", "array_contains(w, 'a')", "not array_contains(w, 'ä')", "concat(s)"),
 ]
 
@@ -79,6 +80,7 @@ def same(left: Any, right: Any) -> bool:
 
 def test_spark_and_arrow_agree(spark: SparkSession) -> None:
     built: dict[str, Expr] = {text: parse(text) for text in EXPRESSIONS}
+    concat_line = function("concat", col("s"), "[\r\n")
     built["item 0"] = col("v").item(0)
     built["item 1"] = col("v").item(1)
     built["lookup"] = col("s").lookup({"a": 1.0, "ä": 2.0}, default=-1.0)
@@ -97,6 +99,8 @@ def test_spark_and_arrow_agree(spark: SparkSession) -> None:
     built["array of vectors"] = function("concat_arrays", Array((col("x"),)), col("v"), col("v"))
     built["when"] = when(col("x") > 0, col("i")).when(col("b"), 100).otherwise(None)
     built["functions"] = function("greatest", col("x"), 0.0, col("y"))
+    for pattern in ("^[a-zä ]*$", r"[[&]|\x31", "a.", r"(?:1{1,2}?|e)\d", r"\p{Lu}", r"[^\s]$", ""):
+        built[f"matches {pattern}"] = concat_line.matches(pattern)
     frame = spark.createDataFrame(TABLE).coalesce(1)
     names = list(built)
     rows = frame.select(*(to_column(built[n]).alias(str(i)) for i, n in enumerate(names))).collect()
@@ -147,6 +151,14 @@ def test_json_round_trip() -> None:
 def test_text_outside_the_language_is_refused(text: str) -> None:
     with pytest.raises(ExpressionError):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?i)a", r"\bx", "a++", "(?=x)", r"\1", "a{,2}", r"\p{Greek}", "[", "x{1001}"]
+)
+def test_patterns_that_the_engines_read_apart_are_refused(pattern: str) -> None:
+    with pytest.raises(ExpressionError, match="pattern"):
+        col("s").matches(pattern)
 
 
 def test_an_unknown_column_or_node_is_named() -> None:

@@ -48,7 +48,10 @@ class StageInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class TableQuality:
-    """Row accounting of one table, and how many rows broke each rule."""
+    """Row accounting of one table, and how many rows broke each rule.
+
+    `notes` are other counts, by what they count: rows dropped or warned of, values repaired.
+    """
 
     table: str
     rows_in: int
@@ -56,6 +59,7 @@ class TableQuality:
     quarantined: int
     removed: int
     reasons: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

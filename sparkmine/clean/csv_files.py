@@ -1,0 +1,147 @@
+"""What is learned of CSV files before their rows are read: headers, and values of several lines.
+
+Spark takes the names of the first file that it meets, renames names that occur twice, and reads
+the columns of the other files by their place. So the first record of every file is read here, by
+Hadoop's file systems and decompressors, and all must agree.
+
+A quoted value may go over several lines. Told so, Spark reads each file by one task; not told so,
+it takes the first line of the value for all of it. One pass over the lines as text finds out.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sparkmine.errors import ConfigError, DataError, SourceColumnsError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_BYTES = 1 << 16
+_LARGEST = 1 << 24
+
+
+def header(
+    spark: SparkSession,
+    files: Sequence[str],
+    *,
+    encoding: str,
+    delimiter: str,
+    quote: str,
+    escape: str,
+) -> list[str]:
+    """The names that all files have in their first record, in its order; empty files have none.
+
+    Raises:
+        SourceColumnsError: files differ in names or order, or a name occurs twice; names the file.
+        ConfigError: an encoding that Python does not know, or a header of more than 16 MiB.
+    """
+    found: list[str] = []
+    first = ""
+    dialect: dict[str, Any] = {"delimiter": delimiter, "quotechar": quote or None}
+    if not quote:
+        dialect["quoting"] = csv.QUOTE_NONE
+    elif escape and escape != quote:
+        dialect.update(escapechar=escape, doublequote=False)
+    for file in files:
+        names = _names(spark, file, encoding, dialect)
+        if names is None:
+            continue
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise SourceColumnsError(
+                f"{file}: its header has {twice[0]!r} more than once; give each column its name"
+            )
+        if first and names != found:
+            raise SourceColumnsError(
+                f"{first} and {file} have headers that differ in names or order: {found} and "
+                f"{names}; read them by stages of their own, or write them again with one header"
+            )
+        found, first = names, first or file
+    return found
+
+
+def quoted_newlines(
+    spark: SparkSession, path: str, *, delimiter: str, quote: str, escape: str
+) -> bool:
+    """Whether a quoted value goes on in the next line, in any of the files.
+
+    Raises:
+        DataError: in a file with such values a quote is not closed; names the file.
+    """
+    from pyspark.sql import functions as F
+
+    if not quote:
+        return False
+    line = F.col("value")
+    if escape and escape != quote:
+        for pair in (escape * 2, escape + quote):
+            line = F.replace(line, F.lit(pair), F.lit(""))
+    without = F.replace(line, F.lit(quote), F.lit(""))
+    quotes = (F.octet_length(line) - F.octet_length(without)) / len(quote.encode())
+    # Whole fields, and then one that begins with a quote and does not end. The pattern is for the
+    # few lines with an odd number of quotes: of a very long value it would need a deep stack.
+    d, q = re.escape(delimiter), re.escape(quote)
+    field = f"(?:{q}(?:[^{q}]++|{q}{q})*+{q}|[^{q}{d}][^{d}]*+|)"
+    opened = F.when(quotes % 2 == 1, line.rlike(f"^(?:{field}{d})*+{q}(?:[^{q}]++|{q}{q})*+$"))
+    lines = (
+        spark.read.format("text")
+        .load(path)
+        .select(F.input_file_name().alias("file"), quotes.alias("quotes"), opened.alias("opened"))
+    )
+    found = lines.groupBy("file").agg(
+        F.coalesce(F.bool_or("opened"), F.lit(False)).alias("opened"),
+        (F.sum("quotes") % 2 == 1).alias("odd"),
+    )
+    files = found.where("opened").orderBy("file").collect()
+    for one in files:
+        if one.odd:
+            raise DataError(
+                f"{one.file}: a quoted value is not closed, so that it would take in the rows "
+                f"after it; close it, or name another `quote` than {quote}"
+            )
+    return bool(files)
+
+
+def _names(
+    spark: SparkSession, file: str, encoding: str, dialect: dict[str, Any]
+) -> list[str] | None:
+    """The first record of a file; None if the file is empty."""
+    wanted = _BYTES
+    while wanted <= _LARGEST:
+        raw, whole = _beginning(spark, file, wanted)
+        try:
+            decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        except LookupError:
+            raise ConfigError(f"there is no encoding {encoding!r}; write utf-8, say") from None
+        text = decoder.decode(raw).removeprefix("\ufeff")
+        if not text:
+            return None
+        lines = io.StringIO(text, newline="")
+        record = next(csv.reader(lines, **dialect), None)
+        # A record that ends where the bytes end may go on.
+        if whole or lines.tell() < len(text):
+            return record
+        wanted *= 16
+    raise ConfigError(f"{file}: its first record is longer than {_LARGEST >> 20} MiB, no header")
+
+
+def _beginning(spark: SparkSession, file: str, size: int) -> tuple[bytes, bool]:
+    """The first `size` bytes, decompressed, and whether these are all."""
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    conf = spark._jsparkSession.sessionState().newHadoopConf()
+    path = jvm.org.apache.hadoop.fs.Path(jvm.java.net.URI(file))
+    codec = jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(conf).getCodec(path)
+    opened = path.getFileSystem(conf).open(path)
+    stream = opened if codec is None else codec.createInputStream(opened)
+    try:
+        raw = bytes(stream.readNBytes(size))
+    finally:
+        stream.close()
+    return raw, len(raw) < size

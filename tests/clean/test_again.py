@@ -1,0 +1,38 @@
+"""Rows of a text source that are read again as the source is declared now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkmine.clean.again import REMOVED, ROW, parsed_again
+from sparkmine.clean.quarantine import quarantine
+from sparkmine.clean.reading import PATH, REASONS, read_source
+from sparkmine.clean.values import ColumnFormat
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from sparkmine.lake import Lake
+
+
+def test_rows_are_read_again(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("name,price\n'a,b',1.5\nc,\"2,5\"\nd,none\ne,1,2,3\n")
+    columns = {"price": "double", "name": "string"}
+    read = read_source(spark, str(file), "csv", columns, {})
+    table = lake.table("quarantine/rows")
+    tally = quarantine(read, table, run_id="r", stage="rows", fingerprint="f", source=PATH)
+    assert (tally.rows, tally.quarantined) == (4, 4)
+    rows = table.snapshot().dataframe(spark)
+    # Another sign around values, and another decimal sign, which refuses 1.5.
+    now = {"price": ColumnFormat(type="double", decimal=","), "name": "string"}
+    judged = parsed_again(rows, now, ["price", "name"], "csv", {"quote": "'"})
+    assert judged.columns == [*rows.columns, REASONS, REMOVED, ROW]
+    found = {tuple(row[ROW]): [r.column for r in row[REASONS]] for row in judged.collect()}
+    assert found == {
+        (None, "a,b"): ["price"],
+        (2.5, "c"): [],
+        (None, "d"): ["price"],
+        (1.0, "e"): [""],
+    }

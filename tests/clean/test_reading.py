@@ -1,0 +1,181 @@
+"""What files can hold, each case with its rows worked out by hand."""
+
+from __future__ import annotations
+
+import bz2
+import datetime
+import gzip
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparkmine.clean.reading import REASONS, good_rows, read_source
+from sparkmine.clean.values import ColumnFormat, Columns, check_formats, declared_schema
+from sparkmine.errors import ConfigError, DataError, SourceColumnsError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TWO: Columns = {"id": "int", "name": "string"}
+
+
+def found(
+    spark: SparkSession, path: Path | str, columns: Columns, kind: str = "csv", **more: Any
+) -> tuple[list[tuple[Any, ...]], list[list[tuple[str, str]]]]:
+    """The good rows, and the reasons of the bad ones, both sorted; one Spark job."""
+    options = more.pop("options", {})
+    read = read_source(spark, str(path), kind, columns, options, **more).cache()
+    good = sorted(tuple(row) for row in good_rows(read, columns).collect())
+    bad = [[(r.rule, r.column) for r in row[REASONS]] for row in read.collect() if row[REASONS]]
+    read.unpersist()
+    return good, sorted(bad)
+
+
+UMLAUT = [(1, "Käse"), (2, "b")]
+BYTES = {
+    "utf-8": ("id,name\n1,Käse\n2,b\n".encode(), {}),
+    "BOM": ("id,name\n1,Käse\n2,b\n".encode("utf-8-sig"), {}),
+    "utf-16": ("id,name\n1,Käse\n2,b\n".encode("utf-16"), {"encoding": "UTF-16"}),
+    "utf-16le": ("id,name\r\n1,Käse\r\n2,b\r\n".encode("utf-16-le"), {"encoding": "UTF-16LE"}),
+    "latin-1": ("id,name\n1,Käse\n2,b\n".encode("latin-1"), {"encoding": "ISO-8859-1"}),
+    "delimiter": ("name;id\n'Käse';1\nb;2\n".encode(), {"sep": ";", "quote": "'"}),
+}
+
+
+@pytest.mark.parametrize("case", BYTES)
+def test_encodings_and_signs(spark: SparkSession, tmp_path: Path, case: str) -> None:
+    raw, options = BYTES[case]
+    file = tmp_path / "rows.csv"
+    file.write_bytes(raw)
+    assert found(spark, file, TWO, options=options) == (UMLAUT, [])
+
+
+def test_quotes_and_lines(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text('id,name\n1,"a, ""b""\nc"\n2,"C:\\"\n3,"x"\n')
+    rows = [(1, 'a, "b"\nc'), (2, "C:\\"), (3, "x")]
+    assert found(spark, file, TWO) == (rows, [])
+    # Inches open no value; a quote that nothing closes would take in all rows behind it.
+    file.write_text('id,name\n1,5"\n2,b\n')
+    assert found(spark, file, TWO) == ([(1, '5"'), (2, "b")], [])
+    file.write_text('id,name\n1,"5\n2,b\n')
+    with pytest.raises(DataError, match=r"rows\.csv: a quoted value is not closed"):
+        read_source(spark, str(file), "csv", TWO, {})
+    file.write_text("id,name\n1,'a\\'\nb'\n2,b\n")
+    options = {"quote": "'", "escape": "\\"}
+    assert found(spark, file, TWO, options=options) == ([(1, "a'\nb"), (2, "b")], [])
+
+
+def test_bytes_that_are_no_text(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b"id,name\n1,K\xe4se\n2,b\n")
+    assert found(spark, file, TWO) == ([(2, "b")], [[("invalid bytes", "name")]])
+    file = tmp_path / "rows.json"
+    file.write_bytes(b'{"id": 1, "name": "K\xe4se"}\n{"id": 2, "name": "b"}\n')
+    good, bad = found(spark, file, TWO, "json")
+    assert good == [(2, "b")] and len(bad) == 1
+
+
+def test_several_files(spark: SparkSession, tmp_path: Path) -> None:
+    text = b"id,name\n%d,x\n"
+    (tmp_path / "a.csv").write_bytes(text % 1)
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(text % 2))
+    (tmp_path / "c.csv.bz2").write_bytes(bz2.compress(text % 3))
+    (tmp_path / "d.csv").write_bytes(b"")
+    (tmp_path / "e.txt").write_bytes(b"other,header\n")
+    good, bad = found(spark, tmp_path / "*.csv*", TWO)
+    assert (good, bad) == ([(1, "x"), (2, "x"), (3, "x")], [])
+    (tmp_path / "f.csv.gz").write_bytes(gzip.compress(b"name,id\nx,4\n"))
+    with pytest.raises(SourceColumnsError, match=r"a\.csv and .*f\.csv\.gz .*names or order"):
+        read_source(spark, str(tmp_path / "*.csv*"), "csv", TWO, {})
+    (tmp_path / "e.txt").write_bytes(b"id,name,name\n1,a,b\n")
+    with pytest.raises(SourceColumnsError, match="'name' more than once"):
+        read_source(spark, str(tmp_path / "e.txt"), "csv", TWO, {})
+
+
+def test_new_columns(spark: SparkSession, tmp_path: Path) -> None:
+    rows = {"csv": "more,name,id\n07,a,1\n", "json": '{"id": 1, "name": "a", "more": "07"}\n'}
+    for kind, text in rows.items():
+        file = tmp_path / f"rows.{kind}"
+        file.write_text(text)
+        with pytest.raises(SourceColumnsError, match=r"not declared \['more'\].*allow_new"):
+            read_source(spark, str(file), kind, TWO, {})
+        assert found(spark, file, TWO, kind, allow_new_columns=True) == ([(1, "a", "07")], [])
+
+
+FORMATTED: Columns = {
+    "id": "int",
+    "price": ColumnFormat(type="decimal(12,2)", decimal=",", thousands="."),
+    "weight": ColumnFormat(type="double", decimal=","),
+    "day": ColumnFormat(type="date", formats=("dd.MM.yyyy", "yyyy-MM-dd")),
+    "at": ColumnFormat(
+        type="timestamp", formats=("d.M.yyyy H:mm", "yyyy-MM-dd'T'HH:mmXXX"), zone="Europe/Berlin"
+    ),
+    "paid": ColumnFormat(type="boolean", true_words=("ja", "X"), false_words=("nein",)),
+}
+LINES = """id;price;weight;day;at;paid
+1;1.234.567,89;0,5;31.01.2026;1.7.2026 12:00;Ja
+2;12,5;;2026-01-31;2026-07-01T12:00+00:00;nein
+3;1.5;1.5;30.02.2026;1.7.2026 25:00;vielleicht
+4;12.34,5;1e3;;;x
+5;1,239;,5;;;
+"""
+
+
+def test_values_as_they_are_written(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(LINES)
+    read = read_source(spark, str(file), "csv", FORMATTED, {"sep": ";"})
+    rows = {row.id: row for row in good_rows(read, FORMATTED).collect()}
+    day = datetime.date(2026, 1, 31)
+    noon = datetime.datetime(2026, 7, 1, 12, tzinfo=datetime.UTC)
+    assert sorted(rows) == [1, 2]
+    assert (str(rows[1].price), rows[1].weight, rows[1].day, rows[1].paid) == (
+        *("1234567.89", 0.5, day),
+        True,
+    )
+    assert rows[1].at.astimezone(datetime.UTC) == noon - datetime.timedelta(hours=2)
+    assert (str(rows[2].price), rows[2].weight, rows[2].day, rows[2].paid) == (
+        *("12.50", None, day),
+        False,
+    )
+    assert rows[2].at.astimezone(datetime.UTC) == noon
+    bad = {row.id: {r.column for r in row[REASONS]} for row in read.collect() if row[REASONS]}
+    assert bad == {
+        "3": {"price", "weight", "day", "at", "paid"},
+        "4": {"price"},  # its groups have not three digits
+        "5": {"price"},  # a digit too many
+    }
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"type": "double", "formats": ("yyyy",)}, "'x' is double, for which a format means"),
+        ({"type": "date", "decimal": ","}, "for which decimal"),
+        ({"type": "int", "true_words": ("a",), "false_words": ("b",)}, "for which true_words"),
+        ({"type": "boolean", "true_words": ("a",)}, "wants both"),
+        ({"type": "timestamp", "zone": "UTC"}, "wants a format"),
+        ({"type": "timestamp", "zone": "Mars", "formats": ("yyyy",)}, "no time zone 'Mars'"),
+        ({"type": "double", "decimal": ",", "thousands": ","}, "two different"),
+        ({"type": "date", "formats": ("bcd",)}, "'bcd' is no date pattern"),
+        ({"type": "inty"}, "'inty' is no Spark SQL type"),
+    ],
+)
+def test_declarations_that_cannot_be(
+    spark: SparkSession, declared: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        columns = {"x": ColumnFormat(**declared)}
+        declared_schema(columns)
+        check_formats(spark, columns)
+
+
+def test_json_lines_in_another_encoding(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_bytes('{"id": 1, "name": "Käse"}\n{"id": 2, "name": "b"}\n'.encode("utf-16-le"))
+    assert found(spark, file, TWO, "json", options={"encoding": "UTF-16LE"}) == (UMLAUT, [])
+    file.write_bytes(json.dumps({"id": 1.5, "name": "a"}).encode("utf-8-sig"))
+    assert found(spark, file, TWO, "json") == ([], [[("type int", "id")]])
