@@ -1,4 +1,4 @@
-"""The command line: `sparkmine run | plan | runs | quarantine | report | doctor`.
+"""The command line: `sparkmine COMMAND`; `sparkmine --help` lists the commands.
 
 Exit codes: 0 on success, 1 for a coded error, 2 for wrong usage, 130 when interrupted. Errors
 are one line on standard error; the stack trace is in the run's log.
@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -123,6 +124,23 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--warehouse", default="warehouse/retail", help="its folder or URI")
     report.add_argument("run", nargs="?", metavar="RUN", help="a run's id; the newest if left out")
     report.set_defaults(command=_report)
+
+    replay = commands.add_parser(
+        "replay", help="run the stages of a run again, on what they read, and compare the results"
+    )
+    replay.add_argument("--warehouse", default="warehouse/retail", help="its folder or URI")
+    replay.add_argument("run", metavar="RUN", help="a run's id, from `sparkmine runs`")
+    replay.set_defaults(command=_replay)
+
+    maintain = commands.add_parser(
+        "maintain", help="compact and vacuum the tables; what runs have read lately stays"
+    )
+    _pipeline_options(maintain)
+    maintain.add_argument(
+        "--days", type=int, default=30, help="keep what runs of these days have read (default 30)"
+    )
+    maintain.add_argument("--dry-run", action="store_true", help="show what would be done")
+    maintain.set_defaults(command=_maintain)
 
     doctor = commands.add_parser("doctor", help="check this machine and say what to do")
     doctor.add_argument("--ranks", type=int, default=2, help="training ranks that must fit")
@@ -256,6 +274,7 @@ def _existing(warehouse: str) -> Lake:
 
 def _runs(options: argparse.Namespace) -> int:
     from sparkmine.lake import ledger
+    from sparkmine.listing import run_lines, stage_lines
 
     if options.rebuild:
         lake = _open(options.warehouse, "ledger")[0]
@@ -264,98 +283,71 @@ def _runs(options: argparse.Namespace) -> int:
         lake = _existing(options.warehouse)
     rows = ledger.read(lake)
     if options.run is not None:
-        _print_stages([row for row in rows if row["run_id"] == options.run], options.run)
+        rows = [row for row in rows if row["run_id"] == options.run]
+        print("\n".join(stage_lines(rows, options.run)))
     else:
-        _print_runs(rows)
+        print("\n".join(run_lines(rows)))
     return 0
 
 
-def _print_runs(rows: list[dict[str, Any]]) -> None:
-    from sparkmine.lake import ledger
+def _replay(options: argparse.Namespace) -> int:
+    from collections import Counter
 
-    by_run: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_run.setdefault(row["run_id"], []).append(row)
-    lines = [("run", "pipeline", "date", "status", "stages run", "up to date", "seconds")]
-    for run_id, found in by_run.items():
-        whole = [row for row in found if not row["stage"]]
-        status = whole[-1]["status"] if whole else "unknown"
-        stages = [row["status"] for row in found if row["stage"]]
-        seconds = whole[-1]["seconds"] if whole else None
-        lines.append(
-            (
-                run_id,
-                found[0]["pipeline"],
-                found[0]["date"],
-                # A run that started and said no more was killed, or is running now.
-                "not finished" if status == ledger.STARTED else status,
-                str(stages.count("succeeded")),
-                str(stages.count("up to date")),
-                "" if seconds is None else f"{seconds:.1f}",
-            )
-        )
-    _columns(lines)
+    from sparkmine.listing import outcome_lines
+    from sparkmine.pipeline.fingerprint import code_version
+    from sparkmine.pipeline.replay import Replay, problem
 
-
-def _print_stages(rows: list[dict[str, Any]], run_id: str) -> None:
-    if not rows:
-        raise ConfigError(f"there is no run {run_id!r}; `sparkmine runs` lists them")
-    lines = [
-        (
-            "stage",
-            "status",
-            "rows in",
-            "rows out",
-            "quarantined",
-            "removed",
-            "seconds",
-            "table",
-            "reason or error",
-        )
-    ]
-    for row in rows:
-        if row["stage"]:
-            numbers = [row[key] for key in ("rows_in", "rows_out", "quarantined", "removed")]
-            lines.append(
-                (
-                    row["stage"],
-                    row["status"],
-                    *("" if number is None else f"{number:,}" for number in numbers),
-                    "" if row["seconds"] is None else f"{row['seconds']:.1f}",
-                    f"{row['table']}@{row['version_written']}",
-                    row["error"] or row["reason"],
-                )
-            )
-    _columns(lines)
+    began = time.monotonic()
+    replay = Replay(_existing(options.warehouse), options.run)
+    print(
+        f"run {replay.run_id}: {replay.pipeline}, date {replay.date}, {len(replay.lines)} stages "
+        f"that it ran, warehouse {replay.lake.root}",
+        flush=True,
+    )
+    if replay.code != code_version():
+        print(f"its sparkmine was {replay.code}, this is {code_version()}", flush=True)
+    outcomes = []
+    for outcome in replay.stages():
+        outcomes.append(outcome)
+        print("\n".join(outcome_lines(outcome)), flush=True)
+    counts = Counter(outcome.status for outcome in outcomes)
+    found = ", ".join(f"{count} {status}" for status, count in counts.items())
+    print(f"replayed in {time.monotonic() - began:.1f} s: {found}")
+    error = problem(outcomes)
+    if error is not None:
+        raise error
+    return 0
 
 
-def _columns(lines: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    for line in lines:
-        print(
-            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        )
+def _maintain(options: argparse.Namespace) -> int:
+    from sparkmine.listing import upkeep_line
+    from sparkmine.pipeline.maintain import maintain_pipeline
+
+    if options.days < 0:
+        raise ConfigError(f"--days {options.days}: give a number of days from 0 on")
+    pipeline = _load(options)
+    lake, _ = _open(pipeline.warehouse, pipeline.name, conf=pipeline.spark)
+    began, tables = time.monotonic(), 0
+    for upkeep in maintain_pipeline(pipeline, lake, options.days, options.dry_run):
+        tables += 1
+        print(upkeep_line(upkeep, options.days, options.dry_run), flush=True)
+    print(
+        f"{'looked at' if options.dry_run else 'maintained'} {tables} tables in "
+        f"{time.monotonic() - began:.1f} s; what runs of the last {options.days} days have read "
+        "is kept"
+    )
+    return 0
 
 
 def _quarantine(options: argparse.Namespace) -> int:
     from sparkmine.clean.findings import reasons_in, side_of
+    from sparkmine.listing import quarantine_lines
 
     if options.config is not None:
         return _again(options)
     lake = _existing(options.warehouse or "warehouse/retail")
     side = side_of(lake.table(options.table))
-    found = reasons_in(side, options.run)
-    print(
-        f"{side.name}: {found.rows:,} rows of run {found.run_id}"
-        + (f" (others: {', '.join(found.others)})" if found.others else "")
-    )
-    lines = [("reason", "column", "rows", "sample", "source")]
-    for one in found.reasons:
-        first, *more = one.samples or [("", "")]
-        lines.append((one.rule, one.column, f"{one.rows:,}", *first))
-        lines += [("", "", "", *sample) for sample in more]
-    if found.reasons:
-        _columns(lines)
+    print("\n".join(quarantine_lines(side.name, reasons_in(side, options.run))))
     return 0
 
 

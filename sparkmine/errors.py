@@ -70,6 +70,24 @@ class CommitError(SparkmineError):
     code = "COMMIT_FAILED"
 
 
+class WriteConflictError(SparkmineError):
+    """Other writers of the same table were faster, as often as it was tried."""
+
+    code = "WRITE_CONFLICT"
+
+
+class FingerprintError(SparkmineError):
+    """A table holds other rows under the fingerprint of the work that would write it."""
+
+    code = "FINGERPRINT_CONFLICT"
+
+
+class ReplayError(SparkmineError):
+    """A run that was made again gave other rows, or could not read what it had read."""
+
+    code = "REPLAY_DIFFERS"
+
+
 class SourceMissingError(SparkmineError):
     code = "SOURCE_MISSING"
 

@@ -39,9 +39,12 @@ MINIMUM_JAVA = 17
 _SQL = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # Delta refuses to read versions older than its file retention, 7 days unless told otherwise.
+    # Files that a version no longer needs are kept so long, 7 days unless told otherwise.
     "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": "interval 90 days",
     "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 90 days",
+    # A version may be older than that and its files still there: those of a table that changes
+    # rarely, and those that `sparkmine maintain` keeps. A file that is gone is an error anyway.
+    "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     # A commit without files still carries the metadata of its stage.
     "spark.databricks.delta.skipRecordingEmptyCommits": "false",

@@ -116,7 +116,8 @@ def line_of(commit: Commit, **changes: Any) -> Line:
         "fingerprint": data["fingerprint"],
         "code_version": data["components"]["code"],
         "seed": data["components"]["seed"],
-        "versions_read": data["components"]["inputs"],
+        # What counts for the fingerprint may be older than what was read: see `Decisions`.
+        "versions_read": data.get("read", data["components"]["inputs"]),
         "table": data["table"],
         "version_written": commit.version,
         "rows_in": data["rows_in"],

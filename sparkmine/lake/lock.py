@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sparkmine.errors import LockedError
+from sparkmine.errors import LockedError, WarehouseError
 
 
 @contextlib.contextmanager
@@ -22,9 +22,16 @@ def lock(path: Path, what: str, wait: float = 0.0) -> Iterator[None]:
 
     Raises:
         LockedError: it is still held; names `what` and the holder's process id.
+        WarehouseError: the file cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise WarehouseError(
+            f"the lock {path} cannot be made ({error.strerror}), so {what} is left as it is; give "
+            "this user the right to write there, or free space"
+        ) from None
     try:
         deadline = time.monotonic() + wait
         while True:
@@ -38,8 +45,9 @@ def lock(path: Path, what: str, wait: float = 0.0) -> Iterator[None]:
                         f"{what} is in use by process {holder}; wait for it to end"
                     ) from None
                 time.sleep(0.05)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # a disk that is full has no room for the number
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(descriptor)

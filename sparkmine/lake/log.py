@@ -6,7 +6,6 @@ has them for every file system that Spark reads, so we ask it instead of parsing
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -14,34 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from sparkmine.errors import (
-    DataError,
-    SparkmineError,
-    TableDamagedError,
-    TableMissingError,
-    VersionError,
-    WarehouseError,
-)
+from sparkmine.errors import TableMissingError, VersionError
+from sparkmine.lake import integrity
+from sparkmine.lake.failures import translated
 from sparkmine.lake.snapshot import DataFile, Snapshot, typed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.types import StructType
-
-_DAMAGE = re.compile(
-    r"DELTA_(LOG_FILE_NOT_FOUND|TRUNCATED_TRANSACTION_LOG|STATE_RECOVER_ERROR"
-    r"|VERSIONS_NOT_CONTIGUOUS"
-    r"|FAILED_READ_FILE|FILE_NOT_FOUND|METADATA_ABSENT|PROTOCOL_ABSENT|MISSING_PART_FILES"
-    r"|CHECKPOINT"
-    r"|FAIL\w*READ\w*|FILE_TO_OVERWRITE_NOT_FOUND|MALFORMED\w*)|FAILED_READ_FILE"
-    r"|FileNotFoundException"
-    r"|does not exist|is not a Parquet file|Could not read footer|JsonParseException"
-    r"|JsonEOFException"
-    r"|MismatchedInput|JsonMappingException|Parquet magic bytes|CANNOT_READ_FILE"
-)
-_UNWRITABLE = re.compile(
-    r"Permission denied|Read-only file system|No space left on device|Mkdirs failed|Not a directory"
-)
 
 
 @dataclass(frozen=True)
@@ -54,65 +33,6 @@ class Commit:
     metadata: dict[str, Any] | None
     parameters: dict[str, Any]
     at: float  # when it was written, in seconds since 1970
-
-
-@contextlib.contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Turn Spark's and Delta's errors about the table at `path` into coded ones."""
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import AnalysisException, PySparkException
-
-    try:
-        yield
-    except SparkmineError:
-        raise
-    except (PySparkException, Py4JJavaError) as error:
-        text = str(error)
-        first = _reason(text)
-        if (
-            "DELTA_VERSION_NOT_FOUND" in text
-            or "VersionNotFoundException" in text
-            or ("TIMESTAMP_OUT_OF_RANGE" in text)
-        ):
-            raise VersionError(f"{path}: {first}") from error
-        if _UNWRITABLE.search(text):
-            raise WarehouseError(f"{path} cannot be written: {first}") from error
-        if "CAST_INVALID_INPUT" in text:
-            raise DataError(
-                f"{path}: text is compared with a number or a date, and some values are none; "
-                "write try_cast(COLUMN as TYPE), or cast(...) in a condition, which gives null"
-            ) from error
-        # A query that does not fit its tables is an analysis error of another kind.
-        damage = "DELTA_" in text if isinstance(error, AnalysisException) else True
-        if damage and _DAMAGE.search(text):
-            found = re.search(r"[\w:./=%-]+\.(?:parquet|json|crc)\b", text)
-            named = f" (file {found.group(0)})" if found else ""
-            # What is written may be whole, and what it is made from not.
-            table = _table_of(found.group(0)) if found else None
-            raise TableDamagedError(
-                f"{table or path}{named} is damaged: {first}; restore the file, or RESTORE the "
-                "table to an earlier version, or delete the table and run its stage again"
-            ) from error
-        raise
-
-
-def _table_of(file: str) -> str | None:
-    """The folder of the table that a data or log file belongs to; None for a bare file name."""
-    folder, slash, _ = file.removeprefix("file:").rpartition("/")
-    if not slash:
-        return None
-    folder = re.sub(r"^/+", "/", folder.removesuffix("/_delta_log"))
-    return re.sub(r"(/[^/=]+=[^/]*)+$", "", folder)
-
-
-def _reason(text: str) -> str:
-    """The innermost cause in one line; the stack trace belongs in the log."""
-    lines = text.splitlines() or [""]
-    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by:")]
-    start = (
-        lines[1].removeprefix(": ") if len(lines) > 1 and lines[1].startswith(": ") else lines[0]
-    )
-    return (causes[-1] if causes else start)[:400]
 
 
 def newest_version(spark: SparkSession, path: str) -> int:
@@ -140,6 +60,9 @@ def read_snapshot(spark: SparkSession, path: str, version: int | None) -> Snapsh
             "path", "partitionValues", "size", "stats", "deletionVector"
         )
         rows = files.collect()
+    if path.startswith("/"):
+        size = sum(row["size"] for row in rows)
+        integrity.check_files(path, int(snapshot.version()), len(rows), size)
     schema = StructType.fromJson(json.loads(schema_json))
     features = set(protocol.get("readerFeatures", []))
     if configuration.get("delta.columnMapping.mode", "none") != "none":
@@ -161,7 +84,10 @@ def _log_and_newest(spark: SparkSession, path: str) -> tuple[Any, Any]:
     assert jvm is not None
     delta_log = jvm.org.apache.spark.sql.delta.DeltaLog
     pair = delta_log.forTableWithSnapshot(spark._jsparkSession, path)
-    return pair._1(), pair._2()
+    log, newest = pair._1(), pair._2()
+    if path.startswith("/"):
+        integrity.check_log(path, int(newest.version()))
+    return log, newest
 
 
 def _jvm_snapshot(spark: SparkSession, path: str, version: int | None) -> Any:
@@ -222,20 +148,47 @@ def commits(spark: SparkSession, path: str) -> Iterator[Commit]:
         last = int(newest.version())
         if last < 0:
             return
-        conf, folder = log.newDeltaHadoopConf(), log.logPath()
         first = delta.DeltaHistoryManager.getEarliestDeltaFile(log)
         for version in range(last, first - 1, -1):
-            file = delta.util.FileNames.unsafeDeltaFile(folder, version)
-            found = delta.DeltaHistoryManager.getCommitInfoOpt(log.store(), file, conf)
-            info = json.loads(found.get().json())["commitInfo"] if found.isDefined() else {}
-            yield Commit(
-                version=version,
-                operation=info.get("operation", "unknown"),
-                rows=_output_rows(info.get("operationMetrics") or {}),
-                metadata=_json_object(info.get("userMetadata")),
-                parameters=info.get("operationParameters") or {},
-                at=info.get("timestamp", 0) / 1e3,
+            yield _commit(jvm, log, version)
+
+
+def commit(spark: SparkSession, path: str, version: int) -> Commit:
+    """The commit that made a version.
+
+    Raises:
+        TableMissingError, VersionError, TableDamagedError
+    """
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    with translated(path):
+        log, newest = _log_and_newest(spark, path)
+        last = int(newest.version())
+        if last < 0:
+            raise TableMissingError(f"there is no Delta table at {path}")
+        first = int(jvm.org.apache.spark.sql.delta.DeltaHistoryManager.getEarliestDeltaFile(log))
+        if not first <= version <= last:
+            raise VersionError(
+                f"{path}: the log has no entry of version {version}, only of {first} to {last}; "
+                "older ones went by delta.logRetentionDuration"
             )
+        return _commit(jvm, log, version)
+
+
+def _commit(jvm: Any, log: Any, version: int) -> Commit:
+    delta = jvm.org.apache.spark.sql.delta
+    file = delta.util.FileNames.unsafeDeltaFile(log.logPath(), version)
+    conf = log.newDeltaHadoopConf()
+    found = delta.DeltaHistoryManager.getCommitInfoOpt(log.store(), file, conf)
+    info = json.loads(found.get().json())["commitInfo"] if found.isDefined() else {}
+    return Commit(
+        version=version,
+        operation=info.get("operation", "unknown"),
+        rows=_output_rows(info.get("operationMetrics") or {}),
+        metadata=_json_object(info.get("userMetadata")),
+        parameters=info.get("operationParameters") or {},
+        at=info.get("timestamp", 0) / 1e3,
+    )
 
 
 def _output_rows(metrics: dict[str, str]) -> int | None:
@@ -251,3 +204,13 @@ def _json_object(text: str | None) -> dict[str, Any] | None:
     except json.JSONDecodeError:
         return None  # another writer's free text
     return value if isinstance(value, dict) else None
+
+
+def retention(spark: SparkSession, path: str) -> float:
+    """Seconds for which a table keeps the files that its newest version does not need."""
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    with translated(path):
+        metadata = _log_and_newest(spark, path)[1].metadata()
+        delta_log = jvm.org.apache.spark.sql.delta.DeltaLog
+        return float(delta_log.tombstoneRetentionMillis(metadata)) / 1e3

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparkmine.errors import CommitError, ConfigError, WarehouseError
+from sparkmine.errors import ConfigError, WarehouseError
 from sparkmine.expr import parse
 from sparkmine.lake import log
+from sparkmine.lake.failures import OUTSIDE, translated
 from sparkmine.lake.lock import lock
 from sparkmine.lake.snapshot import Snapshot
+from sparkmine.lake.writing import Write
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -102,6 +102,14 @@ class Table:
         """Commits, newest first, read one by one; none when there is no table."""
         return log.commits(self.lake.spark, self.path)
 
+    def commit(self, version: int) -> log.Commit:
+        """The commit that made `version`.
+
+        Raises:
+            VersionError: the log does not go back to it, or has not come to it.
+        """
+        return log.commit(self.lake.spark, self.path, version)
+
     def write(
         self,
         df: DataFrame,
@@ -112,6 +120,7 @@ class Table:
         metadata: Mapping[str, Any] | None = None,
         application: str | None = None,
         new_columns: bool = False,
+        since: int | None = None,
     ) -> log.Commit:
         """Write `df` in one commit and return it.
 
@@ -125,40 +134,66 @@ class Table:
             new_columns: Columns that the table lacks are added to it, null in its other rows; else
                 they are an error, except with `overwrite`.
             application: Delta's transaction id, under which two writers at once cannot both commit.
+            since: With `application`, the version of the table that its writer knew (-1 for no
+                table). A newer commit of the same application is this work, done already: it is
+                returned if its rows are the same.
 
         Raises:
-            CommitError: Delta did not write this commit.
             LockedError: another process has been writing the table for two minutes.
+            WriteConflictError: writers that the lock does not hold off were faster each time.
+            FingerprintError: the application has committed other rows after `since`.
+            DataError: rows are outside `replace_where`.
+            WarehouseError: nothing can be written there, or the disk is full.
+            CommitError: Delta took no commit and gave no reason.
         """
         if mode not in MODES or (mode == "replace_where") != (replace_where is not None):
             raise ConfigError(
                 f"table {self.name}: mode is one of {MODES}, and replace_where needs its condition"
             )
-        token = uuid.uuid4().hex
-        writer = df.write.format("delta").option(
-            "userMetadata", json.dumps({**(metadata or {}), "commit": token}, default=str)
-        )
-        if new_columns:
-            writer = writer.option("mergeSchema", "true")
-        if mode == "replace_where":
-            assert replace_where is not None
+        if replace_where is not None:
             parse(replace_where)  # our language, so nothing else reaches the engine
-            writer = writer.mode("overwrite").option("replaceWhere", replace_where)
-            if partition_by and not self.exists():
-                writer = writer.partitionBy(*partition_by)
-        else:
-            writer = writer.mode(mode)
-            if mode == "overwrite":
-                writer = writer.option("overwriteSchema", "true")
+        if since is not None and (application is None or mode == "append"):
+            raise ConfigError(
+                f"table {self.name}: since= goes with application=, and not with appends"
+            )
+        with self.lake.locked(self.name, f"table {self.name}"), translated(self.path):
+            created = not self.exists()
+            rows = df
+            if mode == "replace_where" and created:
+                # Delta checks rows against the condition only where there is a table already.
+                assert replace_where is not None
+                rows = _checked(df, replace_where)
+            writer = rows.write.format("delta")
+            if new_columns:
+                writer = writer.option("mergeSchema", "true")
+            if mode == "replace_where":
+                writer = writer.mode("overwrite").option("replaceWhere", replace_where)
+            else:
+                writer = writer.mode(mode)
+                if mode == "overwrite":
+                    writer = writer.option("overwriteSchema", "true")
             if partition_by:
+                # Or each task would leave a file in each partition.
+                writer = writer.option("optimizeWrite", "true")
+            if partition_by and (mode != "replace_where" or created):
                 writer = writer.partitionBy(*partition_by)
-        with self.lake.locked(self.name, f"table {self.name}"), log.translated(self.path):
-            if application is not None:
-                # Transaction versions must grow, as the table's own do.
-                version = log.newest_version(self.lake.spark, self.path) + 1
-                writer = writer.option("txnAppId", application).option("txnVersion", version)
-            writer.save(self.path)
-            for commit in itertools.islice(self.commits(), 10):
-                if (commit.metadata or {}).get("commit") == token:
-                    return commit
-        raise CommitError(f"table {self.name}: Delta skipped the commit; run again with --force")
+            write = Write(
+                table=self,
+                df=df,
+                writer=writer,
+                metadata=metadata or {},
+                scope=replace_where,
+                application=application,
+                since=since,
+            )
+            return write.commit()
+
+
+def _checked(df: DataFrame, condition: str) -> DataFrame:
+    """The rows, of which one for which the condition is not true ends the job."""
+    from pyspark.sql import functions as F
+
+    from sparkmine.expr import to_column
+
+    inside = to_column(parse(condition))
+    return df.where(F.when(inside, True).otherwise(F.raise_error(OUTSIDE).cast("boolean")))

@@ -28,11 +28,13 @@ class Decision:
     Attributes:
         last: Its newest commit in its scope, if it has one.
         newest: The newest version of its table that it wrote, in any scope.
+        current: The table's version at the decision, -1 for no table.
         reason: Why it must run, in one line; empty when `last` holds its result already.
     """
 
     last: Commit | None
     newest: int | None
+    current: int
     reason: str
     parts: Mapping[str, Any]
     fingerprint: str
@@ -51,7 +53,8 @@ class Decisions:
         self._book = book
         self._commits: dict[str, Commit] = {}
         self._newest: dict[str, int] = {}
-        self._snapshots: dict[tuple[str, int], Snapshot] = {}
+        self._current: dict[str, int] = {}
+        self._snapshots: dict[str, Snapshot] = {}
 
     def decide(self, stage: Stage, force: bool = False) -> Decision:
         """Whether a stage must run, given the versions of its inputs."""
@@ -75,7 +78,8 @@ class Decisions:
                 reason = stage.always
             elif force:
                 reason = "forced"
-        return Decision(last, newest, reason, parts, print_)
+        current = self._current.get(stage.writes, -1)
+        return Decision(last, newest, current, reason, parts, print_)
 
     def follow(self, stage: Stage, commit: Commit, newest: int | None = None) -> None:
         """Take a stage's commit as the input of those after it.
@@ -85,11 +89,13 @@ class Decisions:
         """
         self._commits[stage.writes] = commit
         self._newest[stage.writes] = commit.version if newest is None else newest
+        if newest is None:
+            self._current[stage.writes] = commit.version
 
     def inputs(self, stage: Stage) -> tuple[dict[str, Snapshot], dict[str, Commit]]:
         """The tables that a stage reads, and the commits that are followed of them."""
         tables = self._pipeline.reads(stage)
-        snapshots = {table: self._snapshot(stage, table) for table in tables}
+        snapshots = {table: self._snapshot(table) for table in tables}
         return snapshots, {table: self._commits[table] for table in tables}
 
     def last(self, stage: Stage) -> tuple[Commit, int] | tuple[None, None]:
@@ -122,17 +128,22 @@ class Decisions:
             return commit.version
         return self._newest[table]
 
-    def _snapshot(self, stage: Stage, table: str) -> Snapshot:
-        """A table as `stage` reads it, looked up once a run."""
-        key = table, self._version(stage, table)
-        if key not in self._snapshots:
-            self._snapshots[key] = self._lake.table(table).snapshot(key[1])
-        return self._snapshots[key]
+    def _snapshot(self, table: str) -> Snapshot:
+        """A table as its own stages and maintenance have left it, looked up once a run.
+
+        That is newer than the version that counts where the table was compacted, or where other
+        scopes were written, and holds the same rows for this stage: a version that was compacted
+        away can be read for the table's retention only.
+        """
+        if table not in self._snapshots:
+            self._snapshots[table] = self._lake.table(table).snapshot(self._current[table])
+        return self._snapshots[table]
 
     def _own_commits(self, stage: Stage) -> Iterator[Commit]:
         """The commits of a stage to its table that still count, newest first."""
         restored: int | None = None
         for commit in self._lake.table(stage.writes).commits():
+            self._current[stage.writes] = max(commit.version, self._current.get(stage.writes, -1))
             if restored is not None and commit.version > restored:
                 continue
             data = commit.metadata or {}

@@ -37,7 +37,7 @@ def components(
     return {
         "config": stage.model_dump(mode="json"),
         "inputs": dict(versions),
-        "files": {str(file): _file(file) for file in stage.files(base)},
+        "files": _files(stage, base),
         "seed": seed,
         "code": code_version(),
     }
@@ -47,6 +47,10 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
     """The SHA-256 of the components; files count by name, not by folder."""
     named = {**parts, "files": sorted((Path(f).name, v) for f, v in parts["files"].items())}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+
+def _files(stage: Stage, base: Path) -> dict[str, Any]:
+    return {str(file): _file(file) for file in stage.files(base)}
 
 
 def _file(file: Path) -> list[Any]:
@@ -65,14 +69,9 @@ def difference(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:
             return f"input {table} is new"
         if old["inputs"][table] != version:
             return f"input {table} changed (version {old['inputs'][table]} → {version})"
-    old_files = {Path(f).name: v for f, v in old["files"].items()}
-    new_files = {Path(f).name: v for f, v in new["files"].items()}
-    for file in new_files:
-        if old_files.get(file) != new_files[file]:
-            return f"file {file} {'changed' if file in old_files else 'is new'}"
-    gone = sorted(set(old_files) - set(new_files))
-    if gone:
-        return f"file {gone[0]} is gone"
+    file = _changed_file(old["files"], new["files"])
+    if file:
+        return file
     changed = _changed(old["config"], new["config"], "")
     if changed:
         return changed
@@ -81,6 +80,28 @@ def difference(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:
     if old["code"] != new["code"]:
         return f"the code changed ({old['code']} → {new['code']})"
     return "its table holds another run"
+
+
+def changed_file(old: Mapping[str, Any], stage: Stage, base: Path) -> str:
+    """The first file of a stage that is not as it was, and how; empty when all are.
+
+    Args:
+        old: The `files` of its components then.
+    """
+    try:
+        return _changed_file(old, _files(stage, base))
+    except FileNotFoundError as error:
+        return f"file {Path(error.filename).name} is gone"
+
+
+def _changed_file(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    before = {Path(f).name: v for f, v in old.items()}
+    now = {Path(f).name: v for f, v in new.items()}
+    for file in now:
+        if before.get(file) != now[file]:
+            return f"file {file} {'changed' if file in before else 'is new'}"
+    gone = sorted(set(before) - set(now))
+    return f"file {gone[0]} is gone" if gone else ""
 
 
 def _changed(old: Any, new: Any, path: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import re
 import time
@@ -16,9 +17,11 @@ from sparkmine.errors import (
     ConfigError,
     InternalError,
     SparkmineError,
+    WarehouseError,
 )
 from sparkmine.lake import Lake, ledger
-from sparkmine.lake.log import Commit, translated
+from sparkmine.lake.failures import translated
+from sparkmine.lake.log import Commit
 from sparkmine.pipeline.again import Sent, send_again, stage_of
 from sparkmine.pipeline.book import Book
 from sparkmine.pipeline.config import Pipeline
@@ -31,6 +34,7 @@ log = logging.getLogger(__name__)
 Event = Mapping[str, Any]
 Emit = Callable[[Event], None]
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 _WORKER_ERROR = re.compile(r"sparkmine\.[\w.]+\.(\w+): (?:[A-Z_]+: )?(.+)")
 
 
@@ -220,13 +224,15 @@ class Runner:
         try:
             with translated(f"an input of stage {stage.name}"):
                 result = stage.run(context)
-                commit = self._commit(stage, decision, result, began)
+                commit = self._commit(stage, decision, result, context, began)
         except KeyboardInterrupt:
             # Python has left the stage; Spark does not know it yet.
             spark.sparkContext.cancelJobGroup(group)
             raise
         finally:
             spark.sparkContext.setLocalProperty("spark.jobGroup.id", "")
+        if (commit.metadata or {})["run_id"] != self.run_id:
+            return self._up_to_date(stage, commit, began)  # another run did it in the meantime
         line = ledger.line_of(commit, seconds=time.monotonic() - began)
         if not adds_up(line, result.accounted):
             raise AccountingError(
@@ -237,7 +243,9 @@ class Runner:
         self.emit(_finished(stage, line, "done"))
         return commit
 
-    def _commit(self, stage: Stage, decision: Decision, result: Result, began: float) -> Commit:
+    def _commit(
+        self, stage: Stage, decision: Decision, result: Result, context: Context, began: float
+    ) -> Commit:
         metadata = {
             "sparkmine": 1,
             "run_id": self.run_id,
@@ -249,6 +257,9 @@ class Runner:
             "at": _now().isoformat(),
             "fingerprint": decision.fingerprint,
             "components": decision.parts,
+            "read": {table: snapshot.version for table, snapshot in context.inputs.items()},
+            "followed": {table: commit.version for table, commit in context.commits.items()},
+            "base": str(self.pipeline.base.absolute()),
             "config": decision.parts["config"],
             "after": self.pipeline.after[stage.name] if not stage.reads_all else (),
             "scope": stage.output.replace,
@@ -269,6 +280,7 @@ class Runner:
             replace_where=stage.output.replace,
             metadata=metadata,
             application=f"{stage.name}:{decision.fingerprint}",
+            since=decision.current,
         )
 
 
@@ -281,6 +293,11 @@ def coded(error: BaseException) -> BaseException:
         kind = getattr(errors, found.group(1), None)
         if isinstance(kind, type) and issubclass(kind, SparkmineError):
             return kind(found.group(2))
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        return WarehouseError(
+            f"{error.filename or 'a file'} cannot be used ({error.strerror}); free space, or give "
+            "this user the right to read and write, and run again"
+        )
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     return InternalError(f"{type(error).__name__}: {first[:300]}")
 

@@ -105,6 +105,7 @@ class Context:
         inputs: The pinned snapshots of the tables that the stage reads, by name.
         commits: The commit that made each of them, with its stage's metadata.
         progress: Takes small JSON objects to show while the stage runs.
+        scratch: Takes what the stage writes, instead of the lake it reads from: a replay's.
     """
 
     spark: SparkSession
@@ -119,6 +120,12 @@ class Context:
     inputs: Mapping[str, Snapshot]
     commits: Mapping[str, Commit]
     progress: Callable[[Mapping[str, Any]], None]
+    scratch: Lake | None = None
+
+    @property
+    def target(self) -> Lake:
+        """The lake that the stage writes to."""
+        return self.lake if self.scratch is None else self.scratch
 
     def frame(self, table: str, where: str | None = None) -> DataFrame:
         """A pinned input, or the part of it for which `where` is true."""
@@ -132,7 +139,7 @@ class Context:
         """
         return quarantine(
             df,
-            self.lake.table(table),
+            self.target.table(table),
             run_id=self.run_id,
             stage=self.stage,
             fingerprint=self.fingerprint,
@@ -147,7 +154,7 @@ class Context:
             ConfigError: the warehouse is no folder that this machine mounts.
         """
         self._check_mounted()
-        folder = artifact_folder(self.lake, self.stage, self.fingerprint)
+        folder = artifact_folder(self.target, self.stage, self.fingerprint)
         folder.parent.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -158,7 +165,7 @@ class Context:
             ConfigError: the warehouse is no folder that this machine mounts.
         """
         self._check_mounted()
-        return Path(self.lake.root) / "_logs"
+        return Path(self.target.root) / "_logs"
 
     def artifact_of(self, table: str) -> Path:
         """The folder that the stage which wrote `table` left.

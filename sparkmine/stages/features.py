@@ -60,7 +60,7 @@ class Features(Stage):
         training = snapshot.where(self.fit_on) if self.fit_on else snapshot
         recipe = self._recipe()
         # What executors write must be where all of them see it.
-        scratch = None if is_local(context.spark) else f"{context.lake.root}/_scratch"
+        scratch = None if is_local(context.spark) else f"{context.target.root}/_scratch"
         fitted = recipe.fit(training, context.spark, scratch)
         fitted.save(context.artifact())
         frame = snapshot.dataframe(context.spark)

@@ -58,13 +58,13 @@ class Report(Stage):
         content = file.read_bytes()
         row = {
             "run_id": [context.run_id],
-            "file": [str(file.relative_to(context.lake.root))],
+            "file": [str(file.relative_to(context.target.root))],
             "bytes": [len(content)],
             "sha256": [hashlib.sha256(content).hexdigest()],
         }
         return Result(
             frame=context.spark.createDataFrame(pa.table(row)),
-            metrics={"file": str(file.relative_to(context.lake.root))},
+            metrics={"file": str(file.relative_to(context.target.root))},
             artifact=True,
         )
 

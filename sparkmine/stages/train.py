@@ -184,7 +184,7 @@ class Train(ModelStage):
             samples=logs / "samples" / context.stage / context.run_id
             if logs and pictured
             else None,
-            scratch=f"{context.lake.root}/_scratch",
+            scratch=f"{context.target.root}/_scratch",
         )
         metrics = {"history": trained.history, "features": len(features), "ranks": self.ranks}
         return trained, metrics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shutil
@@ -10,13 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkmine.cli import main
 from sparkmine.lake import Lake, ledger
 
 if TYPE_CHECKING:
@@ -24,27 +22,6 @@ if TYPE_CHECKING:
 
 Small = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], spark: SparkSession) -> Iterator[Command]:
-    """Run a command in this process, in the session of the tests: exit code, output, errors."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    logger = logging.getLogger("sparkmine")
-    kept = list(logger.handlers), logger.level, logger.propagate
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(arguments)
-        return code, *capsys.readouterr()
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    for handler in set(logger.handlers) - set(kept[0]):
-        logger.removeHandler(handler)
-        handler.close()
-    logger.level, logger.propagate = kept[1:]
 
 
 @pytest.fixture

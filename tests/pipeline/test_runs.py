@@ -183,6 +183,37 @@ def test_the_ledger_can_be_rebuilt(spark: SparkSession, done: Done) -> None:
     assert content() == before and len(before) == 13
 
 
+def test_commits_of_a_run_that_was_killed_are_recognised(spark: SparkSession, done: Done) -> None:
+    """Killed after its commits, before a line of them was in the ledger."""
+    file, _ = done
+    lake = lake_of(spark, file)
+    runs = {line["run_id"] for line in ledger.read(lake)}
+    shutil.rmtree(Path(lake.root) / "_ledger")
+    before = versions(lake)
+    assert set(statuses(run(spark, file)).values()) == {"up to date"}
+    after = versions(lake)
+    assert {**before, "_ledger": after["_ledger"]} == after
+    added = [line for line in ledger.read(lake) if line["run_id"] in runs]
+    assert len(added) == 13 and {line["status"] for line in added} == {ledger.SUCCEEDED}
+
+
+@pytest.mark.slow
+def test_compacted_tables_are_read_as_they_are_now(spark: SparkSession, done: Done) -> None:
+    """What was compacted away may be vacuumed one day; the fingerprint stays."""
+    file, _ = done
+    lake = lake_of(spark, file)
+    raw = lake.table("raw/visits")
+    spark.sql(f"optimize delta.`{raw.path}`")
+    spark.sql(f"alter table delta.`{raw.path}` set tblproperties ('note' = 'x')")
+    newest = raw.snapshot().version
+    assert newest > 0
+    events = run(spark, file, only="clean", force=True)
+    assert events["clean"]["reason"] == "forced" and events["clean"]["rows_out"] == 1193
+    line = [line for line in ledger.read(lake) if line["stage"] == "clean"][-1]
+    assert line["versions_read"] == {"raw/visits": newest}
+    assert run(spark, file, only="clean")["clean"]["status"] == "up to date"
+
+
 def test_too_many_bad_rows_leave_the_clean_table_as_it_was(spark: SparkSession, done: Done) -> None:
     file, _ = done
     lake = lake_of(spark, file)

@@ -1,0 +1,134 @@
+"""What commands print of runs, replays and upkeep, as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sparkmine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sparkmine.clean.findings import Reasons
+    from sparkmine.lake.maintenance import Upkeep
+    from sparkmine.pipeline.replay import Outcome
+
+DAY = 86400.0
+
+
+def run_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The ledger's runs, one a line."""
+    from sparkmine.lake import ledger
+
+    by_run: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_run.setdefault(row["run_id"], []).append(row)
+    lines = [("run", "pipeline", "date", "status", "stages run", "up to date", "seconds")]
+    for run_id, found in by_run.items():
+        whole = [row for row in found if not row["stage"]]
+        status = whole[-1]["status"] if whole else "unknown"
+        stages = [row["status"] for row in found if row["stage"]]
+        seconds = whole[-1]["seconds"] if whole else None
+        lines.append(
+            (
+                run_id,
+                found[0]["pipeline"],
+                found[0]["date"],
+                # A run that started and said no more was killed, or is running now.
+                "not finished" if status == ledger.STARTED else status,
+                str(stages.count("succeeded")),
+                str(stages.count("up to date")),
+                "" if seconds is None else f"{seconds:.1f}",
+            )
+        )
+    return _columns(lines)
+
+
+def stage_lines(rows: Sequence[Mapping[str, Any]], run_id: str) -> list[str]:
+    """The stages of one run, one a line.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    if not rows:
+        raise ConfigError(f"there is no run {run_id!r}; `sparkmine runs` lists them")
+    lines = [
+        (
+            "stage",
+            "status",
+            "rows in",
+            "rows out",
+            "quarantined",
+            "removed",
+            "seconds",
+            "table",
+            "reason or error",
+        )
+    ]
+    for row in rows:
+        if row["stage"]:
+            numbers = [row[key] for key in ("rows_in", "rows_out", "quarantined", "removed")]
+            lines.append(
+                (
+                    row["stage"],
+                    row["status"],
+                    *("" if number is None else f"{number:,}" for number in numbers),
+                    "" if row["seconds"] is None else f"{row['seconds']:.1f}",
+                    f"{row['table']}@{row['version_written']}",
+                    row["error"] or row["reason"],
+                )
+            )
+    return _columns(lines)
+
+
+def quarantine_lines(table: str, found: Reasons) -> list[str]:
+    """The reasons of the newest run that left rows in `table`, with samples."""
+    others = f" (others: {', '.join(found.others)})" if found.others else ""
+    head = f"{table}: {found.rows:,} rows of run {found.run_id}{others}"
+    if not found.reasons:
+        return [head]
+    lines = [("reason", "column", "rows", "sample", "source")]
+    for one in found.reasons:
+        first, *more = one.samples or [("", "")]
+        lines.append((one.rule, one.column, f"{one.rows:,}", *first))
+        lines += [("", "", "", *sample) for sample in more]
+    return [head, *_columns(lines)]
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def outcome_lines(outcome: Outcome) -> list[str]:
+    """What the replay of a stage gave, with the rows that differ below."""
+    rows = "" if outcome.rows is None else f", {outcome.rows:,} rows"
+    reason = f": {outcome.reason}" if outcome.reason else ""
+    first = f"{outcome.stage}: {outcome.status}{rows}, {outcome.seconds:.1f} s{reason}"
+    return [first, *(f"    {example}" for example in outcome.examples)]
+
+
+def upkeep_line(upkeep: Upkeep, days: int, dry_run: bool) -> str:
+    """What was done to a table, or would be."""
+    from sparkmine.lake.maintenance import LISTED
+
+    would = "would be " if dry_run else ""
+    kept_days = f"{upkeep.retention / DAY:g} days"
+    size = upkeep.bytes / (1 << 20)
+    parts = [f"{upkeep.table}: {upkeep.files:,} files, {size:,.1f} MiB"]
+    if upkeep.compacted:
+        parts.append(f"{upkeep.compacted:,} small files {would}put into {upkeep.into:,}")
+    if upkeep.held is not None:
+        parts.append(
+            f"not vacuumed: runs of the last {days} days need version {upkeep.held}, which the "
+            f"table's retention ({kept_days}) does not keep; set the table's property "
+            "delta.deletedFileRetentionDuration to more, or give fewer --days"
+        )
+    elif upkeep.removed:
+        count = f"{upkeep.removed:,}{' or more' if upkeep.removed >= LISTED else ''}"
+        parts.append(f"{count} files that went more than {kept_days} ago {would}removed")
+    elif not upkeep.compacted:
+        parts.append("nothing to do")
+    return "; ".join(parts)
