@@ -139,6 +139,7 @@ def test_a_run_is_replayed_after_upkeep_and_goes_on(
     assert code == 1 and "clean (failed)" in errors
 
 
+@pytest.mark.slow
 def test_upkeep_of_a_pipeline(
     command: Command, small: Small, spark: SparkSession, finished: Path, tmp_path: Path
 ) -> None:
