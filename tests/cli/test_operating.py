@@ -93,15 +93,15 @@ def test_replay_of_a_run(
     before = contents(root)
     replay = Replay(lake, newest_run(lake))
     assert len(replay.lines) == 13
-    replay.lines = [line for line in replay.lines if line["stage"] in ("clean", "predict")]
+    replay.lines = [line for line in replay.lines if line["stage"] == "clean"]
     outcomes = list(replay.stages())
-    assert next((o.stage, o.status, o.rows) for o in outcomes) == ("clean", "same", 1193)
-    assert outcomes[1].status == "same" and problem(outcomes) is None
+    assert [(o.stage, o.status, o.rows) for o in outcomes] == [("clean", "same", 1193)]
+    assert problem(outcomes) is None
     assert contents(root) == before  # no trace
     code, _, errors = command("replay", "no-such-run", "--warehouse", str(root))
     assert code == 1 and errors.startswith("CONFIG_INVALID: there is no run 'no-such-run'")
     wrong = [*outcomes, Outcome("tree", "different"), Outcome("mlp", "not replayed")]
-    assert "1 of 4 stages are not what the run left: tree (different)" in str(problem(wrong))
+    assert "1 of 3 stages are not what the run left: tree (different)" in str(problem(wrong))
 
 
 @pytest.mark.slow
@@ -124,8 +124,8 @@ def test_a_run_is_replayed_after_upkeep_and_goes_on(
     for name in lake.tables():
         keep_for(lake, name, "0 seconds")
     code, output, _ = command("maintain", file)
-    assert code == 0 and "raw/visits: 25 files, 0.0 MiB; not vacuumed: " in output
-    assert "need version 0, which the table's retention (0 days) does not keep" in output
+    held = next(line for line in output.splitlines() if line.startswith("raw/visits: "))
+    assert code == 0 and "not vacuumed: runs of the last 30 days need version 0, which" in held
     code, output, errors = command("replay", run, "--warehouse", str(root))
     assert code == 0 and output.count(": same") == 13, output + errors
     # Nobody asks for the old versions any more: they go, and the pipeline goes on as it was.

@@ -64,13 +64,15 @@ def original(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.mark.parametrize(
     ("damage", "version", "named"),
     [
-        (cut, 1, 1),
-        (empty, 1, 1),
+        pytest.param(cut, 1, 1, marks=pytest.mark.slow),
+        pytest.param(empty, 1, 1, marks=pytest.mark.slow),
         (empty, 2, 2),
-        (lose_lines, 1, 1),
-        (lose_lines_and_checksum, 1, 2),  # the first version whose files do not add up
+        pytest.param(lose_lines, 1, 1, marks=pytest.mark.slow),
+        pytest.param(
+            lose_lines_and_checksum, 1, 2, marks=pytest.mark.slow
+        ),  # the first version whose files do not add up
         (lose_lines_and_checksum, 2, 2),
-        (Path.unlink, 1, 1),
+        pytest.param(Path.unlink, 1, 1, marks=pytest.mark.slow),
         (Path.unlink, 2, 2),
     ],
 )
@@ -100,14 +102,8 @@ def test_a_damaged_log_entry_is_named(
     assert (table.snapshot().version, table.snapshot().rows) == (2, 5)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        cut,
-        pytest.param(empty, marks=pytest.mark.slow),
-        pytest.param(Path.unlink, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow  # tests/lake/test_lake.py has the quick ones
+@pytest.mark.parametrize("damage", [cut, empty, Path.unlink])
 def test_a_damaged_data_file_is_named_and_the_table_can_be_restored(
     spark: SparkSession, lake: Lake, damage: Callable[[Path], None]
 ) -> None:
@@ -168,6 +164,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     yield from mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=2m", "tmpfs")
 
 
+@pytest.mark.slow
 def test_a_full_disk(spark: SparkSession, small_disk: Path) -> None:
     lake = Lake(small_disk / "lake", spark)
     table = lake.table("raw/full")
@@ -216,6 +213,7 @@ def read_only(lake: Lake) -> Iterator[Path]:
         folder.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_a_read_only_folder(spark: SparkSession, lake: Lake, read_only: Path) -> None:
     table = lake.table("raw/log")
     for write in (table, lake.table("raw/new")):

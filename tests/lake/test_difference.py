@@ -63,6 +63,7 @@ def test_each_kind_of_value(spark: SparkSession) -> None:
     assert difference(left, noisy) is None
 
 
+@pytest.mark.slow
 def test_rows_count_as_often_as_they_are_there(spark: SparkSession) -> None:
     twice = spark.createDataFrame([(1, 0.5), (1, 0.5), (2, 0.5)], "k int, x double")
     noisy = spark.createDataFrame([(1, 0.5 + 1e-12), (1, 0.5), (2, 0.5)], "k int, x double")

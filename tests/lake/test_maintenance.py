@@ -39,6 +39,7 @@ def table(spark: SparkSession, lake: Lake) -> Table:
     return table
 
 
+@pytest.mark.slow
 def test_small_files_become_one_and_old_ones_go(spark: SparkSession, table: Table) -> None:
     before = sorted(Path(table.path).rglob("*"))
     planned = maintain(table, set(), dry_run=True)

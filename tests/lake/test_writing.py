@@ -62,6 +62,7 @@ class Meddler(threading.Thread):
             self.path.unlink()
 
 
+@pytest.mark.slow
 def test_a_conflict_is_retried(
     spark: SparkSession, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +168,10 @@ def test_a_lost_acknowledgement_is_recognised(
     assert table.snapshot().version == 1
 
 
-@pytest.mark.parametrize(("existing", "stray"), [(False, "null"), (True, "'2026-01-02'")])
+@pytest.mark.parametrize(
+    ("existing", "stray"),
+    [(False, "null"), pytest.param(True, "'2026-01-02'", marks=pytest.mark.slow)],
+)
 def test_rows_outside_their_scope_are_an_error(
     spark: SparkSession, lake: Lake, existing: bool, stray: str
 ) -> None:
@@ -194,6 +198,7 @@ def test_partitions_get_one_file_each(spark: SparkSession, lake: Lake) -> None:
     assert len(snapshot.files) == 5 and snapshot.rows == 1000
 
 
+@pytest.mark.slow
 def test_a_writer_waits_for_the_lock_and_then_says_who_has_it(
     spark: SparkSession, lake: Lake
 ) -> None:
