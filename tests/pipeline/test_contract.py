@@ -107,6 +107,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, str], No
     yield stop
 
 
+@pytest.mark.slow
 def test_a_contract_and_rows_sent_again(
     spark: SparkSession,
     shop: Path,
