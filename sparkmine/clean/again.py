@@ -90,7 +90,12 @@ def returned(rows: DataFrame, schema: StructType) -> tuple[DataFrame, tuple[str,
     from pyspark.sql.types import StringType, StructField, StructType
 
     whole = StructType([*schema.fields, StructField(_UNREADABLE, StringType())])
-    options = {**JSON_OPTIONS, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": _UNREADABLE}
+    options = {
+        **JSON_OPTIONS,
+        "maxStringLen": str(2**31 - 1),
+        "mode": "PERMISSIVE",
+        "columnNameOfCorruptRecord": _UNREADABLE,
+    }
     names = tuple(schema.names)
     own = F.struct(*rows.columns).alias(_OWN)
     parsed = rows.select(own, F.from_json("row", whole, options).alias(ROW))

@@ -34,6 +34,8 @@ PATH = "_source"
 _REPLACEMENT = "\ufffd"
 # A quote within a value, or one that is not closed, is no value.
 _CSV = {"unescapedQuoteHandling": "RAISE_ERROR"}
+# Jackson, which reads JSON for Spark, refuses very long texts unless told otherwise.
+JSON_TEXT = {"primitivesAsString": "true", "maxStringLen": str(2**31 - 1)}
 # Line ends of these are no single bytes, by which Spark splits files.
 _WIDE = ("utf-16", "utf-32")
 
@@ -111,7 +113,7 @@ def _json(
     """All keys as text, which one more pass finds; JSON lines have no header."""
     from pyspark.sql import functions as F
 
-    options = {"primitivesAsString": "true", "columnNameOfCorruptRecord": CORRUPT, **options}
+    options = {**JSON_TEXT, "columnNameOfCorruptRecord": CORRUPT, **options}
     if options.get("encoding", "utf-8").lower() != "utf-8":
         options.setdefault("lineSep", "\n")  # Spark wants to be told, of other encodings
     seen = spark.read.options(**options).json(path).columns
@@ -166,7 +168,7 @@ def text_again(
         given = {**_CSV, "escape": options.get("quote", '"'), **given}
         parsed = F.from_csv(F.col(CORRUPT), schema, given)
     else:
-        parsed = F.from_json(F.col(CORRUPT), schema, {**given, "primitivesAsString": "true"})
+        parsed = F.from_json(F.col(CORRUPT), schema, {**JSON_TEXT, **given})
     found = F.when(F.col(CORRUPT).isNotNull(), parsed).alias("_again")
     return df.select("*", found).select(
         *(name for name in df.columns if name not in (*names, CORRUPT)),
