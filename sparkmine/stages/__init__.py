@@ -7,6 +7,7 @@ from sparkmine.stages.evaluate import Evaluate
 from sparkmine.stages.features import Features
 from sparkmine.stages.ingest import Ingest
 from sparkmine.stages.models import Baseline, Classical, Ensemble, Train
+from sparkmine.stages.near_duplicates import NearDuplicates
 from sparkmine.stages.predict import Predict
 from sparkmine.stages.query import Query
 from sparkmine.stages.report import Report
@@ -23,6 +24,7 @@ __all__ = [
     "Evaluate",
     "Features",
     "Ingest",
+    "NearDuplicates",
     "Predict",
     "Query",
     "Report",
