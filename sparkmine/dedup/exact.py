@@ -36,10 +36,8 @@ def exact(
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    order = [_parsed(term) for term in order_by]
-    for name in [*(key or ()), *(column for column, _ in order)]:
-        if name not in df.columns:
-            raise ConfigError(f"deduplication reads column {name!r}; the table has {df.columns}")
+    _check_there(df, key or ())
+    order = ordered(df, order_by)
     if key is None:
         if order:
             raise ConfigError("deduplication by whole row has no order: equal rows are equal")
@@ -47,8 +45,7 @@ def exact(
     if not key:
         raise ConfigError("deduplication needs at least one key column, or none for whole rows")
     stated: list[Column] = [
-        F.col(name).desc_nulls_last() if down else F.col(name).asc_nulls_last()
-        for name, down in order
+        column.desc_nulls_last() if down else column.asc_nulls_last() for column, down in order
     ]
     # Ties end in the values of all columns; maps cannot be ordered, so they go as text.
     rest = [
@@ -59,6 +56,23 @@ def exact(
     window = Window.partitionBy(*key).orderBy(*stated, *rest)
     ranked = df.withColumn(_RANK, F.row_number().over(window))
     return ranked.where(F.col(_RANK) == 1).drop(_RANK)
+
+
+def ordered(df: DataFrame, order_by: Sequence[str]) -> list[tuple[Column, bool]]:
+    """The columns of an order, and whether each descends.
+
+    Raises:
+        ConfigError: a term that cannot be read, or a column that is not there.
+    """
+    terms = [_parsed(term) for term in order_by]
+    _check_there(df, [name for name, _ in terms])
+    return [(df[name], down) for name, down in terms]
+
+
+def _check_there(df: DataFrame, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in df.columns:
+            raise ConfigError(f"deduplication reads column {name!r}; the table has {df.columns}")
 
 
 def _parsed(term: str) -> tuple[str, bool]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkmine.expr import col, lit
+from sparkmine.lake.inputs import as_frame, need_columns
 from sparkmine.mine.expression_model import ExpressionModel, where_known
-from sparkmine.mine.inputs import as_frame, need_columns
 from sparkmine.mine.training_rows import check_label
 
 if TYPE_CHECKING:

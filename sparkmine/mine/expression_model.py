@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from sparkmine.errors import ExpressionError, ModelError
 from sparkmine.expr import Expr, evaluate, lit, to_column, when
-from sparkmine.mine.inputs import need_columns
+from sparkmine.lake.inputs import need_columns
 from sparkmine.model import Model
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError, DataError
+from sparkmine.lake.inputs import as_frame, need_columns
 from sparkmine.mine.eclat import by_length
-from sparkmine.mine.inputs import as_frame, need_columns
 from sparkmine.mine.partition import (
     COUNTED,
     ENCODED,

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from sparkmine.errors import ConfigError
-from sparkmine.mine.inputs import as_frame
+from sparkmine.lake.inputs import as_frame
 from sparkmine.mine.itemsets import Itemsets, mine_itemsets
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.expr import Expr, col
-from sparkmine.mine.inputs import as_frame, need_columns
+from sparkmine.lake.inputs import as_frame, need_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

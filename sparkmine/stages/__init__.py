@@ -9,6 +9,7 @@ from sparkmine.stages.ensemble import Ensemble
 from sparkmine.stages.evaluate import Evaluate
 from sparkmine.stages.features import Features
 from sparkmine.stages.ingest import Ingest
+from sparkmine.stages.near_duplicates import NearDuplicates
 from sparkmine.stages.predict import Predict
 from sparkmine.stages.query import Query
 from sparkmine.stages.report import Report
@@ -26,6 +27,7 @@ __all__ = [
     "Evaluate",
     "Features",
     "Ingest",
+    "NearDuplicates",
     "Predict",
     "Query",
     "Report",

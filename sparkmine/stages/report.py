@@ -10,6 +10,7 @@ import pyarrow as pa
 from sparkmine.evaluate.report import (
     LearningCurve,
     MissingValues,
+    NearCopies,
     Predictions,
     ReportData,
     Rule,
@@ -28,6 +29,7 @@ from sparkmine.stages.predict import histogram
 
 FILE = "report.html"
 MAX_RULES = 300
+QUALITY_KINDS = ("ingest", "clean", "dedup", "near_duplicates")
 
 
 class Report(Stage):
@@ -70,12 +72,14 @@ class Report(Stage):
 
     def _data(self, context: Context) -> ReportData:
         stages = [(commit.metadata or {}, commit) for commit in context.commits.values()]
-        learning, spectra, missing, quality = [], [], [], []
+        learning, spectra, missing, quality, copies = [], [], [], [], []
         evaluation, rules, predictions = None, None, None
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
-            if data["kind"] in ("ingest", "clean", "dedup") and data["rows_in"] is not None:
+            if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
                 quality.append(_quality(data, commit))
+            if "near_duplicates" in metrics:
+                copies.append(_copies(data["table"], metrics["near_duplicates"]))
             if "missing" in metrics:
                 missing.append(MissingValues(table=data["table"], fractions=metrics["missing"]))
             for title, ratio in metrics.get("spectra", {}).items():
@@ -101,6 +105,7 @@ class Report(Stage):
             ),
             stages=tuple(_info(data, commit, context) for data, commit in stages),
             quality=tuple(quality),
+            copies=tuple(copies),
             missing=tuple(missing),
             spectra=tuple(spectra),
             learning=tuple(learning),
@@ -170,6 +175,19 @@ def _quality(data: dict[str, Any], commit: Commit) -> TableQuality:
             for key, what in _NOTES.items()
             for name, count in data["metrics"].get(key, {}).items()
         },
+    )
+
+
+def _copies(table: str, figures: dict[str, Any]) -> NearCopies:
+    return NearCopies(
+        table=table,
+        rows=figures["rows"],
+        clusters=figures["clusters"],
+        compared=figures["pairs_compared"],
+        near=figures["edges"],
+        threshold=figures["threshold"],
+        largest=tuple((str(name), rows) for name, rows in figures["largest"]),
+        examples=tuple((s, one, other) for s, one, other in figures["examples"]),
     )
 
 

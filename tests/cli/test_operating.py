@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -153,7 +154,8 @@ def test_upkeep_of_a_pipeline(
         *("raw/visits", "quarantine/ingest", "_ledger")
     ]
     (line,) = [line for line in output.splitlines() if line.startswith("_ledger")]
-    assert "2 small files would be put into 1" in line
+    # The ledger is written now and then while a run goes on.
+    assert re.search(r"[2-9] small files would be put into 1", line)
     # Commits that are not a stage's and tables that were compacted are no reason to run again.
     spark.sql(f"alter table delta.`{lake.table('raw/visits').path}` set tblproperties ('a' = 'b')")
     assert command("maintain", str(file))[0] == 0

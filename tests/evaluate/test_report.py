@@ -20,6 +20,7 @@ from sparkmine.evaluate.report import (
     Histogram,
     LearningCurve,
     MissingValues,
+    NearCopies,
     Predictions,
     ReportData,
     Rule,
@@ -36,6 +37,7 @@ SECTIONS = [
     "result",
     "pipeline",
     "quality",
+    "copies",
     "missing",
     "components",
     "learning",
@@ -140,6 +142,18 @@ def full(name: str = "network") -> ReportData:
             ),
             TableQuality(table="empty", rows_in=0, kept=0, quarantined=0, removed=0),
         ),
+        copies=(
+            NearCopies(
+                table=f"unique/{name}",
+                rows=120,
+                clusters=77,
+                compared=90,
+                near=63,
+                threshold=0.7,
+                largest=((name, 13), ("b", 2)),
+                examples=((0.7125, f"one {name}", "other text"),),
+            ),
+        ),
         missing=(
             MissingValues(table=name, fractions={name: 0.4, "$income_$": 0.0004, "full": 0.0}),
             MissingValues(table="complete", fractions={"full": 0.0}),
@@ -199,6 +213,8 @@ def test_page_is_whole_and_has_every_section(page: str) -> None:
         "Top 25",
         "source network changed",
         "$income_$",
+        "70.0\u00a0% reach 0.7",
+        "one network",
         "No missing values in complete.",
     ):
         assert expected in parsed.text, expected

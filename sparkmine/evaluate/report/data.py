@@ -63,6 +63,23 @@ class TableQuality:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearCopies:
+    """What one search for near copies found.
+
+    `largest` has (cluster, rows), `examples` (similarity, text, other text) of verified pairs.
+    """
+
+    table: str
+    rows: int
+    clusters: int
+    compared: int
+    near: int  # of the pairs compared, those that reach the threshold
+    threshold: float
+    largest: tuple[tuple[str, int], ...] = ()
+    examples: tuple[tuple[float, str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class MissingValues:
     """Share of missing values (0 to 1) per column of one table."""
 
@@ -151,6 +168,7 @@ class ReportData(PlainData):
     run: RunInfo | None = None
     stages: tuple[StageInfo, ...] = ()
     quality: tuple[TableQuality, ...] = ()
+    copies: tuple[NearCopies, ...] = ()
     missing: tuple[MissingValues, ...] = ()
     spectra: tuple[Spectrum, ...] = ()
     learning: tuple[LearningCurve, ...] = ()

@@ -85,6 +85,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("result", "Result", report.evaluation),
         ("pipeline", "Pipeline", report.stages),
         ("quality", "Data quality", report.quality),
+        ("copies", "Near copies", report.copies),
         ("missing", "Missing values", report.missing),
         ("components", "Principal components", report.spectra),
         ("learning", "Learning curves", report.learning),

@@ -1,4 +1,4 @@
-"""What every mining method takes: a DataFrame, or a snapshot of a table."""
+"""What methods over rows take: a DataFrame, or a snapshot of a table."""
 
 from __future__ import annotations
 

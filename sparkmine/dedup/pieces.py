@@ -1,0 +1,158 @@
+"""How arrays cross a shuffle: a row is a piece of arrays for one bucket, not one document.
+
+A row of Spark costs about a microsecond on each side of Python; millions of bands would be
+little else. Keys are hashes, so a bucket is a range of them, and tasks take ranges of buckets.
+Payloads are pickled arrays: our own bytes between our own processes of one job, as Spark itself
+ships closures.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from sparkmine.dedup.checkpoint import cut, release
+from sparkmine.dedup.shingles import Ints, Sets, UInts
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+SCHEMA = "bucket int, kind int, number long, payload binary"
+ARROW = pa.schema(
+    [
+        pa.field("bucket", pa.int32()),
+        pa.field("kind", pa.int32()),
+        pa.field("number", pa.int64()),
+        pa.field("payload", pa.binary()),
+    ]
+)
+# Kinds of pieces and their arrays.
+IDS = 1  # hashes of ids
+BANDS = 2  # band, another band, key
+DOCUMENTS = 3  # keys, checks, sets
+PAIRS = 4  # lesser key, greater key
+REQUESTS = 5  # key, bucket that wants its set
+SETS = 6  # keys, sets
+EDGES = 7  # lesser key, greater key, similarity
+KNOWN_BANDS = 9  # as BANDS, of documents that were compared before
+LABELS = 8  # key, least key of its component
+# Kinds of counts, which have no payload.
+NULL_IDS = 20
+NO_TEXT = 21
+SUSPECTS = 22
+LARGE_BUCKETS = 23
+COMPARED = 24
+CLASHES = 25
+DISTINCT = 26
+CHANGES = 27
+
+TASK_BYTES = 1 << 26
+
+
+def bucket_of(keys: UInts, buckets: int) -> Ints:
+    """The bucket of each hash: equal ranges of their upper half."""
+    return ((keys >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
+
+
+def piece(kind: int, number: int, payload: Any = None, bucket: int = 0) -> pa.RecordBatch:
+    """One row."""
+    data = None if payload is None else pickle.dumps(payload, protocol=5)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([value], field.type)
+            for value, field in zip((bucket, kind, number, data), ARROW, strict=True)
+        ],
+        schema=ARROW,
+    )
+
+
+def routed(kind: int, destinations: Ints, arrays: tuple[Any, ...]) -> Iterator[pa.RecordBatch]:
+    """The rows of the arrays (or sets), as one piece for each destination."""
+    destinations = destinations.astype(np.uint16)  # for which NumPy has a radix sort
+    order = np.argsort(destinations, kind="stable")
+    buckets, begins = np.unique(destinations[order], return_index=True)
+    for bucket, places in zip(buckets.tolist(), np.split(order, begins)[1:], strict=True):
+        some = tuple(a.take(places) for a in arrays)
+        yield piece(kind, len(places), some, bucket)
+
+
+class Received:
+    """What a task was sent, by kind."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
+        self._pieces: dict[int, list[tuple[Any, ...]]] = {}
+        self._counts: dict[int, int] = {}
+        for batch in batches:
+            _, kinds, numbers, payloads = batch.columns
+            for kind, number, payload in zip(
+                kinds.to_pylist(), numbers.to_pylist(), payloads, strict=True
+            ):
+                self._counts[kind] = self._counts.get(kind, 0) + number
+                if payload.is_valid:
+                    found = pickle.loads(payload.as_buffer())
+                    self._pieces.setdefault(kind, []).append(found)
+
+    def __contains__(self, kind: int) -> bool:
+        return kind in self._pieces
+
+    def count(self, kind: int) -> int:
+        """The sum of the numbers of a kind."""
+        return self._counts.get(kind, 0)
+
+    def take(self, kind: int) -> tuple[Any, ...]:
+        """The arrays of all pieces of a kind, joined; they are given out once."""
+        columns = zip(*self._pieces.pop(kind), strict=True)
+        return tuple(
+            Sets.joined(list(parts)) if isinstance(parts[0], Sets) else np.concatenate(parts)
+            for parts in columns
+        )
+
+
+def gathered(df: DataFrame, tasks: int, buckets: int) -> DataFrame:
+    """All pieces of a bucket in one task."""
+    from pyspark.sql import functions as F
+
+    return df.repartitionById(tasks, F.expr(f"CAST(bucket * {tasks}L DIV {buckets} AS INT)"))
+
+
+class Cut:
+    """A checkpoint of pieces, with what it holds of the kinds that are asked for.
+
+    Attributes:
+        frame: The checkpoint.
+    """
+
+    def __init__(self, df: DataFrame, *kinds: int) -> None:
+        from pyspark.sql import functions as F
+
+        asked = {}
+        for kind in kinds:
+            for name, value in (("number", "number"), ("bytes", "octet_length(payload)")):
+                asked[f"{name}_{kind}"] = F.expr(f"sum(if(kind = {kind}, {value}, 0))")
+        self.frame, self._found = cut(df, **asked)
+
+    def count(self, kind: int) -> int:
+        """The sum of the numbers of a kind."""
+        return int(self._found[f"number_{kind}"] or 0)
+
+    def bytes(self, *kinds: int) -> int:
+        """The bytes of the payloads of some kinds."""
+        return sum(int(self._found[f"bytes_{kind}"] or 0) for kind in kinds)
+
+    def of(self, *kinds: int) -> DataFrame:
+        """The pieces of some kinds."""
+        from pyspark.sql import functions as F
+
+        return self.frame.where(F.col("kind").isin(*kinds)).select(*ARROW.names)
+
+    def release(self) -> None:
+        release(self.frame)
+
+
+def tasks_for(size: int, buckets: int, least: int) -> int:
+    """How many tasks take pieces of `size` bytes together."""
+    return max(1, min(buckets, max(least, -(-size // TASK_BYTES))))

@@ -1,0 +1,69 @@
+"""Which document of each cluster stays, and in whose favour the others go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sparkmine.dedup.exact import ordered
+from sparkmine.dedup.near import Found
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+LARGEST = 10
+EXAMPLES = 5
+_EXAMPLE_LETTERS = 300
+
+
+def survivors(df: DataFrame, found: Found, order_by: Sequence[str] = ()) -> DataFrame:
+    """[id, cluster, survivor] for each row: of each cluster the first row by `order_by`, then id.
+
+    Args:
+        df: The documents in which `found` was found.
+        order_by: `column` or `column desc`; nulls come last.
+
+    Raises:
+        ConfigError: an order that cannot be read, or a column that is not there.
+    """
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    order = ordered(df, order_by)
+    names = [f"_order_{place}" for place in range(len(order))]
+    # The order's columns may be called `cluster` too.
+    values = [column.alias(name) for (column, _), name in zip(order, names, strict=True)]
+    rows = df.select(found.id, *values).join(found.clusters, found.id)
+    terms = [
+        F.col(name).desc_nulls_last() if down else F.col(name).asc_nulls_last()
+        for name, (_, down) in zip(names, order, strict=True)
+    ]
+    window = Window.partitionBy("cluster").orderBy(*terms, found.id)
+    return rows.select(found.id, "cluster", F.first(found.id).over(window).alias("survivor"))
+
+
+def largest_clusters(clusters: DataFrame) -> list[tuple[Any, int]]:
+    """(cluster, rows) of the largest clusters of several rows, the largest first."""
+    from pyspark.sql import functions as F
+
+    sizes = clusters.groupBy("cluster").count().where("count > 1")
+    rows = sizes.orderBy(F.col("count").desc(), "cluster").limit(LARGEST).collect()
+    return [(row["cluster"], int(row["count"])) for row in rows]
+
+
+def examples(df: DataFrame, found: Found, text: str) -> list[tuple[float, str, str]]:
+    """(similarity, text, other text) of the verified pairs that are least alike."""
+    from pyspark.sql import functions as F
+
+    pairs = found.pairs().orderBy("similarity", "a", "b").limit(EXAMPLES)
+    by_key = found.members.groupBy("key").agg(F.min(found.id).alias("id"))
+    shown = pairs
+    for side in ("a", "b"):
+        ids = by_key.select(F.col("key").alias(side), F.col("id").alias(f"id_{side}"))
+        texts = df.select(
+            F.col(found.id).alias(f"id_{side}"),
+            F.substring(F.col(text), 1, _EXAMPLE_LETTERS).alias(f"text_{side}"),
+        )
+        shown = shown.join(ids, side).join(texts, f"id_{side}")
+    rows = shown.orderBy("similarity", "a", "b").collect()
+    return [(row["similarity"], row["text_a"], row["text_b"]) for row in rows]

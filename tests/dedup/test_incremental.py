@@ -1,0 +1,103 @@
+"""Clusters kept in tables, after updates and deletions, against brute force over what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sparkmine.dedup import NearDuplicateTables
+from sparkmine.errors import ConfigError, DataError
+from sparkmine.lake import Lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+BruteForce = Callable[..., dict[int, int]]
+
+
+def groups(clusters: dict[int, int]) -> set[frozenset[int]]:
+    found: dict[int, set[int]] = {}
+    for name, cluster in clusters.items():
+        found.setdefault(cluster, set()).add(name)
+    return {frozenset(names) for names in found.values()}
+
+
+class Kept:
+    """Tables, and what should be in them."""
+
+    def __init__(self, spark: SparkSession, lake: Lake) -> None:
+        self.spark, self.lake = spark, lake
+        self.texts: dict[int, str | None] = {}
+
+    @property
+    def tables(self) -> NearDuplicateTables:
+        return NearDuplicateTables(self.lake, "near/texts", threshold=0.4, size=2, recall=0.9999)
+
+    def frame(self, rows: list[tuple[int, str | None]]) -> DataFrame:
+        return self.spark.createDataFrame(rows, "id long, text string")
+
+    def add(self, texts: dict[int, str | None]) -> None:
+        self.texts.update(texts)
+        self.tables.update(self.frame(list(texts.items())))
+
+    def delete(self, ids: list[int]) -> None:
+        for name in ids:
+            self.texts.pop(name, None)
+        self.tables.delete(self.spark.createDataFrame([(name,) for name in ids], "gone long"))
+
+    def clusters(self) -> dict[int, int]:
+        rows = self.tables.clusters().collect()
+        assert len(rows) == len(self.texts)
+        return {row["id"]: row["cluster"] for row in rows}
+
+
+@pytest.fixture
+def kept(spark: SparkSession, lake: Lake) -> Kept:
+    return Kept(spark, lake)
+
+
+@pytest.mark.slow
+def test_clusters_merge_and_fall_apart(kept: Kept, brute_force: BruteForce) -> None:
+    kept.add({10: "a b c d e", 20: "v w x y z", 30: "V W X Y Z", 40: "", 50: "alone here"})
+    assert kept.clusters() == {10: 10, 20: 20, 30: 20, 40: 40, 50: 50}
+    # 60 is near 10 and near 20; 5 is less than any id, and yet the old id stays.
+    kept.add({60: "a b c d e v w x y z", 5: "alone HERE!", 70: None})
+    expected = {10: 10, 20: 10, 30: 10, 60: 10, 40: 40, 50: 50, 5: 50, 70: 70}
+    assert kept.clusters() == expected
+    assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
+    kept.delete([60, 50, 999])
+    assert kept.clusters() == {10: 10, 20: 20, 30: 20, 40: 40, 5: 5, 70: 70}
+    # What is left of a killed update is taken back; the text of a deleted document comes again.
+    kept.lake.table("near/texts/edges").write(
+        kept.lake.table("near/texts/edges").snapshot().dataframe(kept.spark), "append"
+    )
+    kept.add({61: "A B C D E V W X Y Z"})
+    assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
+    with pytest.raises(DataError, match="id 20 is in the tables"):
+        kept.tables.update(kept.frame([(20, "again")]))
+    with pytest.raises(ConfigError, match="were made with word-2/"):
+        NearDuplicateTables(kept.lake, "near/texts", threshold=0.6, size=2)
+
+
+@pytest.mark.slow
+def test_many_updates_and_deletions(
+    kept: Kept, documents: Callable[..., list[str]], brute_force: BruteForce
+) -> None:
+    rng = np.random.default_rng(8)
+    texts: dict[int, Any] = dict(enumerate(documents(400, seed=2)))
+    order = rng.permutation(400).tolist()
+    before: dict[int, int] = {}
+    for begin in range(0, 400, 100):
+        kept.add({name: texts[name] for name in order[begin : begin + 100]})
+        found = kept.clusters()
+        assert groups(found) == groups(brute_force(kept.texts, 2, 0.4))
+        # An old cluster has its old id, or that of another one that it became part of.
+        assert {found[name] for name in before} <= set(before.values())
+        gone = rng.choice(list(kept.texts), 15, replace=False).tolist()
+        kept.delete(gone)
+        before = kept.clusters()
+        assert groups(before) == groups(brute_force(kept.texts, 2, 0.4))
