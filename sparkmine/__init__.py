@@ -23,6 +23,7 @@ _HOMES = {
     "mine": "sparkmine.mine",
     "train": "sparkmine.train",
     "dedup": "sparkmine.dedup",
+    "profile": "sparkmine.evaluate.profile:profile",
     "testing": "sparkmine.testing",
     "SparkmineError": "sparkmine.errors:SparkmineError",
     **{

@@ -142,6 +142,15 @@ def _parser() -> argparse.ArgumentParser:
     maintain.add_argument("--dry-run", action="store_true", help="show what would be done")
     maintain.set_defaults(command=_maintain)
 
+    profile = commands.add_parser("profile", help="look at a table: one scan, one HTML page")
+    profile.add_argument("table", metavar="TABLE", help="its name, such as clean/transactions")
+    profile.add_argument("--version", type=int, metavar="N", help="the newest if left out")
+    profile.add_argument("--against", type=int, metavar="N", help="show the drift since this one")
+    profile.add_argument("--columns", metavar="A,B", help="look at these columns only")
+    profile.add_argument("--output", metavar="FILE", help="the page; by default in this folder")
+    profile.add_argument("--warehouse", default="warehouse/retail", help="its folder or URI")
+    profile.set_defaults(command=_profile)
+
     doctor = commands.add_parser("doctor", help="check this machine and say what to do")
     doctor.add_argument("--ranks", type=int, default=2, help="training ranks that must fit")
     doctor.set_defaults(command=_doctor)
@@ -380,6 +389,27 @@ def _report(options: argparse.Namespace) -> int:
         which = f"run {options.run!r}" if options.run else "any run"
         raise ConfigError(f"there is no report of {which} in {options.warehouse}")
     print(f"{lake.root}/{json.loads(found[-1]['metrics'])['file']}")
+    return 0
+
+
+def _profile(options: argparse.Namespace) -> int:
+    from sparkmine.evaluate.profile import profile
+
+    if "://" not in options.warehouse and not Path(options.warehouse).is_dir():
+        raise ConfigError(
+            f"there is no warehouse {options.warehouse}; name another with --warehouse"
+        )
+    table = _open(options.warehouse, "profile")[0].table(options.table)
+    snapshot = table.snapshot(options.version)
+    found = profile(
+        snapshot,
+        against=None if options.against is None else table.snapshot(options.against),
+        name=options.table,
+        columns=options.columns.split(",") if options.columns else None,
+        spark=table.lake.spark,
+    )
+    file = f"profile-{options.table.replace('/', '-')}-{snapshot.version}.html"
+    print(found.to_html(options.output or file).absolute())
     return 0
 
 

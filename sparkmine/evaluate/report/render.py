@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
-
 from sparkmine.evaluate.comparison import Evaluation, ModelEvaluation
-from sparkmine.evaluate.metrics import LOWER_IS_BETTER, METRICS, better, metric_label, percent
+from sparkmine.evaluate.metrics import LOWER_IS_BETTER, METRICS, better, metric_label
 from sparkmine.evaluate.report import data_charts, flow, model_charts
 from sparkmine.evaluate.report.data import ReportData, Rules
+from sparkmine.evaluate.report.pages import NOTHING, environment, write_page
 from sparkmine.evaluate.report.pictures import LineStyle, Picture, line_styles
 
-logger = logging.getLogger(__name__)
-
-MAX_BYTES = 5_000_000
 _LISTED_RULES = 25
 _SCATTERED_RULES = 1_000
-_NOTHING = "\u2013"  # where a number does not apply
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,41 +31,14 @@ def render(report: ReportData, path: str | Path) -> Path:
 
     The same data gives the same bytes. A file is replaced whole or not at all.
     """
-    target = Path(path)
-    text = to_html(report)
-    if len(text.encode()) > MAX_BYTES:
-        logger.warning("report %s has %.1f MB", target, len(text.encode()) / 1e6)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return write_page(to_html(report), Path(path))
 
 
 def to_html(report: ReportData) -> str:
     """The report as text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("sparkmine.evaluate.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=_count,
-        seconds=_seconds,
-        percent=_percent,
-        decimal=_decimal,
-        signed=_signed,
-        metric=metric_label,
-        breakable=_breakable,
-    )
-    return environment.get_template("template.html.j2").render(
+    found = environment()
+    found.filters.update(seconds=_seconds, decimal=_decimal, signed=_signed, metric=metric_label)
+    return found.get_template("report/template.html.j2").render(
         report=report, sections=_sections(report), **_pictures(report)
     )
 
@@ -180,31 +144,18 @@ def _rules(rules: Rules) -> dict[str, Any]:
     return {"rules_scatter": scatter, "listed_rules": rules.rules[:_LISTED_RULES]}
 
 
-def _breakable(name: str) -> Markup:
-    """The name, escaped, with places where a narrow column may break it."""
-    return Markup(re.sub("([_/.])", r"\1<wbr>", str(escape(name))))
-
-
-def _count(value: int | None) -> str:
-    return _NOTHING if value is None else f"{value:,}"
-
-
 def _seconds(value: float | None) -> str:
     if value is None:
-        return _NOTHING
+        return NOTHING
     if value < 60:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest:02d} s"
 
 
-def _percent(value: float | None, digits: int = 1) -> str:
-    return _NOTHING if value is None else percent(value, digits)
-
-
 def _decimal(value: float | None, digits: int = 3) -> str:
-    return _NOTHING if value is None else f"{value:.{digits}f}"
+    return NOTHING if value is None else f"{value:.{digits}f}"
 
 
 def _signed(value: float | None, digits: int = 3) -> str:
-    return _NOTHING if value is None else f"{value:+.{digits}f}"
+    return NOTHING if value is None else f"{value:+.{digits}f}"
