@@ -1,8 +1,14 @@
-"""Reads pages as HTML."""
+"""Reads pages as HTML, and looks at their width in a browser."""
 
 from __future__ import annotations
 
+import html
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +54,42 @@ class Page(HTMLParser):
 def read_page() -> type[Page]:
     """From the text of a page to what is in it; fails unless its tags nest."""
     return Page
+
+
+@pytest.fixture
+def widths_of(tmp_path: Path) -> Callable[[str], list[tuple[int, int]]]:
+    """From the text of a page to the widths it has and needs, on a phone and on a desktop."""
+    if shutil.which("chromium") is None:
+        pytest.skip("needs chromium")
+
+    def measure(page: str) -> list[tuple[int, int]]:
+        text = html.escape(page)
+        frames = "".join(
+            f'<iframe style="width:{width}px;height:3000px" srcdoc="{text}"></iframe>'
+            for width in (390, 1280)
+        )
+        probe = tmp_path / "probe.html"
+        probe.write_text(
+            f"<body>{frames}<script>onload = () => {{ document.body.innerHTML = "
+            "[...document.querySelectorAll('iframe')].map(f => { "
+            "const e = f.contentDocument.documentElement; "
+            "return `${e.clientWidth}:${e.scrollWidth}`; }).join(' ') }</script></body>",
+            encoding="utf-8",
+        )
+        command = (
+            "chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+            "--disable-background-networking --disable-component-update --disable-sync "
+            f"--user-data-dir={tmp_path / 'profile'} --window-size=1400,900 --dump-dom"
+        )
+        found = subprocess.run(
+            [*command.split(), probe.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        widths = re.findall(r"(\d+):(\d+)", found.stdout)
+        assert len(widths) == 2, found.stdout[:500]
+        return [(int(width), int(needed)) for width, needed in widths]
+
+    return measure

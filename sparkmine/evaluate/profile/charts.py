@@ -89,7 +89,7 @@ def heat_map(found: Correlations) -> Picture:
         mesh = axes.pcolormesh(
             numbers,
             cmap=colours,
-            norm=BoundaryNorm([step / 10 for step in range(-10, 11)], colours.N),
+            norm=BoundaryNorm([step / 20 for step in range(-21, 22, 2)], colours.N),
             edgecolors="white",
             linewidth=1,
         )

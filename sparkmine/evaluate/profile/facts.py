@@ -103,8 +103,8 @@ def shown(key: int | str) -> str:
 
 def number_text(value: float) -> str:
     """A number with five digits, whole ones and large ones with all of them."""
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
+    if abs(value) < 1e15 and (float(value).is_integer() or abs(value) >= 1e6):
+        return f"{value:,.0f}"
     return f"{value:,.2f}" if 1e4 <= abs(value) < 1e15 else f"{value:.5g}"
 
 
