@@ -193,6 +193,9 @@ def _cast(value: Any, to: str) -> Any:
         return pc.cast(pc.cast(value, pa.timestamp("us")), pa.timestamp("us")).cast(target)
     if to == "string" and (pa.types.is_floating(source) or pa.types.is_timestamp(source)):
         raise ExpressionError(f"cast of {source} to string differs between engines; it is refused")
+    if to in ("long", "double") and pa.types.is_timestamp(source):
+        seconds = _seconds(value)
+        return pc.cast(pc.floor(seconds), target) if to == "long" else seconds
     if to == "long" and pa.types.is_floating(source):
         inside = pc.and_(pc.greater_equal(value, -(2.0**63)), pc.less(value, 2.0**63))
         return pc.cast(pc.trunc(pc.if_else(inside, value, pa.scalar(None, source))), target)
@@ -203,6 +206,16 @@ def _cast(value: Any, to: str) -> Any:
             pc.cast(pc.cast(value, pa.int8()), target) if to != "string" else pc.cast(value, target)
         )
     return pc.cast(value, target, safe=False)
+
+
+# Spark takes months and days of one digit, and dates without them.
+_SHORT_DATES = (
+    (r"^(\d{4})-(\d)($|-)", r"\1-0\2\3"),
+    (r"^(\d{4}-\d{2})-(\d)($|[ T])", r"\1-0\2\3"),
+    (r"^(\d{4})$", r"\1-01"),
+    (r"^(\d{4}-\d{2})$", r"\1-01"),
+)
+_TIME = r"([ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?)?$"
 
 
 def _cast_string(value: Any, to: str, target: pa.DataType) -> Any:
@@ -220,13 +233,28 @@ def _cast_string(value: Any, to: str, target: pa.DataType) -> Any:
         true = pc.is_in(lower, value_set=pa.array(["true", "t", "yes", "y", "1"], value.type))
         false = pc.is_in(lower, value_set=pa.array(["false", "f", "no", "n", "0"], value.type))
         return pc.if_else(true, True, pc.if_else(false, False, pa.scalar(None, pa.bool_())))
-    pattern = r"^\d{4}-\d{2}-\d{2}" + (
-        r"$" if to == "date" else r"([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?$"
-    )
+    for short, whole in _SHORT_DATES:
+        trimmed = pc.replace_substring_regex(trimmed, short, whole)
+    pattern = r"^\d{4}-\d{2}-\d{2}" + (r"([ T].*)?$" if to == "date" else _TIME)
     matched = pc.if_else(pc.match_substring_regex(trimmed, pattern), trimmed, none)
+    days = pc.utf8_slice_codeunits(matched, 0, 10)
+    valid = _is_day(days)
     if to == "date":
-        return pc.cast(matched, target)
-    return pc.cast(pc.cast(matched, pa.timestamp("us")), target)
+        return pc.cast(pc.if_else(valid, days, none), target)
+    return pc.cast(pc.cast(pc.if_else(valid, matched, none), pa.timestamp("us")), target)
+
+
+def _is_day(texts: Any) -> Any:
+    """Whether year, month and day are in the calendar; Arrow's own cast raises where not."""
+    days = pc.strptime(texts, format="%Y-%m-%d", unit="s", error_is_null=True)
+    # It takes the 30th of February for a day of March.
+    return pc.equal(pc.strftime(days, "%Y-%m-%d"), texts)
+
+
+def _seconds(value: Any) -> Any:
+    """Seconds since 1970 as a double, the fraction too."""
+    micros = pc.cast(pc.cast(value, pa.timestamp("us", value.type.tz)), pa.int64())
+    return pc.divide(pc.cast(micros, pa.float64(), safe=False), 1e6)
 
 
 def _is_in(value: Any, values: tuple[n.Scalar, ...]) -> Any:

@@ -9,7 +9,7 @@ answered; the other states are merged in a tree. What is small is scanned by the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +44,18 @@ class _Plan:
     changes: tuple[Change, ...]
 
 
-def planned(request: Request) -> _Plan:
-    """Derive a request from the state of the column itself where that is exact."""
+def planned(request: Request, texts: Set[str] = frozenset()) -> _Plan:
+    """Derive a request from the state of the column itself where that is exact.
+
+    Args:
+        texts: Columns of text: what is made of their numbers is not made of themselves.
+    """
     stat = request.stat
     found = origin(request.inputs[0]) if isinstance(stat, ColumnStat) else None
     if isinstance(stat, ColumnStat) and found is not None:
         column, changes = found
-        if all(stat.changed(stat.zero(), change) is not None for change in changes):
+        itself = column not in texts or request.inputs[0].same(col(column))
+        if itself and all(stat.changed(stat.zero(), change) is not None for change in changes):
             return _Plan(Request(replace(stat, column=column), (col(column),)), changes)
     return _Plan(request, ())
 
@@ -83,6 +88,10 @@ class StatEngine:
         self.memory = Memory() if memory is None else memory
         self._before = before
         self._whole = whole
+        kinds = {field.name: field.dataType.typeName() for field in source.schema.fields}
+        self._texts = {
+            name for name, kind in kinds.items() if kind in ("string", "varchar", "char")
+        }
         self._limit = DRIVER_KEYS
         self._known: dict[Any, Any] = {}
         self._read = spark.sparkContext.accumulator(0)
@@ -104,7 +113,7 @@ class StatEngine:
 
     def lacks(self, request: Request) -> bool:
         """True if there is a `before` and this was not learned then."""
-        scan = planned(request).scan
+        scan = planned(request, self._texts).scan
         if self._before is None or scan.key in self._known:
             return False
         if scan.stat.keyed:
@@ -117,9 +126,11 @@ class StatEngine:
         Args:
             ahead: What will be asked later; it shares the scan if there is one.
         """
-        plans = [planned(request) for request in requests]
+        plans = [planned(request, self._texts) for request in requests]
         if any(plan.scan.key not in self._known for plan in plans):
-            later = [planned(request).scan for request in ahead if not self.lacks(request)]
+            later = [
+                planned(request, self._texts).scan for request in ahead if not self.lacks(request)
+            ]
             self._learn([plan.scan for plan in plans] + later)
         return [self._answer(plan) for plan in plans]
 

@@ -22,6 +22,12 @@ TABLE = pa.table(
         "y": pa.array([0.0, 1.0, 2.0, NAN, 1.0, None, 0.0, 5.0, 2.0]),
         "i": pa.array([1, 2, None, 4, 5, 6, 0, -8, 9], pa.int64()),
         "s": pa.array(["a", "B ", None, " 12 ", "1e3", "nan", "", "ä", "true"]),
+        "z": pa.array(
+            [
+                *("2017-02-28", "2017-02-30", "2017-99-99", "2016-02-29 23:59:59.5"),
+                *("2017-01-01 24:00:00", "2017-01-01T10:61", None, "1800-1-7", "1900-02"),
+            ]
+        ),
         "b": pa.array([True, False, None] * 3),
         "d": pa.array([datetime.date(2017, 1, day) for day in range(1, 9)] + [None]),
         "t": pa.array(
@@ -56,6 +62,8 @@ EXPRESSIONS = [
     *("abs(x)", "sqrt(x)", "exp(x)", "ln(x)", "log1p(x)", "floor(x)", "ceil(x)", "lower(s)"),
     *("upper(s)", "trim(s)", "length(s)", "cast(s as double)", "cast(s as boolean)"),
     *("cast(x as bigint)", "cast(i as string)", "cast(b as double)", "d >= '2017-01-03'"),
+    *("cast(t as bigint)", "cast(t as double)", "cast(s as date)", "cast(z as date)"),
+    "cast(cast(z as timestamp) as double)",
     *("cast('2017-01-05' as date) = d", "null = x", "x > 0 and null", "s + 1", "abs(s)"),
     *("sin(x)", "cos(i)", "expm1(x)", "pow(x, y)", "pow(x, i)", "power(i, 0.5)", "pow(y, x)"),
     *("pmod(i, 3)", "pmod(x, -2)", "pmod(i, y)", "year(d)", "quarter(d)", "month(d)", "day(t)"),

@@ -195,3 +195,11 @@ def test_engine_answers_all_in_one_scan(
         }
         assert dict(counts.top()) == expected
         assert one.top() == counts.top(1) and one.distinct == 3
+
+
+def test_numbers_within_texts_are_not_the_texts(spark: SparkSession, lake: Lake) -> None:
+    lake.table("raw/texts").write(spark.createDataFrame(pa.table({"s": ["1", "x", None, "5"]})))
+    asked = StatEngine(lake.table("raw/texts").snapshot(), spark)
+    request = Request(Moments("s"), (col("s").cast("double") * 2.0,))
+    (found,) = asked.run([request])
+    assert (found.count, found.mean) == (2, 6.0)
