@@ -14,9 +14,10 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sparkmine.errors import DeltaJarsMissingError, JavaMissingError
 
@@ -34,6 +35,8 @@ DELTA_EXCLUDES = (
     "commons-logging:*,com.google.code.findbugs:*,javax.annotation:*"
 )
 MINIMUM_JAVA = 17
+# Seconds between attempts to reach Java after an interrupted call.
+_RECONNECT_PAUSES = (0.1, 0.2, 0.4, 0.8)
 
 # Settings that every session needs and that can be set while it runs.
 _SQL = {
@@ -241,3 +244,24 @@ def check_delta(spark: SparkSession) -> None:
 if __name__ == "__main__":
     # The installation calls this once, so that Delta's jars are fetched where a failure is seen.
     session("sparkmine install", log_file=Path(sys.prefix) / "spark-install.log").stop()
+
+
+def reconnect(spark: SparkSession) -> None:
+    """Make sure that Java answers again after a call of it was interrupted.
+
+    py4j drops the connection of the interrupted call, and now and then Java closes the next one,
+    too, which py4j reports as an empty answer.
+
+    Raises:
+        Py4JNetworkError: Java has gone.
+    """
+    from py4j.protocol import Py4JNetworkError
+
+    jvm: Any = spark._jvm
+    for pause in _RECONNECT_PAUSES:
+        try:
+            jvm.java.lang.System.nanoTime()
+            return
+        except Py4JNetworkError:
+            time.sleep(pause)
+    jvm.java.lang.System.nanoTime()

@@ -2,7 +2,7 @@
 
 Signatures are rensa's R-MinHash, in native code over the flat array of a block's hashes
 (Dahlgaard, Knudsen and Thorup, "Fast Similarity Sketching", FOCS 2017). For 64
-values it takes about 10 µs a document, most of it for getting the values out of its lists, NumPy 28,
+values it takes about 10 µs a document, most of it for taking values out of its lists; NumPy 28,
 datasketch (which is NumPy, one document at a time) 280.
 rensa numbers its algorithm; `version` holds that number, because signatures of two algorithms must
 never meet.

@@ -72,7 +72,8 @@ class Book:
 
     def flush(self) -> None:
         """Write what is pending, in one commit."""
-        lines, self._pending = self._pending, []
+        lines = list(self._pending)
         if lines:
             ledger.append(self._lake, lines)
+            del self._pending[: len(lines)]
             self._flushed = time.monotonic()

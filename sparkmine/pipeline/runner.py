@@ -27,6 +27,7 @@ from sparkmine.pipeline.book import Book
 from sparkmine.pipeline.config import Pipeline
 from sparkmine.pipeline.decision import Decision, Decisions, adds_up
 from sparkmine.pipeline.fingerprint import code_version
+from sparkmine.sessions import reconnect
 from sparkmine.stages import Context, Result, Stage
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,8 @@ class Runner:
                 seconds = time.monotonic() - began
                 self.book.note(ledger.FAILED, seconds=seconds, error=str(coded(error)))
                 try:
+                    if isinstance(error, KeyboardInterrupt):
+                        reconnect(self.lake.spark)
                     self.book.flush()
                 except Exception:
                     # What ended the run is what its user must see.
@@ -227,6 +230,7 @@ class Runner:
                 commit = self._commit(stage, decision, result, context, began)
         except KeyboardInterrupt:
             # Python has left the stage; Spark does not know it yet.
+            reconnect(spark)
             spark.sparkContext.cancelJobGroup(group)
             raise
         finally:
