@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparkmine.dedup.shingles import Ints, UInts
+from sparkmine.dedup.sets import Ints, UInts
 
 WHOLE = 32
 WINDOW = 8

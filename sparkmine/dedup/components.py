@@ -33,7 +33,7 @@ from sparkmine.dedup.pieces import (
     routed,
     tasks_for,
 )
-from sparkmine.dedup.shingles import UInts
+from sparkmine.dedup.sets import UInts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparkmine.dedup.shingles import PADDING, Ints, Sets, UInts, by_width
+from sparkmine.dedup.sets import PADDING, Ints, Sets, UInts, by_width
 
 # Values of the matrix of one step.
 _BLOCK = 1 << 21

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from sparkmine.dedup.checkpoint import cut, release
-from sparkmine.dedup.shingles import Ints, Sets, UInts
+from sparkmine.dedup.sets import Ints, Sets, UInts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

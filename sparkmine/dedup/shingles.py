@@ -23,21 +23,25 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sparkmine.dedup.sets import (
+    PADDING,
+    Ints,
+    Sets,
+    UInts,
+    by_width,
+    mixed,
+    offsets_of,
+    ranges,
+)
 from sparkmine.errors import ConfigError
 
 HASHING = "sparkmine-shingles-1"
 KINDS = ("word", "char")
 MAX_SIZE = 64
-# Sets of hashes are padded with this in matrices, so no shingle has it.
-PADDING = np.uint64(0xFFFFFFFFFFFFFFFF)
-
-UInts = npt.NDArray[np.uint64]
-Ints = npt.NDArray[np.int64]
-
 _BASE = 0x9E3779B97F4A7C15  # odd, so it has an inverse modulo 2^64
 # Texts of about this many bytes are hashed at once: its arrays stay near the processor.
 _CHUNK_BYTES = 1 << 20
-_CHECK_SALT = np.uint64(0xD6E8FEB86659FD93)
+_WEIGHT_SALT = np.uint64(0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True)
@@ -60,58 +64,6 @@ class Shingling:
             raise ConfigError(f"shingle size is {self.size}; it is between 1 and {MAX_SIZE}")
 
 
-@dataclass(frozen=True)
-class Sets:
-    """Sets of hashed shingles of `n` documents.
-
-    Attributes:
-        values: All sets one after the other, each ascending without repeats.
-        offsets: Where each begins and the last ends, [n + 1].
-    """
-
-    values: UInts
-    offsets: Ints
-
-    @property
-    def lengths(self) -> Ints:
-        return np.diff(self.offsets)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def take(self, places: Ints) -> Sets:
-        """The sets at `places`, in that order."""
-        lengths = self.lengths[places]
-        offsets = offsets_of(lengths)
-        return Sets(self.values[_ranges(self.offsets[places], lengths, offsets)], offsets)
-
-    @classmethod
-    def joined(cls, parts: list[Sets]) -> Sets:
-        lengths = [part.lengths for part in parts] or [np.zeros(0, np.int64)]
-        values = [part.values for part in parts] or [np.zeros(0, np.uint64)]
-        return cls(np.concatenate(values), offsets_of(np.concatenate(lengths)))
-
-    def matrix(self, places: Ints, width: int) -> UInts:
-        """The sets at `places` as rows of `width`, padded at the end."""
-        found = self.take(places)
-        rows = np.full((len(places), width), PADDING)
-        rows[np.arange(width) < found.lengths[:, None]] = found.values
-        return rows
-
-    def keys(self) -> UInts:
-        """A 64-bit hash of each set; meaningless for empty ones."""
-        return self._sums(self.values)
-
-    def checks(self) -> UInts:
-        """Another one, independent of `keys`: together they are 128 bits."""
-        return self._sums(self.values ^ _CHECK_SALT)
-
-    def _sums(self, values: UInts) -> UInts:
-        # A sum does not depend on order, and sets have no repeats.
-        running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed(values))])
-        return mixed(running[self.offsets[1:]] - running[self.offsets[:-1]])
-
-
 def shingled(texts: pa.Array, shingling: Shingling) -> Sets:
     """The set of shingles of each text.
 
@@ -125,29 +77,6 @@ def shingled(texts: pa.Array, shingling: Shingling) -> Sets:
         units, counts = _hashed_units(data, offsets, shingling.kind)
         parts.append(_unique(*_runs(units, counts, shingling.size)))
     return Sets.joined(parts)
-
-
-def mixed(values: UInts) -> UInts:
-    """MurmurHash3's 64-bit finalizer, a bijection."""
-    found = values ^ (values >> np.uint64(33))
-    found *= np.uint64(0xFF51AFD7ED558CCD)
-    found ^= found >> np.uint64(33)
-    found *= np.uint64(0xC4CEB9FE1A85EC53)
-    found ^= found >> np.uint64(33)
-    return found
-
-
-def offsets_of(lengths: npt.ArrayLike) -> Ints:
-    """Where parts of these lengths begin, and the end of the last."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-
-
-def by_width(lengths: Ints) -> Iterator[tuple[Ints, int]]:
-    """Groups of places whose lengths are alike, each with its greatest length."""
-    classes = np.ceil(np.log2(np.maximum(lengths, 1)) * 2).astype(np.int8)
-    for number in np.unique(classes):
-        places = np.flatnonzero(classes == number)
-        yield places, int(lengths[places].max(initial=0))
 
 
 def _plain(texts: pa.Array) -> pa.Array:
@@ -205,7 +134,7 @@ def _codes() -> UInts:
 @cache
 def _weights() -> UInts:
     """An odd multiplier for each place in a shingle."""
-    return mixed(np.arange(1, MAX_SIZE + 1, dtype=np.uint64) ^ _CHECK_SALT) | np.uint64(1)
+    return mixed(np.arange(1, MAX_SIZE + 1, dtype=np.uint64) ^ _WEIGHT_SALT) | np.uint64(1)
 
 
 _POWERS: dict[int, UInts] = {}
@@ -258,7 +187,7 @@ def _characters(
 ) -> tuple[UInts, Ints]:
     """A hash of every character of the words of each text, which are joined by single spaces."""
     lengths = ends - begins
-    places = _ranges(begins, lengths + 1, offsets_of(lengths + 1))
+    places = ranges(begins, lengths + 1, offsets_of(lengths + 1))
     gap = np.zeros(len(places), bool)
     gap[np.cumsum(lengths + 1) - 1] = True
     joined = np.where(gap, np.uint8(32), letters[np.minimum(places, max(len(letters) - 1, 0))])
@@ -280,7 +209,7 @@ def _runs(units: UInts, counts: Ints, size: int) -> tuple[UInts, Ints]:
     """A hash of every run of `size` units within a text; shorter texts have one run of all."""
     runs = np.where(counts > 0, np.maximum(counts - size + 1, 1), 0)
     ends = np.cumsum(counts)
-    begins = _ranges(ends - counts, runs, offsets_of(runs))
+    begins = ranges(ends - counts, runs, offsets_of(runs))
     last = np.repeat(ends, runs)
     short = counts.min(initial=size) < size
     found = np.zeros(len(begins), np.uint64)
@@ -310,10 +239,5 @@ def _unique(values: UInts, lengths: Ints) -> Sets:
     found = np.empty(int(offsets[-1]), np.uint64)
     for places, some in parts:
         lengths = kept[places]
-        found[_ranges(offsets[places], lengths, offsets_of(lengths))] = some
+        found[ranges(offsets[places], lengths, offsets_of(lengths))] = some
     return Sets(found, offsets)
-
-
-def _ranges(begins: Ints, lengths: Ints, offsets: Ints) -> Ints:
-    """begin, begin + 1, ... for each begin, `length` of them; `offsets` are those of lengths."""
-    return np.arange(int(offsets[-1])) + np.repeat(begins - offsets[:-1], lengths)

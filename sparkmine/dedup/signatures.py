@@ -21,7 +21,8 @@ from itertools import chain
 
 import numpy as np
 
-from sparkmine.dedup.shingles import HASHING, Sets, UInts, mixed
+from sparkmine.dedup.sets import Sets, UInts, mixed
+from sparkmine.dedup.shingles import HASHING
 from sparkmine.errors import ConfigError, DataError
 
 SEED = 1

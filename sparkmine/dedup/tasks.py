@@ -13,7 +13,8 @@ from sparkmine.dedup import pieces
 from sparkmine.dedup.candidates import candidates, unique_pairs
 from sparkmine.dedup.jaccard import jaccard
 from sparkmine.dedup.pieces import Received, bucket_of, piece, routed
-from sparkmine.dedup.shingles import Ints, Sets, Shingling, UInts, shingled
+from sparkmine.dedup.sets import Ints, Sets, UInts
+from sparkmine.dedup.shingles import Shingling, shingled
 from sparkmine.dedup.signatures import Banding, band_hashes
 
 # A task sends its pieces when it has sets of about this many bytes.

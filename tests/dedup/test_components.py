@@ -11,7 +11,7 @@ import pytest
 
 from sparkmine.dedup.components import components, large_star, small_star, stars
 from sparkmine.dedup.pieces import EDGES, SCHEMA, Cut, bucket_of, piece
-from sparkmine.dedup.shingles import UInts, mixed
+from sparkmine.dedup.sets import UInts, mixed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -154,7 +154,7 @@ def test_bands_meet_as_often_as_the_theory_says(similarity: float, rows: int) ->
     for row in values:
         texts += [row[: shared + own], np.concatenate([row[:shared], row[shared + own :]])]
     lengths = [len(text) for text in texts]
-    from sparkmine.dedup.shingles import Sets, offsets_of
+    from sparkmine.dedup.sets import Sets, offsets_of
 
     sets = Sets(np.concatenate([np.sort(text) for text in texts]), offsets_of(lengths))
     found = Banding(bands=8, rows=rows)
