@@ -1,10 +1,4 @@
-"""Clusters of near copies that are kept in Delta tables, and follow what is added and deleted.
-
-Five tables below one name. `sets`, `bands` and `edges` hold pieces (`pieces.py`) by the hash of a
-text: its shingles, its bands, its verified pairs. They only grow, and stay true when a document
-goes, because they speak of texts. `documents` has [id, key, cluster]; `merged` says which clusters
-became part of which other since. A commit of `documents` names the versions of the others that
-belong to it: it is the truth, and what a killed update left behind is taken back by the next one.
+"""Clusters of near copies that are kept in tables (`kept.py`), and follow what comes and goes.
 
 An update compares new texts with the old and among themselves. The clusters that its edges touch
 are single nodes of a small graph, whose components are clusters that merge: the least id of the old
@@ -15,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,18 +17,12 @@ import pyarrow as pa
 from sparkmine.dedup import pieces
 from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.components import components
-from sparkmine.dedup.near import (
-    EDGES,
-    LABELS,
-    Known,
-    Matching,
-    check_distinct,
-    checked,
-    clustered,
-    compare,
-    describe,
-)
+from sparkmine.dedup.documents import check_distinct, checked
+from sparkmine.dedup.kept import Kept
+from sparkmine.dedup.known import MOST_HASHES, Fresh, union
+from sparkmine.dedup.near import EDGES, LABELS, Matching, clustered, compare, describe
 from sparkmine.dedup.pieces import Cut, piece
+from sparkmine.dedup.sets import UInts
 from sparkmine.dedup.tasks import edge_rows, label_rows
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.lake import Lake, Snapshot
@@ -45,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SIDES = ("sets", "bands", "edges", "merged")
 # Buckets of tables that may grow: tasks take ranges of them.
 _BUCKETS = 256
 
@@ -78,12 +65,12 @@ class NearDuplicateTables:
     ) -> None:
         self.lake, self.name, self.id, self.text = lake, name, id, text
         self.matching = Matching.of(threshold, shingle, size, recall)
-        self._documents = lake.table(f"{name}/documents")
-        self._made = f"{self.matching.version}/threshold-{self.matching.threshold}"
-        state = self._state()
-        if state and state["made"] != self._made:
+        made = f"{self.matching.version}/threshold-{self.matching.threshold}"
+        self._kept = Kept(lake, name, id, made)
+        before = self._kept.state.get("made", made)
+        if before != made:
             raise ConfigError(
-                f"the tables of {name} were made with {state['made']}, not {self._made}; "
+                f"the tables of {name} were made with {before}, not {made}; "
                 "use those parameters, or another name and all documents"
             )
 
@@ -93,7 +80,8 @@ class NearDuplicateTables:
         Raises:
             TableMissingError: there was no update yet.
         """
-        return self._members().select(self.id, "cluster")
+        self._kept.refresh()
+        return self._kept.members().select(self.id, "cluster")
 
     def update(self, df: DataFrame | Snapshot) -> Mapping[str, int]:
         """Add documents; returns the figures of the run.
@@ -105,23 +93,37 @@ class NearDuplicateTables:
 
         documents = checked(as_frame(df, self.lake.spark), self.id, self.text)
         with self.lake.locked(f"{self.name}/near", f"near copies of {self.name}"):
-            state = self._rolled_back()
-            described = describe(documents, self.id, self.matching, _BUCKETS)
-            self._check_new(described, documents)
-            edges, figures = compare(described, self.matching, _BUCKETS, self._known())
+            self._kept.roll_back()
+            described = describe(documents, self.id, self.matching, _BUCKETS, keep=True)
+            state = self._kept.state
+            fresh = Fresh.of(described) if state else None
+            known = self._kept.known(fresh) if fresh else None
+            edges, figures = compare(described, self.matching, _BUCKETS, known)
             if figures.pop("suspects"):
                 check_distinct(documents, self.id)
-            rows, merged = self._joined(described, edges)
-            rows, counts = cut(rows, clusters=F.count_if(F.col(self.id) == F.col("cluster")))
-            versions = {
-                "sets": self._append("sets", described.of(pieces.DOCUMENTS)),
-                "bands": self._append("bands", described.of(pieces.BANDS)),
-                "edges": self._append("edges", edges.of(pieces.EDGES)),
-                "merged": self._write("merged", merged, "overwrite"),
-            }
+            new = described.frame.where("kind is null").select(self.id, "key")
+            named = self._joined(new, fresh, edges) if fresh else self._first(new, edges)
+            one = F.col(self.id) == F.col("cluster")
+            named, counts = cut(
+                named, clusters=F.count_if(one), merged=F.count_if(F.col("into").isNotNull())
+            )
+            merged = named.where("into is not null").select("cluster", "into").distinct()
+            found = described.of(pieces.DOCUMENTS, pieces.SIGNED).union(edges.of(pieces.EDGES))
+            version = self._kept.append(found, self._flat(merged) if counts["merged"] else None)
             figures = {"rows": described.count(pieces.IDS), **figures}
             figures["new_clusters"] = int(counts["clusters"])
-            self._commit(rows, "append" if state else "overwrite", versions, figures)
+            self._kept.commit(
+                named.where("into is null").select(self.id, "key", "cluster"),
+                "append" if state else "overwrite",
+                {
+                    "pieces": version,
+                    "updates": state.get("updates", 0) + 1,
+                    "settled": state.get("settled", 0),
+                    "merged": state.get("merged", 0) + int(counts["merged"]),
+                    "deleted": state.get("deleted", False),
+                    "figures": figures,
+                },
+            )
             described.release()
             edges.release()
         logger.info("near duplicates of %s: %s", self.name, figures)
@@ -136,76 +138,75 @@ class NearDuplicateTables:
         from pyspark.sql import functions as F
 
         with self.lake.locked(f"{self.name}/near", f"near copies of {self.name}"):
-            state = self._rolled_back()
-            members = self._members()
+            self._kept.roll_back()
+            members = self._kept.members()
             gone = ids.select(F.col(ids.columns[0]).alias(self.id)).distinct()
             touched = members.join(gone, self.id, "left_semi").select("cluster").distinct()
             left = members.join(gone, self.id, "left_anti")
             again = left.join(touched, "cluster", "left_semi").select(*members.columns)
             again, _ = cut(again)
             alive = again.where("key is not null").select("key").distinct()
-            inner = _inside(self._edges(), alive)
+            inner = _inside(self._kept.edges(), alive)
             clusters = clustered(again, _labels(inner), self.id)
             rows = left.join(touched, "cluster", "left_anti").select(*members.columns)
-            merged = self.lake.spark.createDataFrame([], self._merged_schema(members))
-            versions = {**state["versions"], "merged": self._write("merged", merged, "overwrite")}
-            self._commit(rows.union(clusters), "overwrite", versions, {})
+            state = {**self._kept.state, "settled": self._kept.state["updates"]}
+            state |= {"merged": 0, "deleted": True}
+            self._kept.commit(rows.union(clusters), "overwrite", state)
 
-    def _joined(self, described: Cut, edges: Cut) -> tuple[DataFrame, DataFrame]:
-        """New rows [id, key, cluster], and all old clusters that are part of others now."""
+    def _first(self, new: DataFrame, edges: Cut) -> DataFrame:
+        """As `_joined`, of rows before which there were none."""
         from pyspark.sql import functions as F
 
-        new = described.frame.where("kind is null").select(self.id, "key")
-        verified = edges.of(pieces.EDGES).mapInArrow(edge_rows, EDGES).select("a", "b")
-        if not self._state():
-            labels = components(edges, _BUCKETS)[0].mapInArrow(label_rows, LABELS)
-            kept, _ = cut(clustered(new, labels, self.id))
-            return kept, self.lake.spark.createDataFrame([], self._merged_schema(kept))
-        members = self._members()
-        fresh = new.where("key is not null").select("key").distinct()
-        # A text that was here before, or is, has edges from then.
-        known = self._edges().select("a", "b")
-        again = known.join(fresh.withColumnRenamed("key", "a"), "a", "left_semi").union(
-            known.join(fresh.withColumnRenamed("key", "b"), "b", "left_semi").select("a", "b")
-        )
-        reached, _ = cut(verified.union(again).distinct())
-        ends = reached.select(F.col("a").alias("key")).union(reached.select("b")).union(fresh)
-        old, _ = cut(
-            members.join(ends.distinct(), "key", "left_semi").select("key", "cluster").distinct()
-        )
-        alive = old.select("key").union(fresh).distinct()
-        least = old.groupBy("cluster").agg(F.min("key").alias("b"))
-        same = old.join(least, "cluster").select(F.col("key").alias("a"), "b").where("a <> b")
-        labels, _ = cut(_labels(_inside(reached, alive).union(same)))
-        rooted_old = old.join(labels, "key", "left").withColumn("root", F.coalesce("root", "key"))
-        stays = rooted_old.groupBy("root").agg(F.min("cluster").alias("stays"))
-        merged_now = (
-            rooted_old.select("cluster", "root")
-            .distinct()
-            .join(stays, "root")
-            .where("cluster <> stays")
-            .select("cluster", F.col("stays").alias("into"))
-        )
-        merged_before = self._table("merged")
-        moved = merged_now.select(F.col("cluster").alias("into"), F.col("into").alias("next"))
-        merged = (
-            merged_before.join(moved, "into", "left")
-            .select("cluster", F.coalesce("next", "into").alias("into"))
-            .union(merged_now)
-        )
-        with_text = new.where("key is not null").join(labels, "key", "left")
-        with_text = with_text.withColumn("root", F.coalesce("root", "key"))
-        own = with_text.groupBy("root").agg(F.min(self.id).alias("own"))
-        named = with_text.join(own, "root").join(stays, "root", "left")
-        rows = named.select(self.id, "key", F.coalesce("stays", "own").alias("cluster"))
-        alone = new.where("key is null").select(self.id, "key", F.col(self.id).alias("cluster"))
-        return rows.union(alone), cut(merged)[0]
+        labels = components(edges, _BUCKETS)[0].mapInArrow(label_rows, LABELS)
+        rows = clustered(new, labels, self.id)
+        return rows.withColumn("into", F.lit(None).cast(rows.schema[self.id].dataType))
 
-    def _check_new(self, described: Cut, documents: DataFrame) -> None:
-        if not self._state():
-            return
-        new = described.frame.where("kind is null").select(self.id)
-        both = self._table("documents").join(new, self.id, "left_semi")
+    def _joined(self, new: DataFrame, fresh: Fresh, edges: Cut) -> DataFrame:
+        """[id, key, cluster, into]: new rows; and old clusters that are part of others now."""
+        from pyspark.sql import Window
+        from pyspark.sql import functions as F
+
+        # A text that was here before has edges from then.
+        verified = edges.of(pieces.EDGES).mapInArrow(edge_rows, EDGES).select("a", "b")
+        met, _ = cut(verified.union(self._kept.edges(fresh.keys)))
+        old, counts = cut(
+            self._kept.reached(_with(fresh.keys, met), fresh), there=F.count_if("there")
+        )
+        if fresh.ids is None or counts["there"]:
+            self._check_new(new)
+        old = old.where("not there").select("key", "cluster").distinct()
+        if self._kept.state["deleted"]:
+            texts = old.select("key").union(new.select("key")).where("key is not null")
+            met = _inside(met, texts.distinct())
+        least = F.min("key").over(Window.partitionBy("cluster"))
+        same = old.select(F.col("key").alias("a"), least.alias("b")).where("a <> b")
+        labels = _labels(met.union(same))
+        kind = new.schema[self.id].dataType
+        nothing = F.lit(None).cast(kind)
+        both = new.where("key is not null").withColumn("cluster", nothing)
+        both = both.union(old.select(nothing.alias(self.id), "key", "cluster"))
+        root = Window.partitionBy(F.coalesce("root", "key"))
+        name = F.coalesce(F.min("cluster").over(root), F.min(self.id).over(root))
+        named = both.join(labels, "key", "left").select(self.id, "key", "cluster", name.alias("to"))
+        rows = named.where(F.col(self.id).isNotNull())
+        rows = rows.select(self.id, "key", F.col("to").alias("cluster"), nothing.alias("into"))
+        alone = new.where("key is null")
+        alone = alone.select(self.id, "key", F.col(self.id).alias("cluster"), nothing.alias("into"))
+        moved = named.where("cluster <> to").select(
+            self.id, "key", "cluster", F.col("to").alias("into")
+        )
+        return rows.union(alone).union(moved)
+
+    def _flat(self, merged: DataFrame) -> DataFrame:
+        """[cluster, into]: these, and earlier ones that became part of them."""
+        from pyspark.sql import functions as F
+
+        next_ = merged.select(F.col("cluster").alias("into"), F.col("into").alias("next"))
+        before = self._kept.merged().join(next_, "into")
+        return merged.union(before.select("cluster", F.col("next").alias("into")))
+
+    def _check_new(self, new: DataFrame) -> None:
+        both = self._kept.documents().join(new.select(self.id), self.id, "left_semi")
         example = both.first()
         if example is not None:
             raise DataError(
@@ -213,77 +214,13 @@ class NearDuplicateTables:
                 "first, or leave it out"
             )
 
-    def _state(self) -> dict[str, Any]:
-        """What the newest commit of `documents` says; empty without one."""
-        commit = next(iter(self._documents.commits()), None)
-        return dict((commit.metadata or {}).get("near") or {}) if commit else {}
 
-    def _rolled_back(self) -> dict[str, Any]:
-        """The state, after taking back what was written beside it."""
-        from delta.tables import DeltaTable
-
-        state = self._state()
-        for side in _SIDES:
-            table = self.lake.table(f"{self.name}/{side}")
-            if not table.exists():
-                continue
-            delta = DeltaTable.forPath(self.lake.spark, table.path)
-            wanted = state.get("versions", {}).get(side)
-            if wanted is None:  # the first update did not end
-                delta.delete()
-            elif next(iter(table.commits())).version != wanted:
-                delta.restoreToVersion(wanted)
-        return state
-
-    def _table(self, side: str) -> DataFrame:
-        version = None if side == "documents" else self._state()["versions"][side]
-        return self.lake.table(f"{self.name}/{side}").snapshot(version).dataframe(self.lake.spark)
-
-    def _known(self) -> Known | None:
-        from pyspark.sql import functions as F
-
-        state = self._state()
-        if not state:
-            return None
-        sides = {
-            side: self.lake.table(f"{self.name}/{side}").snapshot(state["versions"][side])
-            for side in ("bands", "sets")
-        }
-        size = {side: sum(file.size for file in found.files) for side, found in sides.items()}
-        bands = sides["bands"].dataframe(self.lake.spark)
-        bands = bands.withColumn("kind", F.lit(pieces.KNOWN_BANDS))
-        sets = sides["sets"].dataframe(self.lake.spark)
-        names = pieces.ARROW.names
-        return Known(bands.select(*names), sets.select(*names), size["bands"], size["sets"])
-
-    def _edges(self) -> DataFrame:
-        """[a, b, similarity] of all updates so far, repeated where a pair was found twice."""
-        return self._table("edges").select(*pieces.ARROW.names).mapInArrow(edge_rows, EDGES)
-
-    def _members(self) -> DataFrame:
-        """[id, key, cluster] as of now."""
-        from pyspark.sql import functions as F
-
-        documents = self._table("documents")
-        into = self._table("merged").withColumnRenamed("into", "_into")
-        rows = documents.join(F.broadcast(into), "cluster", "left")
-        return rows.select(self.id, "key", F.coalesce("_into", "cluster").alias("cluster"))
-
-    def _merged_schema(self, members: DataFrame) -> str:
-        kind = members.schema[self.id].dataType.simpleString()
-        return f"cluster {kind}, into {kind}"
-
-    def _append(self, side: str, df: DataFrame) -> int:
-        return self._write(side, df, "append")
-
-    def _write(self, side: str, df: DataFrame, mode: str) -> int:
-        return self.lake.table(f"{self.name}/{side}").write(df, mode).version
-
-    def _commit(
-        self, rows: DataFrame, mode: str, versions: Mapping[str, int], figures: Mapping[str, int]
-    ) -> None:
-        state = {"made": self._made, "versions": dict(versions), "figures": dict(figures)}
-        self._documents.write(rows, mode, metadata={"near": state})
+def _with(texts: UInts | None, edges: DataFrame) -> UInts | None:
+    """The texts and the ends of rows [a, b], which are a cut; None if they are too many."""
+    if texts is None or edges.count() > MOST_HASHES:
+        return None
+    ends = edges.toArrow()
+    return union(texts, *(end.to_numpy().view(np.uint64) for end in ends.columns))
 
 
 def _inside(edges: DataFrame, alive: DataFrame) -> DataFrame:

@@ -23,12 +23,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from sparkmine.dedup import pieces
 from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.components import components
+from sparkmine.dedup.documents import check_distinct, checked
+from sparkmine.dedup.known import Known
 from sparkmine.dedup.pieces import Cut, gathered, tasks_for
 from sparkmine.dedup.shingles import Shingling
 from sparkmine.dedup.signatures import Banding, banding
 from sparkmine.dedup.tasks import Answer, Compare, Describe, FindPairs, edge_rows, label_rows
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.lake.inputs import as_frame, need_columns
+from sparkmine.lake.inputs import as_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -42,9 +44,6 @@ LABELS = "key long, root long"
 EDGES = "a long, b long, similarity double"
 _BUCKET_ROWS = 8192
 _MAX_BUCKETS = 8192
-_ID_TYPES = frozenset(
-    {"string", "tinyint", "smallint", "int", "bigint", "date", "timestamp", "timestamp_ntz"}
-)
 
 
 @dataclass(frozen=True)
@@ -101,16 +100,6 @@ class Found:
         """[a, b, similarity]: the verified pairs of different keys."""
         edges = self.edges.of(pieces.EDGES)
         return edges.mapInArrow(edge_rows, EDGES)
-
-
-@dataclass(frozen=True)
-class Known:
-    """Pieces of texts that were compared among themselves before, and their bytes on disk."""
-
-    bands: DataFrame
-    sets: DataFrame
-    bands_bytes: int
-    sets_bytes: int
 
 
 def near_duplicates(
@@ -192,32 +181,20 @@ def buckets_for(rows: int) -> int:
     return min(max(rows // _BUCKET_ROWS, 8), _MAX_BUCKETS)
 
 
-def checked(df: DataFrame, id: str, text: str) -> DataFrame:
-    """[id, text] of `df`, if their types will do."""
-    need_columns(df, [id, text])
-    if id == text:
-        raise ConfigError(f"id and text are both {id!r}")
-    kinds = {f.name: f.dataType.simpleString().split("(")[0] for f in df.schema.fields}
-    if kinds[text] != "string":
-        raise ConfigError(
-            f"column {text!r} has type {kinds[text]}, and near copies are found in strings: "
-            "cast it, or name another column"
-        )
-    if kinds[id] not in _ID_TYPES:
-        raise ConfigError(
-            f"column {id!r} has type {kinds[id]}; an id is one of {', '.join(sorted(_ID_TYPES))}"
-        )
-    return df.select(id, text)
+def describe(
+    rows: DataFrame, id: str, matching: Matching, buckets: int, *, keep: bool = False
+) -> Cut:
+    """One pass over the texts: rows [id, key], and pieces of sets, bands and hashes of ids.
 
-
-def describe(rows: DataFrame, id: str, matching: Matching, buckets: int) -> Cut:
-    """One pass over the texts: rows [id, key], and pieces of sets, bands and hashes of ids."""
+    Args:
+        keep: Also make the pieces of bands that `Known` reads.
+    """
     from pyspark.sql import functions as F
 
     kind = rows.schema[id].dataType.simpleString()
     described = Cut(
         rows.select(*rows.columns, F.xxhash64(id).alias("_hash")).mapInArrow(
-            Describe(matching.shingling, matching.banding, buckets),
+            Describe(matching.shingling, matching.banding, buckets, keep),
             f"`{id}` {kind}, key long, {pieces.SCHEMA}",
         ),
         *(pieces.IDS, pieces.BANDS, pieces.DOCUMENTS, pieces.NULL_IDS, pieces.NO_TEXT),
@@ -238,20 +215,21 @@ def compare(
     """Candidate pairs and their exact similarity: pieces of edges.
 
     Args:
-        known: Pieces of texts that were compared among themselves before.
+        known: Texts that were compared among themselves before; `described` was made to keep.
     """
     cores = _cores(described.frame)
-    size = described.bytes(pieces.BANDS, pieces.IDS)
-    banded = described.of(pieces.BANDS, pieces.IDS)
-    sets = described.of(pieces.DOCUMENTS)
-    sets_size = described.bytes(pieces.DOCUMENTS)
+    banded, size = described.of(pieces.BANDS, pieces.IDS), described.bytes(pieces.BANDS, pieces.IDS)
     if known is not None:
-        banded, sets = banded.union(known.bands), sets.union(known.sets)
-        size, sets_size = size + known.bands_bytes, sets_size + known.sets_bytes
+        old, old_size = known.bands(described, buckets)
+        banded, size = banded.union(old), size + old_size
     banded = gathered(banded, tasks_for(size, buckets, cores), buckets)
     found = banded.mapInArrow(FindPairs(buckets), pieces.SCHEMA)
-    pairs = Cut(found, pieces.LARGE_BUCKETS, pieces.SUSPECTS)
-    tasks = tasks_for(sets_size, buckets, cores)
+    pairs = Cut(found, pieces.LARGE_BUCKETS, pieces.SUSPECTS, pieces.REQUESTS)
+    sets, size = described.of(pieces.DOCUMENTS), described.bytes(pieces.DOCUMENTS)
+    if known is not None:
+        old, old_size = known.sets(described, pairs)
+        sets, size = sets.union(old), size + old_size
+    tasks = tasks_for(size, buckets, cores)
     asked = sets.union(pairs.of(pieces.REQUESTS))
     answers = gathered(asked, tasks, buckets).mapInArrow(Answer(), pieces.SCHEMA)
     met = gathered(answers.union(pairs.of(pieces.PAIRS)), tasks, buckets)
@@ -292,19 +270,6 @@ def clustered(members: DataFrame, labels: DataFrame, id: str) -> DataFrame:
     clustered = rooted.select(id, "key", F.min(id).over(same).alias("cluster"))
     alone = members.where("key is null").select(id, "key", F.col(id).alias("cluster"))
     return clustered.union(alone)
-
-
-def check_distinct(rows: DataFrame, id: str) -> None:
-    """Raise DataError if an id is there twice; hashes alone do not prove it."""
-    twice = rows.groupBy(id).count().where("count > 1")
-    count = twice.count()
-    if count:
-        example = twice.orderBy(id).first()
-        assert example is not None
-        raise DataError(
-            f"column {id!r} is no id: {count} values are in several rows, such as {example[0]!r}; "
-            "give each row its own, or remove repeated rows by sparkmine.dedup.exact"
-        )
 
 
 def _cores(df: DataFrame) -> int:

@@ -38,8 +38,11 @@ PAIRS = 4  # lesser key, greater key
 REQUESTS = 5  # key, bucket that wants its set
 SETS = 6  # keys, sets
 EDGES = 7  # lesser key, greater key, similarity
-KNOWN_BANDS = 9  # as BANDS, of documents that were compared before
 LABELS = 8  # key, least key of its component
+SIGNED = 9  # keys, their bands [n, bands]
+KNOWN_BANDS = 10  # as BANDS, of documents that were compared before
+KNOWN_DOCUMENTS = 11  # as DOCUMENTS, likewise
+MERGED = 12  # clusters, what each is part of now, the number of the update
 # Kinds of counts, which have no payload.
 NULL_IDS = 20
 NO_TEXT = 21
@@ -78,6 +81,16 @@ def routed(kind: int, destinations: Ints, arrays: tuple[Any, ...]) -> Iterator[p
     for bucket, places in zip(buckets.tolist(), np.split(order, begins)[1:], strict=True):
         some = tuple(a.take(places) for a in arrays)
         yield piece(kind, len(places), some, bucket)
+
+
+def unpacked(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
+    """The kind, the bucket and the arrays of each piece, one after the other."""
+    for batch in batches:
+        buckets, kinds, _, payloads = batch.columns
+        for bucket, kind, payload in zip(
+            buckets.to_pylist(), kinds.to_pylist(), payloads, strict=True
+        ):
+            yield kind, bucket, pickle.loads(payload.as_buffer())
 
 
 class Received:

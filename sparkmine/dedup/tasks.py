@@ -19,6 +19,8 @@ from sparkmine.dedup.signatures import Banding, band_hashes
 
 # A task sends its pieces when it has sets of about this many bytes.
 _FLUSH_BYTES = 1 << 25
+# Documents in one piece of bands that are kept, of about a megabyte.
+_SIGNED_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Describe:
     shingling: Shingling
     banding: Banding
     buckets: int
+    keep: bool = False
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         waiting: list[tuple[UInts, UInts, Sets]] = []
@@ -72,6 +75,9 @@ class Describe:
         for row in routed(pieces.DOCUMENTS, bucket_of(keys, self.buckets), document):
             yield _pieces(row, kind)
         bands = band_hashes(sets, self.banding)
+        for begin in range(0, len(keys) if self.keep else 0, _SIGNED_ROWS):
+            some = slice(begin, begin + _SIGNED_ROWS)
+            yield _pieces(piece(pieces.SIGNED, len(keys[some]), (keys[some], bands[some])), kind)
         # A document's next band is what orders it among too many with this one.
         flat = bands.ravel(), np.roll(bands, -1, axis=1).ravel(), np.repeat(keys, bands.shape[1])
         for row in routed(pieces.BANDS, bucket_of(flat[0], self.buckets), flat):
@@ -135,14 +141,18 @@ class Answer:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         received = Received(batches)
-        if pieces.DOCUMENTS not in received:
+        kinds = [k for k in (pieces.DOCUMENTS, pieces.KNOWN_DOCUMENTS) if k in received]
+        if not kinds:
             return
-        keys, checks, sets = received.take(pieces.DOCUMENTS)
+        parts = [received.take(kind) for kind in kinds]
+        new = len(np.unique(parts[0][0])) if kinds[0] == pieces.DOCUMENTS else 0
+        keys, checks = (np.concatenate([part[i] for part in parts]) for i in range(2))
+        sets = Sets.joined([part[2] for part in parts])
         order = np.lexsort((checks, keys))
         same = keys[order][1:] == keys[order][:-1]
         clashes = int((same & (checks[order][1:] != checks[order][:-1])).sum())
         first = order[np.concatenate([[True], ~same])]
-        yield piece(pieces.DISTINCT, len(first))
+        yield piece(pieces.DISTINCT, new)
         yield piece(pieces.CLASHES, clashes)
         if pieces.REQUESTS not in received:
             return

@@ -72,9 +72,8 @@ def test_clusters_merge_and_fall_apart(kept: Kept, brute_force: BruteForce) -> N
     kept.delete([60, 50, 999])
     assert kept.clusters() == {10: 10, 20: 20, 30: 20, 40: 40, 5: 5, 70: 70}
     # What is left of a killed update is taken back; the text of a deleted document comes again.
-    kept.lake.table("near/texts/edges").write(
-        kept.lake.table("near/texts/edges").snapshot().dataframe(kept.spark), "append"
-    )
+    left = kept.lake.table("near/texts/pieces").snapshot().dataframe(kept.spark)
+    kept.lake.table("near/texts/pieces").write(left, "append")
     kept.add({61: "A B C D E V W X Y Z"})
     assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
     with pytest.raises(DataError, match="id 20 is in the tables"):

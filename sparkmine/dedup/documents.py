@@ -1,0 +1,46 @@
+"""What documents have to be: rows with a text, and an id that is theirs alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkmine.errors import ConfigError, DataError
+from sparkmine.lake.inputs import need_columns
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_ID_TYPES = frozenset(
+    {"string", "tinyint", "smallint", "int", "bigint", "date", "timestamp", "timestamp_ntz"}
+)
+
+
+def checked(df: DataFrame, id: str, text: str) -> DataFrame:
+    """[id, text] of `df`, if their types will do."""
+    need_columns(df, [id, text])
+    if id == text:
+        raise ConfigError(f"id and text are both {id!r}")
+    kinds = {f.name: f.dataType.simpleString().split("(")[0] for f in df.schema.fields}
+    if kinds[text] != "string":
+        raise ConfigError(
+            f"column {text!r} has type {kinds[text]}, and near copies are found in strings: "
+            "cast it, or name another column"
+        )
+    if kinds[id] not in _ID_TYPES:
+        raise ConfigError(
+            f"column {id!r} has type {kinds[id]}; an id is one of {', '.join(sorted(_ID_TYPES))}"
+        )
+    return df.select(id, text)
+
+
+def check_distinct(rows: DataFrame, id: str) -> None:
+    """Raise DataError if an id is there twice; hashes alone do not prove it."""
+    twice = rows.groupBy(id).count().where("count > 1")
+    count = twice.count()
+    if count:
+        example = twice.orderBy(id).first()
+        assert example is not None
+        raise DataError(
+            f"column {id!r} is no id: {count} values are in several rows, such as {example[0]!r}; "
+            "give each row its own, or remove repeated rows by sparkmine.dedup.exact"
+        )

@@ -1,0 +1,201 @@
+"""The Delta tables in which clusters of near copies are kept, and their truth.
+
+Two tables below one name. `pieces` has arrays (`pieces.py`) by kind: the sets and bands of texts,
+the verified pairs, and which clusters became part of which other since `documents` was written. It
+only grows, and stays true when a document goes, because it speaks of texts. `documents` has
+[id, key, cluster]. A commit of it names the version of `pieces` that belongs to it: it is the
+truth, and what a killed update left behind is taken back by the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from sparkmine.dedup import pieces
+from sparkmine.dedup.known import Among, Fresh, Known
+from sparkmine.dedup.pieces import piece, unpacked
+from sparkmine.dedup.sets import UInts
+from sparkmine.lake import Lake, Snapshot
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# Merged clusters that every task gets, to name those of all documents.
+_MOST_MERGED = 1_000_000
+
+
+class Kept:
+    """The tables below `name`, whose ids are called `id`, made as `made` says.
+
+    Attributes:
+        state: What the newest commit says: `made`, the version of `pieces`, the number of `updates`
+            and of the one up to which `documents` has the clusters (`settled`), the rows of
+            `merged`, whether documents were ever `deleted`. Empty before the first update.
+    """
+
+    def __init__(self, lake: Lake, name: str, id: str, made: str) -> None:
+        self.lake, self.name, self.id, self.made = lake, name, id, made
+        self._documents = lake.table(f"{name}/documents")
+        self._table = lake.table(f"{name}/pieces")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the state."""
+        commit = next(iter(self._documents.commits()), None)
+        self._version = commit.version if commit else None
+        self.state: dict[str, Any] = dict(
+            (commit.metadata or {}).get("near") or {} if commit else {}
+        )
+
+    def roll_back(self) -> None:
+        """Read the state, and take back what was written beside it."""
+        from delta.tables import DeltaTable
+
+        self.refresh()
+        newest = next(iter(self._table.commits()), None)
+        if newest is None:
+            return
+        delta = DeltaTable.forPath(self.lake.spark, self._table.path)
+        if not self.state:  # the first update did not end
+            delta.delete()
+        elif newest.version != self.state["pieces"]:
+            delta.restoreToVersion(self.state["pieces"])
+
+    def documents(self) -> DataFrame:
+        """[id, key, cluster] as they were written; see `members`."""
+        return self._documents.snapshot(self._version).dataframe(self.lake.spark)
+
+    def members(self) -> DataFrame:
+        """[id, key, cluster] as of now."""
+        return self._renamed(self.documents(), self._snapshot())
+
+    def reached(self, texts: UInts | None, fresh: Fresh) -> DataFrame:
+        """[id, key, cluster, there] of the documents with one of these texts or ids.
+
+        `there` tells those whose id has the hash of a new one.
+        """
+        from pyspark.sql import functions as F
+
+        documents = self.documents()
+        schema = ", ".join(f"`{f.name}` {f.dataType.simpleString()}" for f in documents.schema)
+        found = documents.select(self.id, "key", "cluster", F.xxhash64(self.id)).mapInArrow(
+            _Reached(texts, fresh.ids), f"{schema}, there boolean"
+        )
+        return self._renamed(found, self._snapshot())
+
+    def merged(self) -> DataFrame:
+        """[cluster, into]: the clusters of `documents` that are parts of others now."""
+        return self._merged(self._snapshot())
+
+    def edges(self, texts: UInts | None = None) -> DataFrame:
+        """[a, b] of all updates so far, repeated where a pair was found twice.
+
+        Args:
+            texts: Only pairs with one of these.
+        """
+        found = _of_kind(self._snapshot(), pieces.EDGES, self.lake)
+        return found.mapInArrow(_EdgesAt(texts), "a long, b long")
+
+    def known(self, fresh: Fresh) -> Known:
+        """What an update compares new texts with."""
+        snapshot = self._snapshot()
+        kinds = (pieces.SIGNED, pieces.DOCUMENTS)
+        signed, documents = (_of_kind(snapshot, kind, self.lake) for kind in kinds)
+        signed_bytes, documents_bytes = (
+            sum(file.size for file in snapshot.files if file.partition["kind"] == kind)
+            for kind in kinds
+        )
+        return Known(signed, documents, signed_bytes, documents_bytes, fresh)
+
+    def append(self, found: DataFrame, merged: DataFrame | None) -> int:
+        """Write pieces, and rows [cluster, into]; returns the version that has them."""
+        if merged is not None:
+            number = self.state["updates"] + 1
+            found = found.union(merged.mapInArrow(_MergedPieces(number), pieces.SCHEMA))
+        return self._table.write(found, "append", partition_by=["kind"]).version
+
+    def commit(self, rows: DataFrame, mode: str, state: Mapping[str, Any]) -> None:
+        """Write rows [id, key, cluster], and what else belongs to them."""
+        self._documents.write(rows, mode, metadata={"near": {**state, "made": self.made}})
+        self.refresh()
+
+    def _snapshot(self) -> Snapshot:
+        return self._table.snapshot(self.state["pieces"])
+
+    def _merged(self, snapshot: Snapshot) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        kind = self._documents.snapshot(self._version).schema[self.id].dataType.simpleString()
+        rows = _of_kind(snapshot, pieces.MERGED, self.lake).mapInArrow(
+            _merged_rows, f"cluster {kind}, into {kind}, number long"
+        )
+        since = rows.where(F.col("number") > self.state["settled"])
+        return since.groupBy("cluster").agg(F.max_by("into", "number").alias("into"))
+
+    def _renamed(self, rows: DataFrame, snapshot: Snapshot) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        if not self.state["merged"]:
+            return rows
+        into = self._merged(snapshot).withColumnRenamed("into", "_into")
+        if self.state["merged"] <= _MOST_MERGED:
+            into = F.broadcast(into)
+        joined = rows.join(into, "cluster", "left")
+        now = F.coalesce("_into", "cluster").alias("cluster")
+        return joined.select(*(now if name == "cluster" else name for name in rows.columns))
+
+
+def _of_kind(snapshot: Snapshot, kind: int, lake: Lake) -> DataFrame:
+    return snapshot.where(f"kind = {kind}").dataframe(lake.spark).select(*pieces.ARROW.names)
+
+
+@dataclass(frozen=True)
+class _EdgesAt:
+    texts: UInts | None
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        among = Among(self.texts)
+        for _, _, (a, b, _) in unpacked(batches):
+            some = among.mask(a) | among.mask(b)
+            ends = [pa.array(end[some].view(np.int64)) for end in (a, b)]
+            yield pa.RecordBatch.from_arrays(ends, names=["a", "b"])
+
+
+@dataclass(frozen=True)
+class _Reached:
+    texts: UInts | None
+    ids: UInts | None
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        texts, ids = Among(self.texts), Among(self.ids)
+        for batch in batches:
+            keys, hashes = batch.column(1), batch.column(3).to_numpy().view(np.uint64)
+            there = ids.mask(hashes)
+            with_text = keys.is_valid().to_numpy(zero_copy_only=False)
+            values = keys.fill_null(0).to_numpy().view(np.uint64)
+            mask = pa.array((texts.mask(values) & with_text) | there)
+            columns = [*batch.columns[:3], pa.array(there)]
+            names = [*batch.schema.names[:3], "there"]
+            yield pa.RecordBatch.from_arrays(columns, names=names).filter(mask)
+
+
+@dataclass(frozen=True)
+class _MergedPieces:
+    number: int
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                yield piece(pieces.MERGED, batch.num_rows, (*batch.columns, self.number))
+
+
+def _merged_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for _, _, (cluster, into, number) in unpacked(batches):
+        numbers = pa.repeat(number, len(cluster))
+        names = ["cluster", "into", "number"]
+        yield pa.RecordBatch.from_arrays([cluster, into, numbers], names=names)

@@ -1,0 +1,172 @@
+"""Texts that were compared among themselves before, when new ones come.
+
+Their bands and sets are read where they lie. Of these only what meets a band, or a pair, of the new
+texts is sent through a shuffle: the hashes of the new ones go to every task. A batch with too many
+for that is like a first run, and all that is known goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sparkmine.dedup import pieces
+from sparkmine.dedup.pieces import Cut, Received, bucket_of, piece, routed, unpacked
+from sparkmine.dedup.sets import Ints, UInts
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# Hashes that are sent to every task, 8 bytes each.
+MOST_HASHES = 1 << 22
+# Bands that a task holds before it sends them on.
+_FLUSH_ROWS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Hashes of a batch, ascending; None where they are more than `MOST_HASHES`.
+
+    Attributes:
+        bands: Its bands.
+        keys: Its texts.
+        ids: Its ids.
+    """
+
+    bands: UInts | None
+    keys: UInts | None
+    ids: UInts | None
+
+    @classmethod
+    def of(cls, described: Cut) -> Fresh:
+        """What `describe` found."""
+        kinds = (pieces.BANDS, pieces.DOCUMENTS, pieces.IDS)
+        return cls(*_hashes(described, *kinds))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is kept of the texts that were there before.
+
+    Attributes:
+        signed: Pieces `SIGNED`, of `signed_bytes` bytes on disk.
+        documents: Pieces `DOCUMENTS`, of `documents_bytes`.
+        fresh: The batch that is compared with them.
+    """
+
+    signed: DataFrame
+    documents: DataFrame
+    signed_bytes: int
+    documents_bytes: int
+    fresh: Fresh
+
+    def bands(self, described: Cut, buckets: int) -> tuple[DataFrame, int]:
+        """Pieces `KNOWN_BANDS` that meet a band of the new texts, and about their bytes."""
+        wanted = self.fresh.bands
+        found = self.signed.mapInArrow(_BandsThatMeet(wanted, buckets), pieces.SCHEMA)
+        size = 3 * self.signed_bytes
+        return found, size if wanted is None else min(size, described.bytes(pieces.BANDS))
+
+    def sets(self, described: Cut, pairs: Cut) -> tuple[DataFrame, int]:
+        """Pieces `KNOWN_DOCUMENTS` of texts in pairs, or equal to new ones; about their bytes."""
+        (asked,) = _hashes(pairs, pieces.REQUESTS)
+        wanted = union(asked, self.fresh.keys)
+        found = self.documents.mapInArrow(_SetsOf(wanted), pieces.SCHEMA)
+        size = self.documents_bytes
+        return found, size if wanted is None else min(size, described.bytes(pieces.DOCUMENTS))
+
+
+def union(*found: UInts | None) -> UInts | None:
+    """All hashes, ascending; None if some are unknown."""
+    parts = [hashes for hashes in found if hashes is not None]
+    return np.unique(np.concatenate(parts)) if len(parts) == len(found) else None
+
+
+def _hashes(cut: Cut, *kinds: int) -> list[UInts | None]:
+    """The first arrays of pieces of each kind, each value once."""
+    few = [kind for kind in kinds if cut.count(kind) <= MOST_HASHES]
+    rows = cut.of(*few).mapInArrow(_first_arrays, pieces.SCHEMA).toArrow()
+    received = Received(rows.to_batches())
+    none = np.zeros(0, np.uint64)
+    found = {k: np.unique(received.take(k)[0]) if k in received else none for k in few}
+    return [found.get(kind) for kind in kinds]
+
+
+def _first_arrays(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for kind, _, (first, *_) in unpacked(batches):
+        yield piece(kind, len(first), (np.unique(first),))
+
+
+class Among:
+    """Tells which hashes are among `wanted`, ascending ones; all are if that is None."""
+
+    def __init__(self, wanted: UInts | None) -> None:
+        self.wanted = wanted
+        if wanted is None:
+            return
+        # One place of a table for sixteen hashes decides nearly all; few are searched for.
+        self.bits = np.uint64((1 << max(int(16 * len(wanted)).bit_length(), 10)) - 1)
+        self.table = np.zeros(int(self.bits) + 1, bool)
+        self.table[wanted & self.bits] = True
+
+    def __call__(self, hashes: UInts) -> Ints:
+        """Their places, in the flat array."""
+        return np.flatnonzero(self.mask(hashes.ravel()))
+
+    def mask(self, hashes: UInts) -> npt.NDArray[np.bool_]:
+        """One for each of a flat array."""
+        if self.wanted is None:
+            return np.ones(len(hashes), bool)
+        found = self.table[hashes & self.bits]
+        places = np.flatnonzero(found)
+        if len(places):
+            some = hashes[places]
+            nearest = np.minimum(np.searchsorted(self.wanted, some), len(self.wanted) - 1)
+            found[places] = self.wanted[nearest] == some
+        return found
+
+
+@dataclass(frozen=True)
+class _BandsThatMeet:
+    wanted: UInts | None
+    buckets: int
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        among = Among(self.wanted)
+        waiting: list[tuple[UInts, UInts, UInts]] = []
+        rows = 0
+        for _, _, (keys, bands) in unpacked(batches):
+            count = bands.shape[1]
+            document, band = np.divmod(among(bands), count)
+            # As `Describe` has it: a document's next band orders it among others.
+            order = bands[document, (band + 1) % count]
+            waiting.append((bands[document, band], order, keys[document]))
+            rows += len(document)
+            if rows >= _FLUSH_ROWS:
+                yield from self._flushed(waiting)
+                waiting, rows = [], 0
+        if rows:
+            yield from self._flushed(waiting)
+
+    def _flushed(self, waiting: list[tuple[UInts, UInts, UInts]]) -> Iterator[pa.RecordBatch]:
+        bands, orders, keys = (np.concatenate(part) for part in zip(*waiting, strict=True))
+        homes = bucket_of(bands, self.buckets)
+        yield from routed(pieces.KNOWN_BANDS, homes, (bands, orders, keys))
+
+
+@dataclass(frozen=True)
+class _SetsOf:
+    wanted: UInts | None
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        among = Among(self.wanted)
+        for _, bucket, (keys, checks, sets) in unpacked(batches):
+            places = among(keys)
+            if len(places):
+                some = keys[places], checks[places], sets.take(places)
+                yield piece(pieces.KNOWN_DOCUMENTS, len(places), some, bucket)
