@@ -14,29 +14,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sparkmine.dedup.candidates import unique_pairs
+from sparkmine.dedup.flow import Held, Pieces
 from sparkmine.dedup.pieces import (
     CHANGES,
     EDGES,
     LABELS,
-    SCHEMA,
-    Cut,
     Received,
     bucket_of,
-    gathered,
     piece,
     routed,
-    tasks_for,
 )
 from sparkmine.dedup.sets import UInts
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +92,7 @@ def _least(u: UInts, v: UInts) -> tuple[UInts, UInts, UInts]:
     return u, v, np.repeat(v[begins], np.diff(np.append(begins, len(u))))
 
 
-def components(
-    edges: Cut, buckets: int, *, one_task: int = ONE_TASK, least_tasks: int = 1
-) -> tuple[DataFrame, int]:
+def components(edges: Held, buckets: int, *, one_task: int = ONE_TASK) -> tuple[Pieces, int]:
     """The components of the graph of all pieces of kind `EDGES`.
 
     Args:
@@ -113,12 +105,11 @@ def components(
         the number of star operations.
     """
     held, operations, still = edges, 0, 0
-    tasks = tasks_for(edges.bytes(EDGES), buckets, least_tasks)
     while held.count(EDGES) > one_task:
         large = operations % 2 == 0
         send = _Send(buckets, both=large, contract=operations == 0)
-        sent = gathered(held.of(EDGES).mapInArrow(send, SCHEMA), tasks, buckets)
-        after = Cut(sent.mapInArrow(_Star(large), SCHEMA), EDGES, CHANGES)
+        sent = held.of(EDGES).through(send).met(edges.bytes(EDGES), buckets)
+        after = sent.through(_Star(large)).cut(EDGES, CHANGES)
         if held is not edges:
             held.release()
         held, changes = after, after.count(CHANGES)
@@ -127,9 +118,8 @@ def components(
         still = 0 if changes else still + 1
         if still == 2:  # neither operation has anything to do: only stars are left
             break
-    together = held.of(EDGES) if still == 2 else held.of(EDGES).repartition(1)
-    solve = _Send(buckets, both=False, contract=True, kind=LABELS)
-    return together.mapInArrow(solve, SCHEMA), operations
+    together = held.of(EDGES) if still == 2 else held.of(EDGES).together()
+    return together.through(_Send(buckets, both=False, contract=True, kind=LABELS)), operations
 
 
 class _Send:

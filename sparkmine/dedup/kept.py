@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from sparkmine.dedup import pieces
+from sparkmine.dedup.flow import Spread
 from sparkmine.dedup.known import Among, Fresh, Known
 from sparkmine.dedup.pieces import piece, unpacked
 from sparkmine.dedup.sets import UInts
@@ -46,6 +48,8 @@ class Kept:
 
     def refresh(self) -> None:
         """Read the state."""
+        for known in ("_written", "_snapshot"):
+            self.__dict__.pop(known, None)
         commit = next(iter(self._documents.commits()), None)
         self._version = commit.version if commit else None
         self.state: dict[str, Any] = dict(
@@ -68,29 +72,53 @@ class Kept:
 
     def documents(self) -> DataFrame:
         """[id, key, cluster] as they were written; see `members`."""
-        return self._documents.snapshot(self._version).dataframe(self.lake.spark)
+        return self._written.dataframe(self.lake.spark)
 
     def members(self) -> DataFrame:
         """[id, key, cluster] as of now."""
-        return self._renamed(self.documents(), self._snapshot())
+        return self.renamed(self.documents())
 
     def reached(self, texts: UInts | None, fresh: Fresh) -> DataFrame:
         """[id, key, cluster, there] of the documents with one of these texts or ids.
 
-        `there` tells those whose id has the hash of a new one.
+        `cluster` is as it was written, and `there` tells those whose id has the hash of a new one.
         """
         from pyspark.sql import functions as F
 
         documents = self.documents()
         schema = ", ".join(f"`{f.name}` {f.dataType.simpleString()}" for f in documents.schema)
-        found = documents.select(self.id, "key", "cluster", F.xxhash64(self.id)).mapInArrow(
+        return documents.select(self.id, "key", "cluster", F.xxhash64(self.id)).mapInArrow(
             _Reached(texts, fresh.ids), f"{schema}, there boolean"
         )
-        return self._renamed(found, self._snapshot())
+
+    def renamed(self, rows: DataFrame) -> DataFrame:
+        """The rows, with what their `cluster` is part of now."""
+        from pyspark.sql import functions as F
+
+        if not self.state["merged"]:
+            return rows
+        into = self.merged().withColumnRenamed("into", "_into")
+        if self.few_merged:
+            into = F.broadcast(into)
+        joined = rows.join(into, "cluster", "left")
+        now = F.coalesce("_into", "cluster").alias("cluster")
+        return joined.select(*(now if name == "cluster" else name for name in rows.columns))
+
+    @property
+    def few_merged(self) -> bool:
+        """Whether every task can have all of `merged`."""
+        return bool(self.state["merged"] <= _MOST_MERGED)
 
     def merged(self) -> DataFrame:
         """[cluster, into]: the clusters of `documents` that are parts of others now."""
-        return self._merged(self._snapshot())
+        from pyspark.sql import functions as F
+
+        kind = self.documents().schema[self.id].dataType.simpleString()
+        rows = self._pieces(pieces.MERGED).mapInArrow(
+            _merged_rows, f"cluster {kind}, into {kind}, number long"
+        )
+        since = rows.where(F.col("number") > self.state["settled"])
+        return since.groupBy("cluster").agg(F.max_by("into", "number").alias("into"))
 
     def edges(self, texts: UInts | None = None) -> DataFrame:
         """[a, b] of all updates so far, repeated where a pair was found twice.
@@ -98,25 +126,21 @@ class Kept:
         Args:
             texts: Only pairs with one of these.
         """
-        found = _of_kind(self._snapshot(), pieces.EDGES, self.lake)
+        found = self._pieces(pieces.EDGES)
         return found.mapInArrow(_EdgesAt(texts), "a long, b long")
 
     def known(self, fresh: Fresh) -> Known:
         """What an update compares new texts with."""
-        snapshot = self._snapshot()
-        kinds = (pieces.SIGNED, pieces.DOCUMENTS)
-        signed, documents = (_of_kind(snapshot, kind, self.lake) for kind in kinds)
+        kinds = pieces.SIGNED, pieces.DOCUMENTS
+        signed, documents = (Spread(self._pieces(kind)) for kind in kinds)
         signed_bytes, documents_bytes = (
-            sum(file.size for file in snapshot.files if file.partition["kind"] == kind)
+            sum(file.size for file in self._snapshot.files if file.partition["kind"] == kind)
             for kind in kinds
         )
         return Known(signed, documents, signed_bytes, documents_bytes, fresh)
 
-    def append(self, found: DataFrame, merged: DataFrame | None) -> int:
-        """Write pieces, and rows [cluster, into]; returns the version that has them."""
-        if merged is not None:
-            number = self.state["updates"] + 1
-            found = found.union(merged.mapInArrow(_MergedPieces(number), pieces.SCHEMA))
+    def append(self, found: DataFrame) -> int:
+        """Write pieces; returns the version that has them."""
         return self._table.write(found, "append", partition_by=["kind"]).version
 
     def commit(self, rows: DataFrame, mode: str, state: Mapping[str, Any]) -> None:
@@ -124,34 +148,17 @@ class Kept:
         self._documents.write(rows, mode, metadata={"near": {**state, "made": self.made}})
         self.refresh()
 
+    @cached_property
+    def _written(self) -> Snapshot:
+        return self._documents.snapshot(self._version)
+
+    @cached_property
     def _snapshot(self) -> Snapshot:
         return self._table.snapshot(self.state["pieces"])
 
-    def _merged(self, snapshot: Snapshot) -> DataFrame:
-        from pyspark.sql import functions as F
-
-        kind = self._documents.snapshot(self._version).schema[self.id].dataType.simpleString()
-        rows = _of_kind(snapshot, pieces.MERGED, self.lake).mapInArrow(
-            _merged_rows, f"cluster {kind}, into {kind}, number long"
-        )
-        since = rows.where(F.col("number") > self.state["settled"])
-        return since.groupBy("cluster").agg(F.max_by("into", "number").alias("into"))
-
-    def _renamed(self, rows: DataFrame, snapshot: Snapshot) -> DataFrame:
-        from pyspark.sql import functions as F
-
-        if not self.state["merged"]:
-            return rows
-        into = self._merged(snapshot).withColumnRenamed("into", "_into")
-        if self.state["merged"] <= _MOST_MERGED:
-            into = F.broadcast(into)
-        joined = rows.join(into, "cluster", "left")
-        now = F.coalesce("_into", "cluster").alias("cluster")
-        return joined.select(*(now if name == "cluster" else name for name in rows.columns))
-
-
-def _of_kind(snapshot: Snapshot, kind: int, lake: Lake) -> DataFrame:
-    return snapshot.where(f"kind = {kind}").dataframe(lake.spark).select(*pieces.ARROW.names)
+    def _pieces(self, kind: int) -> DataFrame:
+        rows = self._snapshot.where(f"kind = {kind}").dataframe(self.lake.spark)
+        return rows.select(*pieces.ARROW.names)
 
 
 @dataclass(frozen=True)
@@ -185,7 +192,9 @@ class _Reached:
 
 
 @dataclass(frozen=True)
-class _MergedPieces:
+class MergedPieces:
+    """Rows [cluster, into] of update `number` as pieces."""
+
     number: int
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from sparkmine.dedup import pieces
-from sparkmine.dedup.pieces import Cut, Received, bucket_of, piece, routed, unpacked
+from sparkmine.dedup.flow import Held, Here, Pieces, Spread
+from sparkmine.dedup.pieces import Received, bucket_of, piece, routed, unpacked
 from sparkmine.dedup.sets import Ints, UInts
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 # Hashes that are sent to every task, 8 bytes each.
 MOST_HASHES = 1 << 22
@@ -43,10 +40,9 @@ class Fresh:
     ids: UInts | None
 
     @classmethod
-    def of(cls, described: Cut) -> Fresh:
+    def of(cls, described: Held) -> Fresh:
         """What `describe` found."""
-        kinds = (pieces.BANDS, pieces.DOCUMENTS, pieces.IDS)
-        return cls(*_hashes(described, *kinds))
+        return cls(*_hashes(described, pieces.BANDS, pieces.DOCUMENTS, pieces.IDS))
 
 
 @dataclass(frozen=True)
@@ -59,26 +55,35 @@ class Known:
         fresh: The batch that is compared with them.
     """
 
-    signed: DataFrame
-    documents: DataFrame
+    signed: Spread
+    documents: Spread
     signed_bytes: int
     documents_bytes: int
     fresh: Fresh
 
-    def bands(self, described: Cut, buckets: int) -> tuple[DataFrame, int]:
+    def bands(self, described: Held, buckets: int) -> tuple[Pieces, int]:
         """Pieces `KNOWN_BANDS` that meet a band of the new texts, and about their bytes."""
         wanted = self.fresh.bands
-        found = self.signed.mapInArrow(_BandsThatMeet(wanted, buckets), pieces.SCHEMA)
+        found = self.signed.through(_BandsThatMeet(wanted, buckets))
         size = 3 * self.signed_bytes
-        return found, size if wanted is None else min(size, described.bytes(pieces.BANDS))
+        return _beside(found, described), size if wanted is None else min(
+            size, described.bytes(pieces.BANDS)
+        )
 
-    def sets(self, described: Cut, pairs: Cut) -> tuple[DataFrame, int]:
+    def sets(self, described: Held, pairs: Held) -> tuple[Pieces, int]:
         """Pieces `KNOWN_DOCUMENTS` of texts in pairs, or equal to new ones; about their bytes."""
         (asked,) = _hashes(pairs, pieces.REQUESTS)
         wanted = union(asked, self.fresh.keys)
-        found = self.documents.mapInArrow(_SetsOf(wanted), pieces.SCHEMA)
+        found = self.documents.through(_SetsOf(wanted))
         size = self.documents_bytes
-        return found, size if wanted is None else min(size, described.bytes(pieces.DOCUMENTS))
+        return _beside(found, described), size if wanted is None else min(
+            size, described.bytes(pieces.DOCUMENTS)
+        )
+
+
+def _beside(found: Spread, others: Held) -> Pieces:
+    """In the same place as others."""
+    return found.here() if isinstance(others, Here) else found
 
 
 def union(*found: UInts | None) -> UInts | None:
@@ -87,11 +92,10 @@ def union(*found: UInts | None) -> UInts | None:
     return np.unique(np.concatenate(parts)) if len(parts) == len(found) else None
 
 
-def _hashes(cut: Cut, *kinds: int) -> list[UInts | None]:
+def _hashes(held: Held, *kinds: int) -> list[UInts | None]:
     """The first arrays of pieces of each kind, each value once."""
-    few = [kind for kind in kinds if cut.count(kind) <= MOST_HASHES]
-    rows = cut.of(*few).mapInArrow(_first_arrays, pieces.SCHEMA).toArrow()
-    received = Received(rows.to_batches())
+    few = [kind for kind in kinds if held.count(kind) <= MOST_HASHES]
+    received = Received(held.of(*few).through(_first_arrays).here().batches)
     none = np.zeros(0, np.uint64)
     found = {k: np.unique(received.take(k)[0]) if k in received else none for k in few}
     return [found.get(kind) for kind in kinds]

@@ -24,11 +24,18 @@ from sparkmine.dedup import pieces
 from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.components import components
 from sparkmine.dedup.documents import check_distinct, checked
+from sparkmine.dedup.flow import Cut, Held
 from sparkmine.dedup.known import Known
-from sparkmine.dedup.pieces import Cut, gathered, tasks_for
 from sparkmine.dedup.shingles import Shingling
 from sparkmine.dedup.signatures import Banding, banding
-from sparkmine.dedup.tasks import Answer, Compare, Describe, FindPairs, edge_rows, label_rows
+from sparkmine.dedup.tasks import (
+    Answer,
+    Compare,
+    Describe,
+    FindPairs,
+    edge_frame,
+    label_frame,
+)
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.lake.inputs import as_frame
 
@@ -40,8 +47,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Buckets are small enough for some of them to fit in any task.
-LABELS = "key long, root long"
-EDGES = "a long, b long, similarity double"
 _BUCKET_ROWS = 8192
 _MAX_BUCKETS = 8192
 
@@ -88,7 +93,7 @@ class Found:
 
     id: str
     members: DataFrame
-    edges: Cut
+    edges: Held
     figures: Mapping[str, int]
 
     @property
@@ -98,8 +103,7 @@ class Found:
 
     def pairs(self) -> DataFrame:
         """[a, b, similarity]: the verified pairs of different keys."""
-        edges = self.edges.of(pieces.EDGES)
-        return edges.mapInArrow(edge_rows, EDGES)
+        return edge_frame(self.edges)
 
 
 def near_duplicates(
@@ -158,9 +162,9 @@ def find(df: DataFrame, id: str, text: str, matching: Matching, rows: int | None
     buckets = buckets_for(count)
     described = describe(documents, id, matching, buckets)
     edges, figures = compare(described, matching, buckets)
-    labels, operations = components(edges, buckets, least_tasks=_cores(documents))
+    labels, operations = components(edges, buckets)
     keyed = described.frame.where("kind is null")
-    roots = labels.mapInArrow(label_rows, LABELS)
+    roots = label_frame(labels)
     members, more = cut(clustered(keyed, roots, id), **_counted(id))
     described.release()
     if figures.pop("suspects"):
@@ -207,36 +211,28 @@ def describe(
 
 
 def compare(
-    described: Cut,
-    matching: Matching,
-    buckets: int,
-    known: Known | None = None,
-) -> tuple[Cut, dict[str, int]]:
+    described: Held, matching: Matching, buckets: int, known: Known | None = None
+) -> tuple[Held, dict[str, int]]:
     """Candidate pairs and their exact similarity: pieces of edges.
 
     Args:
         known: Texts that were compared among themselves before; `described` was made to keep.
     """
-    cores = _cores(described.frame)
-    banded, size = described.of(pieces.BANDS, pieces.IDS), described.bytes(pieces.BANDS, pieces.IDS)
+    kinds: tuple[int, ...] = pieces.BANDS, pieces.IDS
+    banded, size = described.of(*kinds), described.bytes(*kinds)
     if known is not None:
         old, old_size = known.bands(described, buckets)
         banded, size = banded.union(old), size + old_size
-    banded = gathered(banded, tasks_for(size, buckets, cores), buckets)
-    found = banded.mapInArrow(FindPairs(buckets), pieces.SCHEMA)
-    pairs = Cut(found, pieces.LARGE_BUCKETS, pieces.SUSPECTS, pieces.REQUESTS)
+    found = banded.met(size, buckets).through(FindPairs(buckets))
+    pairs = found.cut(pieces.LARGE_BUCKETS, pieces.SUSPECTS, pieces.REQUESTS)
     sets, size = described.of(pieces.DOCUMENTS), described.bytes(pieces.DOCUMENTS)
     if known is not None:
         old, old_size = known.sets(described, pairs)
         sets, size = sets.union(old), size + old_size
-    tasks = tasks_for(size, buckets, cores)
-    asked = sets.union(pairs.of(pieces.REQUESTS))
-    answers = gathered(asked, tasks, buckets).mapInArrow(Answer(), pieces.SCHEMA)
-    met = gathered(answers.union(pairs.of(pieces.PAIRS)), tasks, buckets)
-    edges = Cut(
-        met.mapInArrow(Compare(matching.threshold), pieces.SCHEMA),
-        *(pieces.EDGES, pieces.COMPARED, pieces.DISTINCT, pieces.CLASHES),
-    )
+    answers = sets.union(pairs.of(pieces.REQUESTS)).met(size, buckets).through(Answer())
+    compared = answers.union(pairs.of(pieces.PAIRS)).met(size, buckets)
+    kinds = pieces.EDGES, pieces.COMPARED, pieces.DISTINCT, pieces.CLASHES
+    edges = compared.through(Compare(matching.threshold)).cut(*kinds)
     pairs.release()
     clashes = edges.count(pieces.CLASHES)
     if clashes:
@@ -270,7 +266,3 @@ def clustered(members: DataFrame, labels: DataFrame, id: str) -> DataFrame:
     clustered = rooted.select(id, "key", F.min(id).over(same).alias("cluster"))
     alone = members.where("key is null").select(id, "key", F.col(id).alias("cluster"))
     return clustered.union(alone)
-
-
-def _cores(df: DataFrame) -> int:
-    return int(df.sparkSession.sparkContext.defaultParallelism)

@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from sparkmine.dedup.checkpoint import cut, release
 from sparkmine.dedup.sets import Ints, Sets, UInts
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 SCHEMA = "bucket int, kind int, number long, payload binary"
 ARROW = pa.schema(
@@ -52,8 +48,6 @@ COMPARED = 24
 CLASHES = 25
 DISTINCT = 26
 CHANGES = 27
-
-TASK_BYTES = 1 << 26
 
 
 def bucket_of(keys: UInts, buckets: int) -> Ints:
@@ -123,49 +117,3 @@ class Received:
             Sets.joined(list(parts)) if isinstance(parts[0], Sets) else np.concatenate(parts)
             for parts in columns
         )
-
-
-def gathered(df: DataFrame, tasks: int, buckets: int) -> DataFrame:
-    """All pieces of a bucket in one task."""
-    from pyspark.sql import functions as F
-
-    return df.repartitionById(tasks, F.expr(f"CAST(bucket * {tasks}L DIV {buckets} AS INT)"))
-
-
-class Cut:
-    """A checkpoint of pieces, with what it holds of the kinds that are asked for.
-
-    Attributes:
-        frame: The checkpoint.
-    """
-
-    def __init__(self, df: DataFrame, *kinds: int) -> None:
-        from pyspark.sql import functions as F
-
-        asked = {}
-        for kind in kinds:
-            for name, value in (("number", "number"), ("bytes", "octet_length(payload)")):
-                asked[f"{name}_{kind}"] = F.expr(f"sum(if(kind = {kind}, {value}, 0))")
-        self.frame, self._found = cut(df, **asked)
-
-    def count(self, kind: int) -> int:
-        """The sum of the numbers of a kind."""
-        return int(self._found[f"number_{kind}"] or 0)
-
-    def bytes(self, *kinds: int) -> int:
-        """The bytes of the payloads of some kinds."""
-        return sum(int(self._found[f"bytes_{kind}"] or 0) for kind in kinds)
-
-    def of(self, *kinds: int) -> DataFrame:
-        """The pieces of some kinds."""
-        from pyspark.sql import functions as F
-
-        return self.frame.where(F.col("kind").isin(*kinds)).select(*ARROW.names)
-
-    def release(self) -> None:
-        release(self.frame)
-
-
-def tasks_for(size: int, buckets: int, least: int) -> int:
-    """How many tasks take pieces of `size` bytes together."""
-    return max(1, min(buckets, max(least, -(-size // TASK_BYTES))))

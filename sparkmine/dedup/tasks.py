@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from sparkmine.dedup import pieces
 from sparkmine.dedup.candidates import candidates, unique_pairs
+from sparkmine.dedup.flow import Pieces, Spread
 from sparkmine.dedup.jaccard import jaccard
 from sparkmine.dedup.pieces import Received, bucket_of, piece, routed
 from sparkmine.dedup.sets import Ints, Sets, UInts
 from sparkmine.dedup.shingles import Shingling, shingled
 from sparkmine.dedup.signatures import Banding, band_hashes
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 # A task sends its pieces when it has sets of about this many bytes.
 _FLUSH_BYTES = 1 << 25
@@ -201,7 +205,20 @@ class Compare:
         yield piece(pieces.EDGES, int(near.sum()), edges)
 
 
-def label_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def label_frame(labels: Pieces) -> DataFrame:
+    """Pieces of labels on the executors as rows [key, root]."""
+    assert isinstance(labels, Spread)
+    return labels.frame.mapInArrow(_label_rows, "key long, root long")
+
+
+def edge_frame(edges: Pieces) -> DataFrame:
+    """Pieces of edges on the executors as rows [a, b, similarity]."""
+    found = edges.of(pieces.EDGES)
+    assert isinstance(found, Spread)
+    return found.frame.mapInArrow(_edge_rows, "a long, b long, similarity double")
+
+
+def _label_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Pieces of labels as rows [key, root]."""
     received = Received(batches)
     if pieces.LABELS in received:
@@ -209,7 +226,7 @@ def label_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays([pa.array(keys), pa.array(roots)], names=["key", "root"])
 
 
-def edge_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _edge_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Pieces of edges as rows [a, b, similarity]."""
     received = Received(batches)
     if pieces.EDGES in received:

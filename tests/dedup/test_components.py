@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from sparkmine.dedup.components import components, large_star, small_star, stars
-from sparkmine.dedup.pieces import EDGES, SCHEMA, Cut, bucket_of, piece
+from sparkmine.dedup.flow import Cut
+from sparkmine.dedup.pieces import EDGES, SCHEMA, bucket_of, piece
 from sparkmine.dedup.sets import UInts, mixed
+from sparkmine.dedup.tasks import label_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -67,10 +69,9 @@ def edges(spark: SparkSession) -> Callable[[int], Cut]:
 
 @pytest.mark.parametrize(("partitions", "one_task"), [(1, 10_000), (5, 0)])
 def test_rounds_over_tasks(edges: Callable[[int], Cut], partitions: int, one_task: int) -> None:
-    from sparkmine.dedup.tasks import label_rows
-
-    frame, operations = components(edges(partitions), 16, one_task=one_task, least_tasks=3)
-    rows = frame.mapInArrow(label_rows, "key long, root long").toArrow()
+    labels, operations = components(edges(partitions), 16, one_task=one_task)
+    frame = label_frame(labels)
+    rows = frame.toArrow()
     found = [column.to_numpy().view(np.uint64) for column in rows.columns]
     assert len(np.unique(found[0])) == len(found[0])
     assert labels_of((found[0], found[1])) == expected(*graph())

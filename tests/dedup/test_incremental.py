@@ -60,7 +60,15 @@ def kept(spark: SparkSession, lake: Lake) -> Kept:
     return Kept(spark, lake)
 
 
+@pytest.fixture(params=["here", "spread"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small batches are joined in this process, and all others by Spark."""
+    if request.param == "spread":
+        monkeypatch.setattr("sparkmine.dedup.known.MOST_HASHES", 0)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("place")
 def test_clusters_merge_and_fall_apart(kept: Kept, brute_force: BruteForce) -> None:
     kept.add({10: "a b c d e", 20: "v w x y z", 30: "V W X Y Z", 40: "", 50: "alone here"})
     assert kept.clusters() == {10: 10, 20: 20, 30: 20, 40: 40, 50: 50}
@@ -83,6 +91,7 @@ def test_clusters_merge_and_fall_apart(kept: Kept, brute_force: BruteForce) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("place")
 def test_many_updates_and_deletions(
     kept: Kept, documents: Callable[..., list[str]], brute_force: BruteForce
 ) -> None:

@@ -1,0 +1,254 @@
+"""New documents find their clusters, and old clusters that they connect become one.
+
+The clusters that new edges touch are nodes of a small graph, next to the texts. Its components are
+clusters from now on: the least id of the old ones stays, or else the least of the new documents.
+Done by Spark, or, of a small batch, in this process; the result is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sparkmine.dedup import known, pieces
+from sparkmine.dedup.checkpoint import cut
+from sparkmine.dedup.components import components, stars
+from sparkmine.dedup.flow import Cut, Held, Here, Spread
+from sparkmine.dedup.kept import Kept, MergedPieces
+from sparkmine.dedup.known import Among, Fresh, union
+from sparkmine.dedup.near import Matching, clustered, compare
+from sparkmine.dedup.pieces import piece
+from sparkmine.dedup.sets import Ints, UInts
+from sparkmine.dedup.tasks import edge_frame, label_frame
+from sparkmine.errors import DataError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# Buckets of tables that may grow: tasks take ranges of them.
+BUCKETS = 256
+_KEPT = pieces.DOCUMENTS, pieces.SIGNED
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What an update writes.
+
+    Attributes:
+        rows: [id, key, cluster] of the new documents.
+        pieces: To append to those kept.
+        edges: To be released when that is written.
+        merged: At least as many clusters are part of others now.
+        figures: Counts of the run.
+    """
+
+    rows: DataFrame
+    pieces: DataFrame
+    edges: Held
+    merged: int
+    figures: Mapping[str, int]
+
+
+def first(described: Cut, matching: Matching, kept: Kept) -> Joined:
+    """Documents before which there were none."""
+    edges, figures = compare(described, matching, BUCKETS)
+    labels = label_frame(components(edges, BUCKETS)[0])
+    rows = clustered(_rows(described, kept.id), labels, kept.id)
+    found = described.of(*_KEPT).union(edges.of(pieces.EDGES))
+    return Joined(rows, found.frame, edges, 0, figures)
+
+
+def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
+    """Documents of a batch of any size, by Spark."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    fresh = Fresh.of(described)
+    edges, figures = compare(described, matching, BUCKETS, kept.known(fresh))
+    new = _rows(described, kept.id)
+    # A text that was here before has edges from then.
+    met, counts = cut(
+        edge_frame(edges).select("a", "b").union(kept.edges(fresh.keys)), edges=F.count("*")
+    )
+    few = fresh.keys is not None and counts["edges"] <= known.MOST_HASHES
+    texts = union(fresh.keys, *_ends(met.toArrow())) if few else None
+    old, counts = cut(kept.reached(texts, fresh), there=F.count_if("there"))
+    if fresh.ids is None or counts["there"]:
+        _check_new(kept.documents().join(new.select(kept.id), kept.id, "left_semi").first(), kept)
+    old = kept.renamed(old).where("key is not null").select("key", "cluster").distinct()
+    if kept.state["deleted"]:
+        alive = old.select("key").union(new.select("key")).where("key is not null")
+        met = inside(met, alive.distinct())
+    least = F.min("key").over(Window.partitionBy("cluster"))
+    same = old.select(F.col("key").alias("a"), least.alias("b")).where("a <> b")
+    nothing = F.lit(None).cast(new.schema[kept.id].dataType)
+    both = new.where("key is not null").withColumn("cluster", nothing)
+    both = both.union(old.select(nothing.alias(kept.id), "key", "cluster"))
+    root = Window.partitionBy(F.coalesce("root", "key"))
+    name = F.coalesce(F.min("cluster").over(root), F.min(kept.id).over(root)).alias("to")
+    labelled = both.join(labels_of(met.union(same)), "key", "left")
+    named, counts = cut(
+        labelled.select(kept.id, "key", "cluster", name),
+        moved=F.count_if(F.col("cluster") != F.col("to")),
+    )
+    rows = named.where(F.col(kept.id).isNotNull())
+    rows = rows.select(kept.id, "key", F.col("to").alias("cluster"))
+    alone = new.where("key is null").select(kept.id, "key", F.col(kept.id).alias("cluster"))
+    found = described.of(*_KEPT).union(edges.of(pieces.EDGES)).frame
+    if counts["moved"]:
+        moved = named.where("cluster <> to").select("cluster", F.col("to").alias("into")).distinct()
+        again = moved.select(F.col("cluster").alias("into"), F.col("into").alias("next"))
+        before = kept.merged().join(again, "into").select("cluster", F.col("next").alias("into"))
+        merging = MergedPieces(kept.state["updates"] + 1)
+        found = found.union(moved.union(before).mapInArrow(merging, pieces.SCHEMA))
+    return Joined(rows.union(alone), found, edges, int(counts["moved"]), figures)
+
+
+def here(described: Cut, matching: Matching, kept: Kept) -> Joined:
+    """Documents of a small batch, in this process; what is kept is scanned by Spark."""
+    everything = described.frame.toArrow()
+    row = pc.is_null(everything["kind"])
+    new = everything.filter(row).select([kept.id, "key"])
+    batch = Here(everything.filter(pc.invert(row)).select(pieces.ARROW.names).to_batches())
+    fresh = Fresh.of(batch)
+    assert fresh.keys is not None
+    edges, figures = compare(batch, matching, BUCKETS, kept.known(fresh))
+    # A text that was here before has edges from then.
+    before = _ends(kept.edges(fresh.keys).toArrow())
+    verified = [part[:2] for _, _, part in pieces.unpacked(edges.of(pieces.EDGES).here().batches)]
+    a, b = (np.concatenate([old, *(p[i] for p in verified)]) for i, old in enumerate(before))
+    old = kept.reached(union(fresh.keys, a, b), fresh).toArrow()
+    _check_new_here(old, new, kept)
+    merged = kept.merged().toArrow() if kept.state["merged"] else None
+    clusters = old["cluster"] if merged is None else _renamed(old["cluster"], merged)
+    with_text = pc.is_valid(old["key"])
+    keys, clusters = _uints(old["key"].filter(with_text)), clusters.filter(with_text)
+    if kept.state["deleted"]:
+        alive = Among(union(keys, fresh.keys))
+        both = alive.mask(a) & alive.mask(b)
+        a, b = a[both], b[both]
+    named = _Named.of(new, keys, clusters, a, b)
+    rows = pa.table([*new.columns, named.rows], names=[*new.column_names, "cluster"])
+    batches = [*batch.of(*_KEPT).batches, *edges.of(pieces.EDGES).here().batches]
+    if len(named.moved):
+        moved = named.moved
+        if merged is not None:
+            now = _renamed(merged["into"], moved)
+            changed = pc.not_equal(now, merged["into"])
+            earlier = pa.table([merged["cluster"], now], names=moved.column_names).filter(changed)
+            moved = pa.concat_tables([moved, earlier.cast(moved.schema)])
+        batches += MergedPieces(kept.state["updates"] + 1)(moved.combine_chunks().to_batches())
+    spark = kept.lake.spark
+    found = spark.createDataFrame(pa.Table.from_batches(batches, pieces.ARROW), pieces.SCHEMA)
+    frame = spark.createDataFrame(rows, kept.documents().schema)
+    return Joined(frame, found, edges, len(named.moved), figures)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Cluster of each new row, and [cluster, into] of old ones."""
+
+    rows: pa.Array
+    moved: pa.Table
+
+    @classmethod
+    def of(
+        cls, new: pa.Table, keys: UInts, clusters: pa.ChunkedArray, a: UInts, b: UInts
+    ) -> _Named:
+        """From new rows [id, key], old texts and their clusters, and edges between texts."""
+        ids = new[0].combine_chunks()
+        values = pa.concat_arrays([clusters.combine_chunks().cast(ids.type), ids])
+        order = pc.sort_indices(values).to_numpy()
+        rank = _dense(values.take(order), order)
+        old_rank, new_rank = rank[: len(keys)], rank[len(keys) :]
+        # Texts of one cluster are one component, by an edge to its least text.
+        least = np.full(len(values), np.iinfo(np.uint64).max)
+        np.minimum.at(least, old_rank, keys)
+        nodes, roots = stars(np.concatenate([a, keys]), np.concatenate([b, least[old_rank]]))
+        with_text = pc.is_valid(new["key"]).to_numpy()
+        new_keys = _uints(pc.fill_null(new["key"], 0))
+        every, place = np.unique(np.concatenate([keys, new_keys]), return_inverse=True)
+        at = np.minimum(np.searchsorted(nodes, every), max(len(nodes) - 1, 0))
+        linked = nodes[at] == every if len(nodes) else np.zeros(len(every), bool)
+        root = every.copy()
+        root[linked] = roots[at[linked]]
+        _, component = np.unique(root, return_inverse=True)
+        component = component[place]
+        of_old, of_new = component[: len(keys)], component[len(keys) :]
+        # Old names come before all new ones.
+        name = np.full(component.max(initial=-1) + 1, 2 * len(values))
+        np.minimum.at(name, of_old, old_rank)
+        np.minimum.at(name, of_new[with_text], len(values) + new_rank[with_text])
+        first_of = np.zeros(len(values), np.int64)
+        first_of[rank] = np.arange(len(values))
+        mine = np.where(with_text, name[of_new] % len(values), new_rank) if len(new) else new_rank
+        to = name[of_old]
+        gone = np.unique(np.stack([old_rank, to])[:, to != old_rank], axis=1)
+        columns = [values.take(pa.array(first_of[part])) for part in gone]
+        moved = pa.table(columns, names=["cluster", "into"])
+        return cls(values.take(pa.array(first_of[mine])), moved)
+
+
+def _dense(ascending: pa.Array, order: Ints) -> Ints:
+    """The rank of each value, equal for equal ones; `order` sorts them."""
+    rank = np.zeros(len(order), np.int64)
+    if len(order):
+        changes = pc.not_equal(ascending.slice(1), ascending.slice(0, len(order) - 1))
+        rank[order[1:]] = np.cumsum(changes.to_numpy(zero_copy_only=False))
+    return rank
+
+
+def _renamed(clusters: pa.ChunkedArray, merged: pa.Table) -> pa.ChunkedArray:
+    """What each cluster is part of now, by rows [cluster, into]."""
+    place = pc.index_in(clusters, merged["cluster"].combine_chunks().cast(clusters.type))
+    return pc.coalesce(merged["into"].combine_chunks().cast(clusters.type).take(place), clusters)
+
+
+def _check_new_here(old: pa.Table, new: pa.Table, kept: Kept) -> None:
+    there = old.filter(old["there"])[0]
+    found = there.filter(pc.is_in(there, new[0].combine_chunks().cast(there.type)))
+    _check_new([found[0].as_py()] if len(found) else None, kept)
+
+
+def _check_new(example: Any, kept: Kept) -> None:
+    if example is not None:
+        raise DataError(
+            f"id {example[0]!r} is in the tables of {kept.name} already; delete it first, or "
+            "leave it out"
+        )
+
+
+def _rows(described: Cut, id: str) -> DataFrame:
+    return described.frame.where("kind is null").select(id, "key")
+
+
+def _uints(keys: pa.ChunkedArray) -> UInts:
+    return np.asarray(keys.to_numpy()).view(np.uint64)
+
+
+def _ends(edges: pa.Table) -> list[UInts]:
+    return [_uints(edges[name]) for name in ("a", "b")]
+
+
+def inside(edges: DataFrame, alive: DataFrame) -> DataFrame:
+    """[a, b]: the edges between keys that are alive."""
+    for end in ("a", "b"):
+        edges = edges.join(alive.withColumnRenamed("key", end), end, "left_semi")
+    return edges.select("a", "b")
+
+
+def labels_of(edges: DataFrame) -> DataFrame:
+    """[key, root]: the components of rows [a, b]."""
+    rows = Spread(edges).through(_edge_pieces).cut(pieces.EDGES)
+    return label_frame(components(rows, BUCKETS)[0])
+
+
+def _edge_pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        a, b = (column.to_numpy().view(np.uint64) for column in batch.columns)
+        yield piece(pieces.EDGES, len(a), (a, b))
