@@ -132,7 +132,7 @@ def here(described: Cut, matching: Matching, kept: Kept) -> Joined:
         alive = Among(union(keys, fresh.keys))
         both = alive.mask(a) & alive.mask(b)
         a, b = a[both], b[both]
-    named = _Named.of(new, keys, clusters, a, b)
+    named = Named.of(new, keys, clusters, a, b)
     rows = pa.table([*new.columns, named.rows], names=[*new.column_names, "cluster"])
     batches = [*batch.of(*_KEPT).batches, *edges.of(pieces.EDGES).here().batches]
     if len(named.moved):
@@ -150,16 +150,14 @@ def here(described: Cut, matching: Matching, kept: Kept) -> Joined:
 
 
 @dataclass(frozen=True)
-class _Named:
+class Named:
     """Cluster of each new row, and [cluster, into] of old ones."""
 
     rows: pa.Array
     moved: pa.Table
 
     @classmethod
-    def of(
-        cls, new: pa.Table, keys: UInts, clusters: pa.ChunkedArray, a: UInts, b: UInts
-    ) -> _Named:
+    def of(cls, new: pa.Table, keys: UInts, clusters: pa.ChunkedArray, a: UInts, b: UInts) -> Named:
         """From new rows [id, key], old texts and their clusters, and edges between texts."""
         ids = new[0].combine_chunks()
         values = pa.concat_arrays([clusters.combine_chunks().cast(ids.type), ids])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sparkmine.dedup import pieces
-from sparkmine.dedup.flow import Held, Here, Pieces, Spread
+from sparkmine.dedup.flow import Held, Here, Pieces
 from sparkmine.dedup.pieces import Received, bucket_of, piece, routed, unpacked
 from sparkmine.dedup.sets import Ints, UInts
 
@@ -55,8 +55,8 @@ class Known:
         fresh: The batch that is compared with them.
     """
 
-    signed: Spread
-    documents: Spread
+    signed: Pieces
+    documents: Pieces
     signed_bytes: int
     documents_bytes: int
     fresh: Fresh
@@ -81,7 +81,7 @@ class Known:
         )
 
 
-def _beside(found: Spread, others: Held) -> Pieces:
+def _beside(found: Pieces, others: Held) -> Pieces:
     """In the same place as others."""
     return found.here() if isinstance(others, Here) else found
 

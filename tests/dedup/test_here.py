@@ -1,0 +1,136 @@
+"""A small batch in the driver's process, without Spark: pairs and clusters against brute force."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sparkmine.dedup import pieces
+from sparkmine.dedup.flow import Here
+from sparkmine.dedup.joining import Named
+from sparkmine.dedup.known import Fresh, Known
+from sparkmine.dedup.near import Matching, compare
+from sparkmine.dedup.tasks import Describe
+
+THRESHOLD = 0.5
+MATCHING = Matching.of(THRESHOLD, "word", 2, 0.9999)
+Pairs = set[frozenset[int]]
+
+
+def described(texts: Mapping[int, str]) -> tuple[Here, dict[int, int]]:
+    """The pieces of documents, and the ids of their texts' keys."""
+    ids = pa.array(list(texts), pa.int64())
+    hashes = pa.array(np.arange(len(texts)) + 1)
+    batch = pa.record_batch([ids, pa.array(texts.values()), hashes], names=["id", "text", "h"])
+    describe = Describe(MATCHING.shingling, MATCHING.banding, 16, keep=True)
+    rows = pa.Table.from_batches(describe([batch]))
+    document = pa.compute.is_null(rows["kind"])
+    found = rows.filter(pa.compute.invert(document)).select(pieces.ARROW.names)
+    keys = rows.filter(document)["key"].to_numpy().view(np.uint64).tolist()
+    return Here(found.to_batches()), dict(zip(keys, texts, strict=True))
+
+
+def pairs_of(edges: Any, ids: Mapping[int, int]) -> Pairs:
+    found: Pairs = set()
+    for _, _, (a, b, _) in pieces.unpacked(edges.of(pieces.EDGES).here().batches):
+        found |= {frozenset((ids[x], ids[y])) for x, y in zip(a.tolist(), b.tolist(), strict=True)}
+    return found
+
+
+def near(a: str, b: str) -> bool:
+    sets = []
+    for text in (a, b):
+        words = re.findall(r"[^\W_]+", text.lower())
+        sets.append(set(itertools.pairwise(words)) or {tuple(words)})
+    return len(sets[0] & sets[1]) >= THRESHOLD * len(sets[0] | sets[1])
+
+
+@pytest.fixture(scope="module")
+def texts(documents: Callable[..., list[str]]) -> dict[int, str]:
+    """No two are equal."""
+    return dict(enumerate(dict.fromkeys(documents(300, seed=4))))
+
+
+def test_pairs_of_a_first_and_a_second_batch(texts: dict[int, str]) -> None:
+    old = {number: text for number, text in texts.items() if number < 200}
+    new = {number: text for number, text in texts.items() if number >= 200}
+    close = {frozenset(p) for p in itertools.combinations(texts, 2) if near(*map(texts.get, p))}  # type: ignore[arg-type]
+    before, ids = described(old)
+    edges, figures = compare(before, MATCHING, 16)
+    among_old = {pair for pair in close if max(pair) < 200}
+    assert pairs_of(edges, ids) == among_old
+    assert figures["edges"] == len(among_old) > 30
+    assert figures["distinct_texts"] == len(old)
+    batch, more = described(new)
+    signed, sets = before.of(pieces.SIGNED), before.of(pieces.DOCUMENTS)
+    known = Known(signed, sets, 1000, 1000, Fresh.of(batch))
+    edges, figures = compare(batch, MATCHING, 16, known)
+    assert pairs_of(edges, ids | more) == close - among_old
+    assert figures["distinct_texts"] == len(new)
+    assert figures["pairs_compared"] >= figures["edges"] > 20
+    # Only what meets the batch is taken out of what is known.
+    taken, _ = known.bands(batch, 16)
+    all_bands = len(old) * MATCHING.banding.bands
+    assert 0 < taken.here().count(pieces.KNOWN_BANDS) < all_bands / 2
+    everything, _ = Known(signed, sets, 0, 0, Fresh(None, None, None)).bands(batch, 16)
+    assert everything.here().count(pieces.KNOWN_BANDS) == all_bands
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.string(), pa.date32()])
+@pytest.mark.parametrize("seed", range(6))
+def test_clusters_are_the_components(kind: pa.DataType, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cluster_of = rng.integers(0, 12, 30)  # of the texts 1 to 30; ids are from 100 on
+    edges = rng.integers(1, 41, (2, int(rng.integers(0, 20))))
+    new_ids = rng.permutation(np.arange(50, 70))  # less than those of old clusters
+    keys = [int(k) if rng.random() < 0.8 else None for k in rng.integers(1, 41, 20)]
+
+    def ids(numbers: Any) -> pa.Array:
+        plain = pa.array(np.asarray(numbers) + 1000, pa.int32())
+        return plain.cast(kind) if kind != pa.int64() else plain.cast(pa.int64())
+
+    new = pa.table({"id": ids(new_ids), "key": pa.array(keys, pa.int64())})
+    old = np.arange(1, 31).astype(np.uint64)
+    a, b = edges.astype(np.uint64)
+    named = Named.of(new, old, pa.chunked_array([ids(100 + cluster_of)]), a, b)
+
+    graph = nx.Graph()
+    graph.add_nodes_from(("text", k) for k in [*range(1, 41)])
+    graph.add_edges_from((("text", int(x)), ("text", int(y))) for x, y in edges.T)
+    graph.add_edges_from(
+        (("text", k), ("cluster", 100 + int(c))) for k, c in enumerate(cluster_of, 1)
+    )
+    documents = {int(n): key for n, key in zip(new_ids, keys, strict=True)}
+    graph.add_edges_from((("new", n), ("text", k)) for n, k in documents.items() if k is not None)
+    expected = {n: n for n, key in documents.items() if key is None}
+    moved = set()
+    for part in nx.connected_components(graph):
+        clusters = [number for what, number in part if what == "cluster"]
+        fresh = [number for what, number in part if what == "new"]
+        name = min(clusters or fresh or [0])
+        expected |= dict.fromkeys(fresh, name)
+        moved |= {(c, name) for c in clusters if c != name}
+    order = [expected[int(n)] for n in new_ids]
+    assert named.rows.to_pylist() == ids(order).to_pylist()
+    pairs = sorted(moved)
+    found = sorted(zip(*(column.to_pylist() for column in named.moved.columns), strict=True))
+    wanted = list(zip(*(ids([p[i] for p in pairs]).to_pylist() for i in range(2)), strict=True))
+    assert found == sorted(wanted)
+
+
+def test_nothing_new_and_nothing_old() -> None:
+    none = np.zeros(0, np.uint64)
+    no_clusters = pa.chunked_array([pa.array([], pa.int64())])
+    rows = {"id": pa.array([7, 5], pa.int64()), "key": pa.array([3, None], pa.int64())}
+    alone = Named.of(pa.table(rows), none, no_clusters, none, none)
+    assert alone.rows.to_pylist() == [7, 5]
+    assert alone.moved.num_rows == 0
+    empty = pa.table(rows).slice(0, 0)
+    assert Named.of(empty, none, no_clusters, none, none).rows.to_pylist() == []
