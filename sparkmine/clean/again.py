@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkmine.clean.checked import Checked
-from sparkmine.clean.quarantine import JSON_OPTIONS
+from sparkmine.clean.quarantine import JSON_OPTIONS, counted_reasons
 from sparkmine.clean.reading import CORRUPT, as_text, reasoned, text_again, typed_values
 from sparkmine.clean.rules import (
     DROP,
@@ -48,12 +48,14 @@ class Marked:
     Attributes:
         version: Its version.
         released, removed, kept: Rows that pass now, that are to be dropped, that stay.
+        reasons: Of those that stay, as in `Tally`.
     """
 
     version: int
     released: int
     removed: int
     kept: int
+    reasons: dict[str, int]
 
 
 def rows_of(table: Table, fingerprint: str) -> DataFrame:
@@ -156,13 +158,14 @@ def mark(table: Table, fingerprint: str, judged: DataFrame, token: str) -> Marke
     marked = judged.withColumn("released", fate)
     marked = marked.withColumn("reasons", F.when(bad, F.col(REASONS)).otherwise(F.col("reasons")))
     version = _replace(table, fingerprint, marked)
-    counts = rows_of(table, fingerprint).groupBy("released").count().collect()
-    found = {row.released: row["count"] for row in counts}
+    rows = rows_of(table, fingerprint)
+    found = {row.released: row["count"] for row in rows.groupBy("released").count().collect()}
     return Marked(
         version=version,
         released=found.get(token, 0),
         removed=found.get(token + _REMOVED, 0),
         kept=found.get(None, 0),
+        reasons=counted_reasons(rows.where("released is null")) if None in found else {},
     )
 
 

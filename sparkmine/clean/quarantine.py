@@ -129,7 +129,7 @@ def quarantine(
     return Tally(
         rows=found["rows"],
         quarantined=found["bad"],
-        reasons=_reasons(table, fingerprint) if found["bad"] else {},
+        reasons=counted_reasons(_rows_of(table, fingerprint)) if found["bad"] else {},
         missing={name: found[f"missing_{i}"] for i, name in enumerate(row)},
         version=commit.version,
         removed=found.get("removed", 0),
@@ -152,10 +152,14 @@ def _as_json(row: Mapping[str, str]) -> Column:
     return F.when(F.col(CORRUPT).isNull(), of(read)).otherwise(of(list(row)))
 
 
-def _reasons(table: Table, fingerprint: str) -> dict[str, int]:
+def _rows_of(table: Table, fingerprint: str) -> DataFrame:
+    return table.snapshot().where(f"fingerprint = '{fingerprint}'").dataframe(table.lake.spark)
+
+
+def counted_reasons(rows: DataFrame) -> dict[str, int]:
+    """Rows of a quarantine by reason, the most frequent first; a row may have several."""
     from pyspark.sql import functions as F
 
-    rows = table.snapshot().where(f"fingerprint = '{fingerprint}'").dataframe(table.lake.spark)
     exploded = rows.select(F.explode("reasons").alias("reason"))
     counts = exploded.groupBy("reason.rule", "reason.column").count().collect()
     named = {label(row["rule"], row["column"]): row["count"] for row in counts}

@@ -129,6 +129,38 @@ def line_of(commit: Commit, **changes: Any) -> Line:
     return Line(**{**values, **changes})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Accounts:
+    """Rows of a stage's table as a whole: in = kept + quarantined + removed, where accounted.
+
+    Attributes:
+        sent_again: Kept rows that came from the quarantine, after the run.
+    """
+
+    rows_in: int | None
+    kept: int | None
+    quarantined: int | None
+    removed: int | None
+    sent_again: int = 0
+
+
+def accounts_of(commit: Commit) -> Accounts:
+    """The accounts after a stage's main commit; `line_of` has what the commit itself did.
+
+    They differ where it sent rows of the quarantine again (`pipeline/again.py`).
+    """
+    whole = (commit.metadata or {}).get("whole")
+    if whole is not None:
+        return Accounts(**whole)
+    line = line_of(commit)
+    return Accounts(
+        rows_in=line.rows_in,
+        kept=line.rows_out,
+        quarantined=line.quarantined,
+        removed=line.removed,
+    )
+
+
 def seconds_of(commit: Commit) -> float:
     """How long a stage took: until its commit began, and the commit, where Spark does the work."""
     data = commit.metadata or {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparkmine.clean import again
@@ -77,8 +77,10 @@ def send_again(runner: Runner, stage: Stage) -> Sent:
             "rows_in": total,
             "quarantined": marked.kept,
             "removed": marked.removed,
+            "metrics": {**data["metrics"], "reasons": marked.reasons},
             "sides": {side.name: marked.version},
             "again": token,
+            "whole": asdict(_whole(ledger.accounts_of(last), total, marked)),
         }
         commit = table.write(
             passed.select(f"{again.ROW}.*"),
@@ -96,6 +98,23 @@ def send_again(runner: Runner, stage: Stage) -> Sent:
     if marked.released or marked.removed:
         again.remove(side, print_, [token])
     return Sent(total, marked.released, marked.removed, marked.kept, stage.writes, version)
+
+
+def _whole(before: ledger.Accounts, total: int, marked: again.Marked) -> ledger.Accounts:
+    """The table's accounts with the rows that pass now; `total` rows were in its quarantine."""
+    # What left the quarantine without a commit of this table: dropped earlier, when no row passed,
+    # or deleted by hand.
+    gone = max((before.quarantined or 0) - total, 0)
+    kept = (before.kept or 0) + marked.released
+    removed = (before.removed or 0) + marked.removed + gone
+    return ledger.Accounts(
+        # As before, unless rows were put into the quarantine by hand.
+        rows_in=kept + marked.kept + removed,
+        kept=kept,
+        quarantined=marked.kept,
+        removed=removed,
+        sent_again=before.sent_again + marked.released,
+    )
 
 
 def _follow(runner: Runner, stage: Stage) -> Commit:

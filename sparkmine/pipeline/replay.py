@@ -116,6 +116,10 @@ class Replay:
                 f"version {commit.version} of {line['table']} is not this run's: the table was "
                 "deleted and made again"
             )
+        if "again" in data:
+            raise NotReplayableError(
+                "it sent rows of its quarantine again; replay the run that had put them there"
+            )
         if "base" not in data:
             raise NotReplayableError(
                 "it ran with a sparkmine that did not note what a replay needs"

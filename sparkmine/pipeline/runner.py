@@ -205,6 +205,7 @@ class Runner:
             raise problem from error
 
     def _up_to_date(self, stage: Stage, commit: Commit, began: float) -> Commit:
+        accounts = ledger.accounts_of(commit)
         line = ledger.line_of(
             commit,
             run_id=self.run_id,
@@ -212,6 +213,10 @@ class Runner:
             reason="",
             at=_now(),
             seconds=time.monotonic() - began,
+            rows_in=accounts.rows_in,
+            rows_out=accounts.kept,
+            quarantined=accounts.quarantined,
+            removed=accounts.removed,
         )
         self.book.add(line)
         self.emit(_finished(stage, line, "up to date"))

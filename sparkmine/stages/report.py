@@ -137,14 +137,15 @@ class Report(Stage):
 
 
 def _info(data: dict[str, Any], commit: Commit, context: Context) -> StageInfo:
+    accounts = ledger.accounts_of(commit)
     return StageInfo(
         name=data["stage"],
         kind=data["kind"],
         status="done" if data["run_id"] == context.run_id else "up to date",
-        rows_in=data["rows_in"],
-        rows_out=commit.rows,
-        quarantined=data["quarantined"],
-        removed=_removed(data, commit),
+        rows_in=accounts.rows_in,
+        rows_out=accounts.kept,
+        quarantined=accounts.quarantined,
+        removed=accounts.removed,
         seconds=ledger.seconds_of(commit),
         table=data["table"],
         version=commit.version,
@@ -153,24 +154,21 @@ def _info(data: dict[str, Any], commit: Commit, context: Context) -> StageInfo:
     )
 
 
-def _removed(data: dict[str, Any], commit: Commit) -> int | None:
-    if data["removed"] is not None or not data["accounted"]:
-        return data["removed"]
-    return int(data["rows_in"] - (commit.rows or 0) - data["quarantined"])
-
-
 _NOTES = {"dropped": "dropped", "warned": "warning", "repairs": "values repaired"}
 
 
 def _quality(data: dict[str, Any], commit: Commit) -> TableQuality:
+    accounts = ledger.accounts_of(commit)
+    sent = {"kept when sent again": accounts.sent_again} if accounts.sent_again else {}
     return TableQuality(
         table=data["table"],
-        rows_in=data["rows_in"],
-        kept=commit.rows or 0,
-        quarantined=data["quarantined"] or 0,
-        removed=_removed(data, commit) or 0,
+        rows_in=accounts.rows_in or 0,
+        kept=accounts.kept or 0,
+        quarantined=accounts.quarantined or 0,
+        removed=accounts.removed or 0,
         reasons=data["metrics"].get("reasons", {}),
-        notes={
+        notes=sent
+        | {
             f"{what}: {name}": count
             for key, what in _NOTES.items()
             for name, count in data["metrics"].get(key, {}).items()

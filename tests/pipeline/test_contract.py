@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from sparkmine.clean import again
 from sparkmine.clean.findings import reasons_in, side_of
 from sparkmine.errors import ConfigError, ContractError, TooManyBadRowsError
 from sparkmine.lake import Lake, Table
+from sparkmine.lake.log import Commit
 from sparkmine.pipeline import Runner, load_pipeline
+from sparkmine.pipeline.replay import Replay
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -65,6 +68,10 @@ stages:
       dear: {{holds: amount >= 6, severity: warn}}
     rows: {{minimum: 1}}
     max_bad_fraction: 0.9
+  - stage: report
+    name: report
+    title: Shop
+    table: reports/shop
 """
 
 
@@ -94,6 +101,15 @@ def rows(table: Table) -> list[tuple[Any, ...]]:
     return sorted((row.id, row.customer, row.amount, row.shop) for row in found)
 
 
+def quality(run: Runner, commit: Commit) -> dict[str, list[str]]:
+    """The numbers and reasons in each row of the report's table of data quality, by table."""
+    page = (Path(run.lake.root) / (commit.metadata or {})["metrics"]["file"]).read_text()
+    section = page.split('aria-label="Data quality"')[1].split("</table>")[0].replace("<wbr>", "")
+    shares = r"<small>.*?</small>|<[^>]+>"
+    lines = (re.sub(shares, " ", line).split() for line in section.split("<tr>")[2:])
+    return {line[0]: line[1:] for line in lines}
+
+
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, str], None]]:
     """Let a function raise, as if the process ended there; `monkeypatch.undo` mends it."""
@@ -115,7 +131,8 @@ def test_a_contract_and_rows_sent_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, events = runner(spark, shop)
-    commit = run.run()["clean_orders"]
+    commits = run.run()
+    commit = commits["clean_orders"]
     counts = {
         name: [event[key] for key in ("rows_in", "rows_out", "quarantined", "removed")]
         for name, event in events.items()
@@ -130,6 +147,7 @@ def test_a_contract_and_rows_sent_again(
     }
     assert metrics["dropped"] == {"no tests": 1} and metrics["warned"] == {"dear": 3}
     assert metrics["repairs"] == {"shop": 3, "amount": 2}
+    assert quality(run, commits["report"])["clean/orders"][:4] == ["7", "2", "4", "1"]
     table = run.lake.table("clean/orders")
     assert rows(table) == [(1, 10, 5.0, "north"), (7, 12, 7.5, "east")]
 
@@ -163,15 +181,25 @@ def test_a_contract_and_rows_sent_again(
         (8, 12, 7.5, "east"),
     ]
     assert rows(table) == five
+    # Of 7 rows that came in 3 more are kept and 1 is left in quarantine: the report says so.
     run, events = runner(spark, shop)
-    run.run()
+    found = quality(run, run.run()["report"])["clean/orders"]
+    assert found[:4] == ["7", "5", "1", "1"]
+    text = " ".join(found[4:])
+    assert "minimum 0 (amount) 1" in text and "unique id" not in text
+    assert "kept when sent again 3" in text
+    assert events.pop("report")["status"] == "done"
     assert {event["status"] for event in events.values()} == {"up to date"}
+    event = events["clean_orders"]
+    assert [event[key] for key in ("rows_in", "rows_out", "quarantined", "removed")] == [7, 5, 1, 1]
 
     # The rule is corrected.
     mended = runner(spark, shop, "clean_orders.columns.amount.minimum=-10")[0]
     sent = mended.again("quarantine/clean_orders")
     assert (sent.rows, sent.released, sent.table, sent.version) == (1, 1, "clean/orders", 2)
     assert rows(table) == sorted([*five, (4, 10, -5.0, "east")])
+    (outcome,) = Replay(run.lake, mended.run_id).stages()
+    assert outcome.status == "not replayed" and "sent rows of its quarantine" in outcome.reason
 
     # A row of a source is typed again, and the stage after it sees a new version.
     raw = run.lake.table("quarantine/ingest_orders")
