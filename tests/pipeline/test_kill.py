@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,14 +29,13 @@ RUN_COLUMNS = {"run_id", "sha256", "bytes", "file", "fingerprint", "source"}
 
 
 @contextlib.contextmanager
-def started(file: Path, warehouse: Path) -> Iterator[subprocess.Popen[str]]:
-    """`sparkmine run` in a process group of its own, which has ended afterwards."""
-    command = [sys.executable, "-m", "sparkmine.cli", "run", str(file), "--log-json"]
+def started(file: Path, warehouse: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """`sparkmine COMMAND` in a process group of its own, which has ended afterwards."""
     # What a killed process leaves goes with the test's folder.
     temporary = file.parent / "tmp"
     temporary.mkdir(exist_ok=True)
     process = subprocess.Popen(
-        [*command, "--warehouse", str(warehouse)],
+        [sys.executable, "-m", "sparkmine.cli", *command, "--warehouse", str(warehouse)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -65,7 +65,7 @@ def events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 def kill_in(file: Path, warehouse: Path, stage: str, delay: float) -> None:
     """Run until `stage` has been running for `delay` seconds, then SIGKILL driver and JVM."""
-    with started(file, warehouse) as process:
+    with started(file, warehouse, "run", str(file), "--log-json") as process:
         for event in events(process):
             assert event.get("status") != "failed", event
             if event["stage"] == stage and event.get("status") == "running":
@@ -73,6 +73,17 @@ def kill_in(file: Path, warehouse: Path, stage: str, delay: float) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
                 return
         raise AssertionError(f"the run ended before stage {stage}")
+
+
+def kill_at(entry: Path, file: Path, warehouse: Path, *command: str) -> None:
+    """Run a command, and SIGKILL driver and JVM as soon as a table's log has this entry."""
+    with started(file, warehouse, *command) as process:
+        while not entry.exists():
+            if process.poll() is not None:
+                assert process.stdout is not None
+                raise AssertionError(f"it ended before {entry}: {process.stdout.read()}")
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def finish(spark: SparkSession, file: Path, warehouse: Path) -> dict[str, str]:
@@ -140,3 +151,40 @@ def test_kills_in_every_kind_of_stage(spark: SparkSession, small: Small, tmp_pat
     assert set(statuses.values()) == {"up to date"}
     finish(spark, file, tmp_path / "undisturbed")
     assert content(spark, tmp_path / "killed") == content(spark, tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_rows_are_sent_again_once(
+    spark: SparkSession, small: Small, finished: Path, tmp_path: Path
+) -> None:
+    """Killed after the first commit, and after the second; the third command goes through."""
+    file, warehouse = first_stages(small()), tmp_path / "sent"
+    shutil.copytree(finished / "lake", warehouse, symlinks=True)
+    # The rule is corrected for the 10 rows of shop `closed`; 5 rows without household stay.
+    file.write_text(file.read_text().replace("shop <> 'closed'", "shop <> 'nowhere'"))
+    again = "quarantine", "clean/visits", "--again", str(file)
+    lake = Lake(warehouse, spark)
+    table, side = lake.table("clean/visits"), lake.table("quarantine/clean")
+
+    def entry(name: str, version: int) -> Path:
+        return warehouse / name / "_delta_log" / f"{version:020}.json"
+
+    def ids() -> list[int]:
+        rows = table.snapshot().dataframe(spark).where("id between 12 and 26").collect()
+        return sorted(row.id for row in rows)
+
+    def marked() -> list[bool]:
+        rows = side.snapshot().dataframe(spark).collect()
+        return sorted(row["released"] is not None for row in rows)
+
+    closed = list(range(12, 22))
+    kill_at(entry("quarantine/clean", 1), file, warehouse, *again)
+    assert (ids(), marked()) == ([], [False] * 5 + [True] * 10)
+    # The marks of the first are void: nothing was appended under them.
+    kill_at(entry("clean/visits", 1), file, warehouse, *again)
+    assert (ids(), marked()) == (closed, [False] * 5 + [True] * 10)
+    with started(file, warehouse, *again) as process:
+        output, _ = process.communicate(timeout=300)
+    assert "5 rows sent again, 0 kept, 5 quarantined, 0 removed" in output
+    assert (ids(), marked()) == (closed, [False] * 5)
+    assert table.snapshot().rows == 1193 + 10
