@@ -49,6 +49,8 @@ _SQL = {
     # rarely, and those that `sparkmine maintain` keeps. A file that is gone is an error anyway.
     "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    # Sources may be in any encoding that Java knows, such as windows-1252.
+    "spark.sql.legacy.javaCharsets": "true",
     # A commit without files still carries the metadata of its stage.
     "spark.databricks.delta.skipRecordingEmptyCommits": "false",
 }

@@ -135,10 +135,11 @@ def parsed_again(
 
     came = [F.json_object_keys("row").alias("names")]
     first = rows.where(rows.row.contains(f'"{CORRUPT}"')).select(*came).first()
-    texts = [name for name in (first.names if first else names) if name != CORRUPT]
-    back, _ = returned(rows, as_text([*texts, CORRUPT]))
+    found = first.names if first else [*names, CORRUPT]
+    in_line = found[: found.index(CORRUPT)]  # the others are in the names of folders
+    back, _ = returned(rows, as_text([*in_line, CORRUPT, *found[len(in_line) + 1 :]]))
     if first is not None:
-        back = text_again(back, texts, source_format, options)
+        back = text_again(back, in_line, source_format, options)
     back = back.withColumn(CORRUPT, F.coalesce(_UNREADABLE, CORRUPT)).drop(_UNREADABLE)
     judged = reasoned(back, columns, [_OWN])
     return judged.select(

@@ -2,7 +2,7 @@
 
 Spark takes the names of the first file that it meets, renames names that occur twice, and reads
 the columns of the other files by their place. So the first record of every file is read here, by
-Hadoop's file systems and decompressors, and all must agree.
+the file systems and decompressors that Spark reads it with, and all must agree.
 
 A quoted value may go over several lines. Told so, Spark reads each file by one task; not told so,
 it takes the first line of the value for all of it. One pass over the lines as text finds out.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sparkmine.errors import ConfigError, DataError, SourceColumnsError
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 _BYTES = 1 << 16
 _LARGEST = 1 << 24
@@ -66,10 +66,11 @@ def header(
     return found
 
 
-def quoted_newlines(
-    spark: SparkSession, path: str, *, delimiter: str, quote: str, escape: str
-) -> bool:
+def quoted_newlines(text: DataFrame, *, delimiter: str, quote: str, escape: str) -> bool:
     """Whether a quoted value goes on in the next line, in any of the files.
+
+    Args:
+        text: The lines of the files, as Spark's format `text` has them.
 
     Raises:
         DataError: in a file with such values a quote is not closed; names the file.
@@ -89,10 +90,8 @@ def quoted_newlines(
     d, q = re.escape(delimiter), re.escape(quote)
     field = f"(?:{q}(?:[^{q}]++|{q}{q})*+{q}|[^{q}{d}][^{d}]*+|)"
     opened = F.when(quotes % 2 == 1, line.rlike(f"^(?:{field}{d})*+{q}(?:[^{q}]++|{q}{q})*+$"))
-    lines = (
-        spark.read.format("text")
-        .load(path)
-        .select(F.input_file_name().alias("file"), quotes.alias("quotes"), opened.alias("opened"))
+    lines = text.select(
+        F.input_file_name().alias("file"), quotes.alias("quotes"), opened.alias("opened")
     )
     found = lines.groupBy("file").agg(
         F.coalesce(F.bool_or("opened"), F.lit(False)).alias("opened"),
@@ -137,9 +136,9 @@ def _beginning(spark: SparkSession, file: str, size: int) -> tuple[bytes, bool]:
     assert jvm is not None
     conf = spark._jsparkSession.sessionState().newHadoopConf()
     path = jvm.org.apache.hadoop.fs.Path(jvm.java.net.URI(file))
-    codec = jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(conf).getCodec(path)
-    opened = path.getFileSystem(conf).open(path)
-    stream = opened if codec is None else codec.createInputStream(opened)
+    # Hadoop's own codec of .zst wants a native library, which Spark does without.
+    streams = jvm.org.apache.spark.sql.execution.datasources.CodecStreams
+    stream = streams.createInputStream(conf, path)
     try:
         raw = bytes(stream.readNBytes(size))
     finally:

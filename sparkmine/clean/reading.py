@@ -7,7 +7,8 @@ ones before anything is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sparkmine.clean.csv_files import header, quoted_newlines
@@ -19,7 +20,7 @@ from sparkmine.clean.values import (
     declared_schema,
     typed,
 )
-from sparkmine.errors import SourceColumnsError
+from sparkmine.errors import ConfigError, SourceColumnsError
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -38,6 +39,11 @@ _CSV = {"unescapedQuoteHandling": "RAISE_ERROR"}
 JSON_TEXT = {"primitivesAsString": "true", "maxStringLen": str(2**31 - 1)}
 # Line ends of these are no single bytes, by which Spark splits files.
 _WIDE = ("utf-16", "utf-32")
+# Which files are read, and of which folders the names have columns.
+_LISTING = {
+    *("basepath", "recursivefilelookup", "pathglobfilter", "modifiedbefore", "modifiedafter"),
+    *("ignoremissingfiles", "ignorecorruptfiles"),
+}
 
 
 def read_source(
@@ -53,6 +59,7 @@ def read_source(
 
     Args:
         options: Of Spark's reader. `encoding` is one that Java and Python both know.
+            Folders called `NAME=VALUE` below `path` are columns of text.
         allow_new_columns: Columns beyond the declared ones come along, as text from text formats;
             else they are refused.
 
@@ -67,6 +74,8 @@ def read_source(
         return _native(reader.load(path), schema, path, allow_new_columns)
     check_formats(spark, columns)
     given = dict(options)
+    if source_format != "jdbc":
+        _check_encoding(spark, given.get("encoding", "UTF-8"), source_format)
     if source_format == "csv":
         text = _csv(spark, path, given, schema.names, allow_new_columns)
     elif source_format == "json":
@@ -91,20 +100,29 @@ def _csv(
     encoding, escape = options["encoding"], options["escape"]
     delimiter = options.get("sep", options.get("delimiter", ","))
     quote = options.get("quote", '"')
-    files = sorted(spark.read.format("text").load(path).inputFiles())
+    listing = {name: value for name, value in options.items() if name.lower() in _LISTING}
+    with _folders(path):
+        raw = spark.read.options(**listing).format("text").load(path)
+    folders, files = raw.columns[1:], sorted(raw.inputFiles())
     found = header(spark, files, encoding=encoding, delimiter=delimiter, quote=quote, escape=escape)
+    twice = sorted(set(found) & set(folders))
+    if twice:
+        raise SourceColumnsError(
+            f"{path}: column {twice[0]!r} is in the files and in the names of their folders; take "
+            "it out of one of them, or name the files one by one"
+        )
     if found:
-        _compare(found, declared, path, allow_new)
+        _compare([*found, *folders], declared, path, allow_new)
     lines = encoding.lower().startswith(_WIDE) or quoted_newlines(
-        spark, path, delimiter=delimiter, quote=quote, escape=escape
+        raw, delimiter=delimiter, quote=quote, escape=escape
     )
     reader = spark.read.options(header="true", mode="PERMISSIVE", **options)
     reader = reader.options(columnNameOfCorruptRecord=CORRUPT, **_CSV)
     reader = reader.option("multiLine", str(lines).lower())
-    names = [*(found or declared), CORRUPT]
-    text = reader.schema(as_text(names)).csv(path)
-    # Without what the names of folders add.
-    return text.select(*map(quoted, names), F.input_file_name().alias(PATH))
+    in_files = found or [name for name in declared if name not in folders]
+    # What follows `_corrupt` is in no line: `again.py` counts on it.
+    text = reader.schema(as_text([*in_files, CORRUPT, *folders])).csv(path)
+    return text.withColumn(PATH, F.input_file_name())
 
 
 def _json(
@@ -116,7 +134,8 @@ def _json(
     options = {**JSON_TEXT, "columnNameOfCorruptRecord": CORRUPT, **options}
     if options.get("encoding", "utf-8").lower() != "utf-8":
         options.setdefault("lineSep", "\n")  # Spark wants to be told, of other encodings
-    seen = spark.read.options(**options).json(path).columns
+    with _folders(path):
+        seen = spark.read.options(**options).json(path).columns
     found = [name for name in seen if name != CORRUPT]
     _compare(found, declared, path, allow_new)
     reader = spark.read.options(mode="PERMISSIVE", **options)
@@ -137,6 +156,42 @@ def _jdbc(
     text = reader.option("customSchema", as_text).load()
     place = f"{url} {options.get('dbtable', options.get('query', ''))}"
     return text.withColumn(CORRUPT, F.lit(None).cast("string")).withColumn(PATH, F.lit(place))
+
+
+@contextlib.contextmanager
+def _folders(path: str) -> Iterator[None]:
+    """Say what to do where the names of folders are no columns."""
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        if not str(error.getCondition()).startswith("CONFLICTING_"):
+            raise
+        raise SourceColumnsError(
+            f"{path}: its folders called NAME=VALUE are not of the same columns, or it is not "
+            "plain where they begin; correct source.path, or set source.options.basePath"
+        ) from None
+
+
+def _check_encoding(spark: SparkSession, encoding: str, source_format: str) -> None:
+    """Raise ConfigError for an encoding that Java does not know, or cannot find lines in."""
+    from pyspark.errors import IllegalArgumentException
+
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    try:
+        known = jvm.java.nio.charset.Charset.isSupported(encoding)
+    except IllegalArgumentException:  # no name that an encoding can have
+        known = False
+    if not known:
+        raise ConfigError(f"there is no encoding {encoding!r}; write utf-8, say")
+    if source_format == "json" and encoding.lower() in _WIDE:
+        # Files are split at line ends, and beyond its beginning none tells its byte order.
+        raise ConfigError(
+            f"JSON lines in {encoding} are read only if the byte order is in the name; write "
+            f"{encoding}LE (little endian, as Windows writes) or {encoding}BE"
+        )
 
 
 def as_text(names: Sequence[str]) -> StructType:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,20 @@ def components(
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
-    """The SHA-256 of the components; files count by name, not by folder."""
-    named = {**parts, "files": sorted((Path(f).name, v) for f, v in parts["files"].items())}
+    """The SHA-256 of the components; files count by name, not by folder (see `_name`)."""
+    named = {**parts, "files": sorted((_name(f), v) for f, v in parts["files"].items())}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
 def _files(stage: Stage, base: Path) -> dict[str, Any]:
     return {str(file): _file(file) for file in stage.files(base)}
+
+
+def _name(file: str) -> str:
+    """The file's name, with the folders NAME=VALUE that it is in: these are columns of its rows."""
+    *folders, name = Path(file).parts
+    values = list(takewhile(lambda folder: "=" in folder, reversed(folders)))
+    return "/".join([*reversed(values), name])
 
 
 def _file(file: Path) -> list[Any]:
@@ -95,8 +103,8 @@ def changed_file(old: Mapping[str, Any], stage: Stage, base: Path) -> str:
 
 
 def _changed_file(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    before = {Path(f).name: v for f, v in old.items()}
-    now = {Path(f).name: v for f, v in new.items()}
+    before = {_name(f): v for f, v in old.items()}
+    now = {_name(f): v for f, v in new.items()}
     for file in now:
         if before.get(file) != now[file]:
             return f"file {file} {'changed' if file in before else 'is new'}"

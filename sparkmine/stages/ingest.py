@@ -142,10 +142,12 @@ class Ingest(Stage):
     def _columns(self) -> dict[str, ColumnFormat]:
         return {name: block.column() for name, block in self.columns.items()}
 
-    def _options(self) -> dict[str, str]:
+    def _options(self, base: Path) -> dict[str, str]:
         """The reader's options, with what the environment holds."""
         found = dict(self.source.options)
         for name, value in found.items():
+            if name.lower() == "basepath":
+                found[name] = _absolute(value, base)
             if value.startswith(_ENVIRONMENT):
                 variable = value.removeprefix(_ENVIRONMENT)
                 if variable not in os.environ:
@@ -163,7 +165,7 @@ class Ingest(Stage):
             path,
             self.source.format,
             columns,
-            self._options(),
+            self._options(context.base),
             allow_new_columns=self.allow_new_columns,
         )
         if self.source.format not in TEXT_FORMATS:
@@ -194,15 +196,18 @@ class Ingest(Stage):
 
     def again(self, context: Context, rows: DataFrame, beside: DataFrame | None) -> DataFrame:
         table = context.lake.table(self.table).snapshot()
-        return parsed_again(
-            rows, self._columns(), table.schema.names, self.source.format, self._options()
-        )
+        options = self._options(context.base)
+        return parsed_again(rows, self._columns(), table.schema.names, self.source.format, options)
 
     def _path(self, base: Path) -> str:
         path = self.source.path.removeprefix("file://")
         if path.startswith("package:"):
             return _package_file(path.removeprefix("package:"), self.name)
-        return path if "://" in path or self._database or path.startswith("/") else str(base / path)
+        return path if self._database else _absolute(path, base)
+
+
+def _absolute(path: str, base: Path) -> str:
+    return path if "://" in path or path.startswith("/") else str(base / path)
 
 
 def _package_file(path: str, stage: str) -> str:

@@ -17,22 +17,23 @@ if TYPE_CHECKING:
 
 
 def test_rows_are_read_again(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
-    file = tmp_path / "rows.csv"
+    file = tmp_path / "rows" / "day=2" / "rows.csv"
+    file.parent.mkdir(parents=True)
     file.write_text("name,price\n'a,b',1.5\nc,\"2,5\"\nd,none\ne,1,2,3\n")
-    columns = {"price": "double", "name": "string"}
-    read = read_source(spark, str(file), "csv", columns, {})
+    columns = {"price": "double", "name": "string", "day": "int"}
+    read = read_source(spark, str(tmp_path / "rows"), "csv", columns, {})
     table = lake.table("quarantine/rows")
     tally = quarantine(read, table, run_id="r", stage="rows", fingerprint="f", source=PATH)
     assert (tally.rows, tally.quarantined) == (4, 4)
     rows = table.snapshot().dataframe(spark)
     # Another sign around values, and another decimal sign, which refuses 1.5.
-    now = {"price": ColumnFormat(type="double", decimal=","), "name": "string"}
-    judged = parsed_again(rows, now, ["price", "name"], "csv", {"quote": "'"})
+    now = {"price": ColumnFormat(type="double", decimal=","), "name": "string", "day": "int"}
+    judged = parsed_again(rows, now, ["price", "name", "day"], "csv", {"quote": "'"})
     assert judged.columns == [*rows.columns, REASONS, REMOVED, ROW]
     found = {tuple(row[ROW]): [r.column for r in row[REASONS]] for row in judged.collect()}
     assert found == {
-        (None, "a,b"): ["price"],
-        (2.5, "c"): [],
-        (None, "d"): ["price"],
-        (1.0, "e"): [""],
+        (None, "a,b", 2): ["price"],
+        (2.5, "c", 2): [],
+        (None, "d", 2): ["price"],
+        (1.0, "e", 2): [""],
     }

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 from sparkmine.clean.reading import REASONS, good_rows, read_source
@@ -39,6 +40,8 @@ BYTES = {
     "BOM": ("id,name\n1,Käse\n2,b\n".encode("utf-8-sig"), {}),
     "utf-16": ("id,name\n1,Käse\n2,b\n".encode("utf-16"), {"encoding": "UTF-16"}),
     "utf-16le": ("id,name\r\n1,Käse\r\n2,b\r\n".encode("utf-16-le"), {"encoding": "UTF-16LE"}),
+    "utf-32": ("id,name\n1,Käse\n2,b\n".encode("utf-32"), {"encoding": "UTF-32"}),
+    "windows": ("id,name\n1,Käse\n2,b\n".encode("cp1252"), {"encoding": "windows-1252"}),
     "latin-1": ("id,name\n1,Käse\n2,b\n".encode("latin-1"), {"encoding": "ISO-8859-1"}),
     "delimiter": ("name;id\n'Käse';1\nb;2\n".encode(), {"sep": ";", "quote": "'"}),
 }
@@ -78,21 +81,73 @@ def test_bytes_that_are_no_text(spark: SparkSession, tmp_path: Path) -> None:
     assert good == [(2, "b")] and len(bad) == 1
 
 
+def zstd(raw: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as out:
+        out.write(raw)
+    return bytes(sink.getvalue())
+
+
 def test_several_files(spark: SparkSession, tmp_path: Path) -> None:
     text = b"id,name\n%d,x\n"
     (tmp_path / "a.csv").write_bytes(text % 1)
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(text % 2))
     (tmp_path / "c.csv.bz2").write_bytes(bz2.compress(text % 3))
+    (tmp_path / "f.csv.zst").write_bytes(zstd(text % 4))
     (tmp_path / "d.csv").write_bytes(b"")
     (tmp_path / "e.txt").write_bytes(b"other,header\n")
     good, bad = found(spark, tmp_path / "*.csv*", TWO)
-    assert (good, bad) == ([(1, "x"), (2, "x"), (3, "x")], [])
+    assert (good, bad) == ([(1, "x"), (2, "x"), (3, "x"), (4, "x")], [])
     (tmp_path / "f.csv.gz").write_bytes(gzip.compress(b"name,id\nx,4\n"))
     with pytest.raises(SourceColumnsError, match=r"a\.csv and .*f\.csv\.gz .*names or order"):
         read_source(spark, str(tmp_path / "*.csv*"), "csv", TWO, {})
     (tmp_path / "e.txt").write_bytes(b"id,name,name\n1,a,b\n")
     with pytest.raises(SourceColumnsError, match="'name' more than once"):
         read_source(spark, str(tmp_path / "e.txt"), "csv", TWO, {})
+
+
+def test_zstandard(spark: SparkSession, tmp_path: Path) -> None:
+    """Values of several lines are read from the whole file, lines from a part of it."""
+    file = tmp_path / "rows.csv.zst"
+    file.write_bytes(zstd(b'id,name\n1,"a\nb"\n2,b\n'))
+    assert found(spark, file, TWO) == ([(1, "a\nb"), (2, "b")], [])
+    file = tmp_path / "rows.json.zst"
+    file.write_bytes(zstd(b'{"id": 1, "name": "a"}\n{"id": 2}\n'))
+    assert found(spark, file, TWO, "json") == ([(1, "a"), (2, None)], [])
+
+
+DATED: Columns = {"day": "date", "id": "int", "shop": "string"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_names_of_folders_are_columns(spark: SparkSession, tmp_path: Path, kind: str) -> None:
+    text = {"csv": "id\n%s\n", "json": '{"id": "%s"}\n'}[kind]
+    folders = ["day=2024-01-01/shop=07", "day=2024-01-02/shop=a%20b", "day=soon/shop=x"]
+    missing = "day=__HIVE_DEFAULT_PARTITION__/shop=x"
+    for place, folder in enumerate([*folders, missing]):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / f"part.{kind}").write_text(text % place)
+    first, second = datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)
+    good = [(first, 0, "07"), (second, 1, "a b")]
+    read = read_source(spark, str(tmp_path), kind, DATED, {}).cache()
+    rows = good_rows(read, DATED).collect()
+    assert {(row.day, row.id, row.shop) for row in rows} == {*good, (None, 3, "x")}
+    (bad,) = (row for row in read.collect() if row[REASONS])
+    assert (bad.id, bad.day, [r.column for r in bad[REASONS]]) == ("2", "soon", ["day"])
+    read.unpersist()
+    with pytest.raises(SourceColumnsError, match=r"not declared \['day', 'shop'\]"):
+        read_source(spark, str(tmp_path), kind, {"id": "int"}, {})
+    with pytest.raises(SourceColumnsError, match=r"day=\*: its folders .*basePath"):
+        read_source(spark, str(tmp_path / "day=*"), kind, DATED, {})
+    glob = tmp_path / "day=2*" / "*" / "*"
+    assert found(spark, glob, DATED, kind, options={"basePath": str(tmp_path)}) == (good, [])
+
+
+def test_a_column_of_files_and_of_folders(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "name=x").mkdir()
+    (tmp_path / "name=x" / "a.csv").write_text("id,name\n1,x\n")
+    with pytest.raises(SourceColumnsError, match="'name' is in the files and in the names of"):
+        read_source(spark, str(tmp_path), "csv", TWO, {})
 
 
 def test_new_columns(spark: SparkSession, tmp_path: Path) -> None:
@@ -177,5 +232,14 @@ def test_json_lines_in_another_encoding(spark: SparkSession, tmp_path: Path) -> 
     file = tmp_path / "rows.json"
     file.write_bytes('{"id": 1, "name": "Käse"}\n{"id": 2, "name": "b"}\n'.encode("utf-16-le"))
     assert found(spark, file, TWO, "json", options={"encoding": "UTF-16LE"}) == (UMLAUT, [])
+    file.write_bytes('{"id": 1, "name": "Käse"}\n{"id": 2, "name": "b"}\n'.encode("utf-32-be"))
+    assert found(spark, file, TWO, "json", options={"encoding": "UTF-32BE"}) == (UMLAUT, [])
+    for encoding, message in {
+        "UTF-32": "write UTF-32LE .* or UTF-32BE",
+        "nosuch": "there is no encoding 'nosuch'",
+        "no such": "there is no encoding 'no such'",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            read_source(spark, str(file), "json", TWO, {"encoding": encoding})
     file.write_bytes(json.dumps({"id": 1.5, "name": "a"}).encode("utf-8-sig"))
     assert found(spark, file, TWO, "json") == ([], [[("type int", "id")]])
