@@ -122,6 +122,9 @@ class Runner:
     def context(self, stage: Stage, fingerprint: str) -> Context:
         """What a stage may use, once the stages that it reads are followed."""
         snapshots, commits = self.decisions.inputs(stage)
+        earlier = stage.earlier(self.lake)
+        if earlier is not None:
+            snapshots[stage.writes] = earlier
         return Context(
             spark=self.lake.spark,
             lake=self.lake,

@@ -102,7 +102,8 @@ class Context:
 
     Attributes:
         base: Folder of the YAML file; relative paths start here.
-        inputs: The pinned snapshots of the tables that the stage reads, by name.
+        inputs: The pinned snapshots of the tables that the stage reads, by name; its own table
+            among them where it looks back at an earlier version (`Stage.earlier`).
         commits: The commit that made each of them, with its stage's metadata.
         progress: Takes small JSON objects to show while the stage runs.
         scratch: Takes what the stage writes, instead of the lake it reads from: a replay's.
@@ -243,6 +244,14 @@ class Stage(Block, ABC):
     def files(self, base: Path) -> list[Path]:
         """Files whose content the result depends on (sources, SQL)."""
         return []
+
+    def earlier(self, lake: Lake) -> Snapshot | None:
+        """The version of its own table that a stage compares its rows with; None for none.
+
+        The stage finds it among its context's inputs. It is no part of the fingerprint: the stage
+        itself writes that table, and would have to run each time.
+        """
+        return None
 
     def check(self, base: Path) -> None:
         """Check what needs no Spark, such as that files exist. Raises SparkmineError."""

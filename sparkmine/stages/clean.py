@@ -19,7 +19,7 @@ from sparkmine.clean.rules import DROP, FAIL, QUARANTINE, WARN, broken
 from sparkmine.clean.table_rules import findings, measured, measures, refuse
 from sparkmine.errors import ExpressionError
 from sparkmine.expr.pattern import shared
-from sparkmine.lake import Snapshot
+from sparkmine.lake import Lake, Snapshot
 from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Clean(Stage):
         mended = repaired(context.frame(self.input, self.output.replace), self.repairs())
         tables = {name: context.inputs[name] for name in contract.tables}
         checked = contract.check(mended.rows, tables, columns=mended.columns)
-        earlier = self._earlier(context, contract)
+        earlier = self._earlier(context)
         version = context.inputs[self.input].version
         tally = context.quarantine(
             checked.rows,
@@ -242,14 +242,23 @@ class Clean(Stage):
     def _typed(self) -> dict[str, contracts.ColumnRule]:
         return {n: contracts.ColumnRule(type=c.type) for n, c in self.columns.items() if c.type}
 
-    def _earlier(self, context: Context, contract: Contract) -> dict[str, Bins]:
+    def earlier(self, lake: Lake) -> Snapshot | None:
+        table = lake.table(self.table)
+        if not self._watched or not table.exists():
+            return None
+        return table.snapshot(self.earlier_version)
+
+    @property
+    def _watched(self) -> list[str]:
+        """The columns whose drift is limited."""
+        return [name for name, block in self.columns.items() if block.max_psi is not None]
+
+    def _earlier(self, context: Context) -> dict[str, Bins]:
         """The bins of the columns whose drift is limited, by the clean table as it was."""
-        watched = [name for name, rule in contract.columns.items() if rule.max_psi is not None]
-        table = context.lake.table(self.table)
-        if not watched or not table.exists():
+        snapshot = context.inputs.get(self.table)
+        if snapshot is None:
             return {}
-        snapshot: Snapshot = table.snapshot(self.earlier_version)
-        there = [name for name in watched if name in snapshot.schema.names]
+        there = [name for name in self._watched if name in snapshot.schema.names]
         return earlier_bins(snapshot, there, context.spark)
 
 
