@@ -23,8 +23,8 @@ from sparkmine.lake import Lake, ledger
 from sparkmine.lake.difference import Difference, difference
 from sparkmine.lake.failures import translated
 from sparkmine.lake.log import Commit
+from sparkmine.pipeline.failures import coded
 from sparkmine.pipeline.fingerprint import changed_file
-from sparkmine.pipeline.runner import coded
 from sparkmine.stages import STAGES, Context, Result, Stage
 
 SAME, DIFFERENT, NOT_REPLAYED, FAILED = "same", "different", "not replayed", "failed"

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import errno
 import logging
-import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sparkmine import errors
-from sparkmine.errors import (
-    AccountingError,
-    ConfigError,
-    InternalError,
-    SparkmineError,
-    WarehouseError,
-)
+from sparkmine.errors import AccountingError, ConfigError
 from sparkmine.lake import Lake, ledger
 from sparkmine.lake.failures import translated
 from sparkmine.lake.log import Commit
@@ -26,7 +17,9 @@ from sparkmine.pipeline.again import Sent, send_again, stage_of
 from sparkmine.pipeline.book import Book
 from sparkmine.pipeline.config import Pipeline
 from sparkmine.pipeline.decision import Decision, Decisions, adds_up
+from sparkmine.pipeline.failures import coded
 from sparkmine.pipeline.fingerprint import code_version
+from sparkmine.pipeline.record import record
 from sparkmine.sessions import reconnect
 from sparkmine.stages import Context, Result, Stage
 
@@ -34,9 +27,6 @@ log = logging.getLogger(__name__)
 
 Event = Mapping[str, Any]
 Emit = Callable[[Event], None]
-
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-_WORKER_ERROR = re.compile(r"sparkmine\.[\w.]+\.(\w+): (?:[A-Z_]+: )?(.+)")
 
 
 class Runner:
@@ -258,33 +248,8 @@ class Runner:
     def _commit(
         self, stage: Stage, decision: Decision, result: Result, context: Context, began: float
     ) -> Commit:
-        metadata = {
-            "sparkmine": 1,
-            "run_id": self.run_id,
-            "pipeline": self.pipeline.name,
-            "stage": stage.name,
-            "kind": stage.kind,
-            "table": stage.writes,
-            "date": self.pipeline.date,
-            "at": _now().isoformat(),
-            "fingerprint": decision.fingerprint,
-            "components": decision.parts,
-            "read": {table: snapshot.version for table, snapshot in context.inputs.items()},
-            "followed": {table: commit.version for table, commit in context.commits.items()},
-            "base": str(self.pipeline.base.absolute()),
-            "config": decision.parts["config"],
-            "after": self.pipeline.after[stage.name] if not stage.reads_all else (),
-            "scope": stage.output.replace,
-            "reason": decision.reason,
-            "seconds": round(time.monotonic() - began, 3),
-            "rows_in": result.rows_in,
-            "quarantined": result.quarantined,
-            "removed": result.removed,
-            "accounted": result.accounted,
-            "metrics": result.metrics,
-            "sides": result.sides,
-            "artifact": result.artifact,
-        }
+        seconds = time.monotonic() - began
+        metadata = record(self.pipeline, stage, decision, result, context, seconds)
         return self.lake.table(stage.writes).write(
             result.frame,
             "replace_where" if stage.output.replace else "overwrite",
@@ -294,24 +259,6 @@ class Runner:
             application=f"{stage.name}:{decision.fingerprint}",
             since=decision.current,
         )
-
-
-def coded(error: BaseException) -> BaseException:
-    """The error as one of ours: errors of Python workers arrive as text inside Spark's."""
-    if isinstance(error, SparkmineError) or not isinstance(error, Exception):
-        return error
-    found = _WORKER_ERROR.search(str(error))
-    if found:
-        kind = getattr(errors, found.group(1), None)
-        if isinstance(kind, type) and issubclass(kind, SparkmineError):
-            return kind(found.group(2))
-    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
-        return WarehouseError(
-            f"{error.filename or 'a file'} cannot be used ({error.strerror}); free space, or give "
-            "this user the right to read and write, and run again"
-        )
-    first = next((line for line in str(error).splitlines() if line.strip()), "")
-    return InternalError(f"{type(error).__name__}: {first[:300]}")
 
 
 def new_run_id() -> str:
