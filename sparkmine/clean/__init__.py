@@ -11,6 +11,7 @@ from sparkmine.clean.contract import (
 )
 from sparkmine.clean.quarantine import Tally, decide, quarantine
 from sparkmine.clean.rules import Check, column_checks, expression_check, with_reasons
+from sparkmine.clean.validation import Validation
 
 __all__ = [
     "Check",
@@ -22,6 +23,7 @@ __all__ = [
     "Reference",
     "Tally",
     "Unique",
+    "Validation",
     "column_checks",
     "decide",
     "expression_check",

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sparkmine.clean import validation
 from sparkmine.clean.checked import Checked
 from sparkmine.clean.rules import (
     DROP,
@@ -24,11 +25,13 @@ from sparkmine.clean.rules import (
 )
 from sparkmine.errors import ConfigError, SourceColumnsError
 from sparkmine.expr import Scalar, parse
+from sparkmine.lake import Snapshot
+from sparkmine.lake.inputs import as_frame
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
-    from sparkmine.lake import Snapshot
+    from sparkmine.clean.validation import Validation
 
 SEVERITIES = (QUARANTINE, DROP, WARN, FAIL)
 
@@ -232,6 +235,34 @@ class Contract:
             df, check = keys.referenced(df, name, reference.columns, table, key, number)
             checks.append(replace(check, severity=reference.severity))
         return Checked(rows=df, columns=tuple(names), checks=tuple(checks), types=self.types)
+
+    def validate(
+        self,
+        data: DataFrame | Snapshot,
+        tables: Mapping[str, DataFrame | Snapshot] | None = None,
+        *,
+        spark: SparkSession | None = None,
+    ) -> Validation:
+        """How many rows break each rule; nothing is written, and one scan is made of it.
+
+        It asks the rules of rows. Those of the whole table, which compare with a date or an
+        earlier version, are a stage's.
+
+        Args:
+            data: The rows. A snapshot is read straight from its files where that can be.
+            tables: As for `check`.
+            spark: The session for a snapshot; the active one if None.
+
+        Raises:
+            ConfigError, SourceColumnsError: as `check` does.
+        """
+        frame, checks = as_frame(data, spark), self.checks()
+        if isinstance(data, Snapshot) and checks and not (self.all_unique or self.all_references):
+            self._check_columns(frame.columns)
+            found = validation.of_snapshot(data, checks, frame.sparkSession)
+            if found is not None:
+                return found
+        return validation.of_rows(self.check(frame, tables))
 
     def _check_columns(self, names: list[str]) -> None:
         known = set(names)

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkmine.clean import ColumnRule, Condition, Contract, Key, Reference, Unique
+from sparkmine.clean import (
+    ColumnRule,
+    Condition,
+    Contract,
+    Key,
+    Reference,
+    Unique,
+    Validation,
+)
 from sparkmine.clean.drift import earlier_bins, psi
 from sparkmine.clean.rules import REASONS
 from sparkmine.clean.table_rules import Measured, findings, refuse
+from sparkmine.clean.validation import of_snapshot
 from sparkmine.errors import ConfigError, ContractError, SourceColumnsError
 
 if TYPE_CHECKING:
@@ -87,9 +96,46 @@ def test_reasons_and_fates_by_hand(spark: SparkSession) -> None:
     bad = checked.quarantined
     assert sorted(row["id"] for row in bad.collect()) == [2, 3, 4, 6, 7, 7, 8]
     assert bad.columns == [*df.columns, REASONS]
+    said = CONTRACT.validate(df, tables)
+    assert (said.rows, said.kept, said.quarantined, said.removed) == (9, 1, 7, 1)
+    labels = [f"{r} ({c})" if c else r for reasons in BROKEN.values() for r, c in reasons]
+    # Two rows are the same line of the same order.
+    counts = {**{label: labels.count(label) for label in labels}, "one line": 2}
+    assert said.broken == counts | {"not_null (id)": 0, "minimum 0 (age)": 0} and not said.holds
     # A key of a row that is there already is taken, and that row is not looked at.
     unique = Contract(columns={"id": ColumnRule(unique=True)})
     assert unique.check(df.limit(1), beside=df.limit(1)).kept.count() == 0
+
+
+def test_a_snapshot_is_validated_from_its_files(spark: SparkSession, lake: Lake) -> None:
+    table = lake.table("raw/orders")
+    table.write(spark.createDataFrame(ROWS, COLUMNS).drop("order no"))
+    columns = {name: CONTRACT.columns[name] for name in ("age", "mail", "price")}
+    contract = Contract(columns=columns, conditions=CONTRACT.conditions)
+    by_hand = Validation(
+        rows=9,
+        kept=4,
+        quarantined=4,
+        removed=1,
+        broken={
+            "type long (age)": 1,
+            "minimum 0 (age)": 0,
+            "maximum 150 (age)": 1,
+            "is a mail (mail)": 3,
+            "minimum 0 (price)": 1,
+            "usual": 1,
+            "no test": 2,
+        },
+    )
+    snapshot = table.snapshot()
+    assert contract.validate(snapshot) == by_hand
+    assert of_snapshot(snapshot, contract.checks(), spark) == by_hand  # so it was Arrow
+    assert contract.validate(snapshot.dataframe(spark)) == by_hand
+    # What Arrow takes for another text than Spark is asked by Spark; no rows break nothing.
+    prices = Contract(conditions={"short": Condition(holds="length(cast(price as string)) < 6")})
+    assert of_snapshot(snapshot, prices.checks(), spark) is None
+    assert prices.validate(snapshot).broken == {"short": 1}
+    assert contract.validate(snapshot.where("line > 9")).rows == 0
 
 
 def test_contracts_that_cannot_be(spark: SparkSession) -> None:

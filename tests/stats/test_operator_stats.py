@@ -12,7 +12,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from sparkmine.errors import DataError
-from sparkmine.stats import Stat
+from sparkmine.stats import Broken, Stat
 from sparkmine.stats.contingency import Contingency
 from sparkmine.stats.elements import ElementCounts
 from sparkmine.stats.missing import Missing, MissingState
@@ -46,6 +46,20 @@ def test_missing(parts: int) -> None:
     assert state_of(Missing("x"), parts, NUMBERS) == MissingState(ROWS, nan)
     assert state_of(Missing("x"), parts, TEXTS) == MissingState(ROWS, TEXTS.null_count)
     assert Missing("x").zero().share == 0.0
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_broken_conditions(parts: int) -> None:
+    truth = [RNG.random(ROWS) < share for share in (0.9, 0.8, 0.5, 1.1)]
+    unknown = [RNG.random(ROWS) < 0.1 for _ in truth]
+    arrays = [pa.array(one, mask=mask) for one, mask in zip(truth, unknown, strict=True)]
+    arrays.append(pa.nulls(ROWS))  # a condition that is null for all rows has a type of its own
+    stat = Broken(("a", "b", "c", "d", "e"), ((2,), (0, 2, 4), (3,)))
+    found = stat.answer(state_of(stat, parts, *arrays))
+    false = [~one & ~mask for one, mask in zip(truth, unknown, strict=True)]
+    assert found.rows == ROWS
+    assert found.by_condition == (*(int(one.sum()) for one in false), 0)
+    assert found.by_group == (int(false[2].sum()), int((false[0] & ~false[2]).sum()), 0)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
