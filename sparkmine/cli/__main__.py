@@ -1,0 +1,7 @@
+"""`python -m sparkmine.cli` is `sparkmine`."""
+
+import sys
+
+from sparkmine.cli import main
+
+sys.exit(main())
