@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from sparkmine.dedup.candidates import unique_pairs
-from sparkmine.dedup.flow import Held, Pieces
+from sparkmine.dedup.flow import Held, Pieces, Spread
 from sparkmine.dedup.pieces import (
     CHANGES,
     EDGES,
@@ -31,6 +31,9 @@ from sparkmine.dedup.pieces import (
     routed,
 )
 from sparkmine.dedup.sets import UInts
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +123,36 @@ def components(edges: Held, buckets: int, *, one_task: int = ONE_TASK) -> tuple[
             break
     together = held.of(EDGES) if still == 2 else held.of(EDGES).together()
     return together.through(_Send(buckets, both=False, contract=True, kind=LABELS)), operations
+
+
+def label_frame(labels: Pieces) -> DataFrame:
+    """Pieces of labels on the executors as rows [key, root]."""
+    assert isinstance(labels, Spread)
+    return labels.frame.mapInArrow(_label_rows, "key long, root long")
+
+
+def labels_of(edges: DataFrame, buckets: int) -> tuple[DataFrame, int]:
+    """[key, root] for each key of rows [a, b] but the least of its component, which is its root.
+
+    Also returns the number of star operations.
+    """
+    held = Spread(edges).through(_edge_pieces).cut(EDGES)
+    labels, operations = components(held, buckets)
+    return label_frame(labels), operations
+
+
+def _edge_pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        a, b = (column.to_numpy().view(np.uint64) for column in batch.columns)
+        yield piece(EDGES, len(a), (a, b))
+
+
+def _label_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pieces of labels as rows [key, root]."""
+    received = Received(batches)
+    if LABELS in received:
+        keys, roots = (column.view(np.int64) for column in received.take(LABELS))
+        yield pa.RecordBatch.from_arrays([pa.array(keys), pa.array(roots)], names=["key", "root"])
 
 
 class _Send:

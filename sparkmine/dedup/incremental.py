@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 from sparkmine.dedup import joining, known, pieces
 from sparkmine.dedup.checkpoint import cut
+from sparkmine.dedup.components import labels_of
 from sparkmine.dedup.documents import check_distinct, checked
 from sparkmine.dedup.flow import Cut
-from sparkmine.dedup.joining import BUCKETS, Joined, inside, labels_of
+from sparkmine.dedup.joining import BUCKETS, Joined, inside
 from sparkmine.dedup.kept import Kept
 from sparkmine.dedup.near import Matching, clustered, describe
 from sparkmine.errors import ConfigError
@@ -126,7 +127,7 @@ class NearDuplicateTables:
             again, _ = cut(again)
             alive = again.where("key is not null").select("key").distinct()
             inner = inside(self._kept.edges(), alive)
-            clusters = clustered(again, labels_of(inner), self.id)
+            clusters = clustered(again, labels_of(inner, BUCKETS)[0], self.id)
             rows = left.join(touched, "cluster", "left_anti").select(*members.columns)
             state = {**self._kept.state, "settled": self._kept.state["updates"]}
             state |= {"merged": 0, "deleted": True}

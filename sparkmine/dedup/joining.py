@@ -7,7 +7,7 @@ Done by Spark, or, of a small batch, in this process; the result is the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,13 @@ import pyarrow.compute as pc
 
 from sparkmine.dedup import known, pieces
 from sparkmine.dedup.checkpoint import cut
-from sparkmine.dedup.components import components, stars
-from sparkmine.dedup.flow import Cut, Held, Here, Spread
+from sparkmine.dedup.components import components, label_frame, labels_of, stars
+from sparkmine.dedup.flow import Cut, Held, Here
 from sparkmine.dedup.kept import Kept, MergedPieces
 from sparkmine.dedup.known import Among, Fresh, union
 from sparkmine.dedup.near import Matching, clustered, compare
-from sparkmine.dedup.pieces import piece
 from sparkmine.dedup.sets import Ints, UInts
-from sparkmine.dedup.tasks import edge_frame, label_frame
+from sparkmine.dedup.tasks import edge_frame
 from sparkmine.errors import DataError
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
     both = both.union(old.select(nothing.alias(kept.id), "key", "cluster"))
     root = Window.partitionBy(F.coalesce("root", "key"))
     name = F.coalesce(F.min("cluster").over(root), F.min(kept.id).over(root)).alias("to")
-    labelled = both.join(labels_of(met.union(same)), "key", "left")
+    labelled = both.join(labels_of(met.union(same), BUCKETS)[0], "key", "left")
     named, counts = cut(
         labelled.select(kept.id, "key", "cluster", name),
         moved=F.count_if(F.col("cluster") != F.col("to")),
@@ -238,15 +237,3 @@ def inside(edges: DataFrame, alive: DataFrame) -> DataFrame:
     for end in ("a", "b"):
         edges = edges.join(alive.withColumnRenamed("key", end), end, "left_semi")
     return edges.select("a", "b")
-
-
-def labels_of(edges: DataFrame) -> DataFrame:
-    """[key, root]: the components of rows [a, b]."""
-    rows = Spread(edges).through(_edge_pieces).cut(pieces.EDGES)
-    return label_frame(components(rows, BUCKETS)[0])
-
-
-def _edge_pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        a, b = (column.to_numpy().view(np.uint64) for column in batch.columns)
-        yield piece(pieces.EDGES, len(a), (a, b))

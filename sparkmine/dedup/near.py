@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sparkmine.dedup import pieces
 from sparkmine.dedup.checkpoint import cut
-from sparkmine.dedup.components import components
+from sparkmine.dedup.components import components, label_frame
 from sparkmine.dedup.documents import check_distinct, checked
 from sparkmine.dedup.flow import Cut, Held
 from sparkmine.dedup.known import Known
@@ -34,7 +34,6 @@ from sparkmine.dedup.tasks import (
     Describe,
     FindPairs,
     edge_frame,
-    label_frame,
 )
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.lake.inputs import as_frame

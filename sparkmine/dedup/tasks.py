@@ -205,25 +205,11 @@ class Compare:
         yield piece(pieces.EDGES, int(near.sum()), edges)
 
 
-def label_frame(labels: Pieces) -> DataFrame:
-    """Pieces of labels on the executors as rows [key, root]."""
-    assert isinstance(labels, Spread)
-    return labels.frame.mapInArrow(_label_rows, "key long, root long")
-
-
 def edge_frame(edges: Pieces) -> DataFrame:
     """Pieces of edges on the executors as rows [a, b, similarity]."""
     found = edges.of(pieces.EDGES)
     assert isinstance(found, Spread)
     return found.frame.mapInArrow(_edge_rows, "a long, b long, similarity double")
-
-
-def _label_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Pieces of labels as rows [key, root]."""
-    received = Received(batches)
-    if pieces.LABELS in received:
-        keys, roots = (column.view(np.int64) for column in received.take(pieces.LABELS))
-        yield pa.RecordBatch.from_arrays([pa.array(keys), pa.array(roots)], names=["key", "root"])
 
 
 def _edge_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -9,11 +9,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from sparkmine.dedup.components import components, large_star, small_star, stars
+from sparkmine.dedup.components import components, label_frame, large_star, small_star, stars
 from sparkmine.dedup.flow import Cut
 from sparkmine.dedup.pieces import EDGES, SCHEMA, bucket_of, piece
 from sparkmine.dedup.sets import UInts, mixed
-from sparkmine.dedup.tasks import label_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
