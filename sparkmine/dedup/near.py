@@ -203,11 +203,17 @@ def checked(df: DataFrame, id: str, text: str) -> DataFrame:
             f"column {text!r} has type {kinds[text]}, and near copies are found in strings: "
             "cast it, or name another column"
         )
-    if kinds[id] not in _ID_TYPES:
-        raise ConfigError(
-            f"column {id!r} has type {kinds[id]}; an id is one of {', '.join(sorted(_ID_TYPES))}"
-        )
+    check_id(df, id)
     return df.select(id, text)
+
+
+def check_id(df: DataFrame, id: str) -> None:
+    """Raise ConfigError unless the column's type can name rows."""
+    kind = df.schema[id].dataType.simpleString().split("(")[0]
+    if kind not in _ID_TYPES:
+        raise ConfigError(
+            f"column {id!r} has type {kind}; an id is one of {', '.join(sorted(_ID_TYPES))}"
+        )
 
 
 def describe(rows: DataFrame, id: str, matching: Matching, buckets: int) -> Cut:
