@@ -57,7 +57,9 @@ def _sizes(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Rows of the found clusters, of the true ones, and of those of both, in order of codes."""
     if len(truth) != len(found):
-        raise DataError(f"{len(truth)} true clusters for {len(found)} found ones; give one a record")
+        raise DataError(
+            f"{len(truth)} true clusters for {len(found)} found ones; give one a record"
+        )
     left, right = _codes(truth), _codes(found)
     both = np.unique(np.stack([left, right]), axis=1, return_counts=True)[1]
     return np.bincount(right), np.bincount(left), both

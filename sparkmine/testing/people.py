@@ -17,9 +17,12 @@ from sparkmine.errors import ConfigError
 
 FIELDS = ("first_name", "surname", "born", "street", "city", "postcode", "email", "phone")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_ONSETS = "b br c ch d f fl g gr h j k l m n p r s st t th v w".split()
-_VOWELS = "a e i o u ai ea ie oo".split()
-_CODAS = ["", "", "l", "n", "r", "s", "nd", "rt", "m"]
+_ONSETS = (
+    *("b", "br", "c", "ch", "d", "f", "fl", "g", "gr", "h", "j", "k"),
+    *("l", "m", "n", "p", "r", "s", "st", "t", "th", "v", "w"),
+)
+_VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ie", "oo")
+_CODAS = ("", "", "l", "n", "r", "s", "nd", "rt", "m")
 _WAYS = {"street": "st", "road": "rd", "avenue": "ave", "lane": "ln", "court": "ct"}
 _EXAMPLE_DAY = datetime.date(2020, 1, 1)
 

@@ -1,6 +1,6 @@
 """Fuzzy records: rows of one person, company or product, found by Splink's model and merged."""
 
-from sparkmine.dedup.fuzzy.linking import Example, FuzzyRecords, fuzzy_records
+from sparkmine.dedup.fuzzy.linking import Example, LinkedRecords, fuzzy_records, measured
 from sparkmine.dedup.fuzzy.merge import TAKES, Merge, Merged, merged
 from sparkmine.dedup.fuzzy.model import Level
 from sparkmine.dedup.fuzzy.settings import KINDS, Comparison, Linkage, Training, check_installed
@@ -10,13 +10,14 @@ __all__ = [
     "TAKES",
     "Comparison",
     "Example",
-    "FuzzyRecords",
     "Level",
     "Linkage",
+    "LinkedRecords",
     "Merge",
     "Merged",
     "Training",
     "check_installed",
     "fuzzy_records",
+    "measured",
     "merged",
 ]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _PAIRS = "__splink__blocked_id_pairs"
+_VECTORS = "__splink__df_comparison_vectors"
 _FREQUENCIES = "__splink__df_tf_"
 _PATTERNS = "__splink__agreement_pattern_counts"
 _ROUND = "__splink__m_u_counts"
@@ -35,7 +36,8 @@ class Engine(SparkAPI):
     """A backend for one linkage.
 
     Attributes:
-        pairs: How many pairs the last blocking formed.
+        scoring: Whether pairs are formed for their scores, and not to train.
+        pairs: How many pairs were formed for their scores.
         small: What runs in the driver.
     """
 
@@ -48,7 +50,7 @@ class Engine(SparkAPI):
         )
         add_functions(spark)
         self.small = DuckDBAPI(connection=quiet_connection(threads=1))
-        self.pairs = 0
+        self.scoring, self.pairs = False, 0
         self._kept: list[DataFrame] = []
         self._views: list[str] = []
 
@@ -80,10 +82,10 @@ class Engine(SparkAPI):
     ) -> DataFrame:
         from pyspark.sql import functions as F
 
-        if templated_name == _PAIRS:
+        if templated_name == _PAIRS and self.scoring:
             df, figures = cut(df, pairs=F.count(F.lit(1)))
             self.pairs = figures["pairs"]
-        elif templated_name.startswith(_FREQUENCIES):
+        elif templated_name == _VECTORS or templated_name.startswith(_FREQUENCIES):
             df, _ = cut(df)
         else:
             return df

@@ -121,7 +121,9 @@ def _columns(linkage: Linkage) -> tuple[dict[str, str], list[Column]]:
         if len(item.columns) > 1:
             whole = _key([F.col(name) for name in item.columns])
             columns.append(whole.alias(f"c{place}_{len(item.columns)}"))
-    trained = [name for rule in (*linkage.training.rules, *linkage.training.certain) for name in rule]
+    trained = [
+        name for rule in (*linkage.training.rules, *linkage.training.certain) for name in rule
+    ]
     for name in dict.fromkeys(trained):
         if name not in names:
             names[name] = f"x{len(names)}"
@@ -145,7 +147,9 @@ def _pairs(frame: DataFrame, rules: dict[str, Column]) -> dict[str, tuple[int, i
         F.struct(F.lit(text).alias("rule"), F.xxhash64(key).alias("hash"))
         for text, key in rules.items()
     ]
-    present = [F.when(key.isNotNull(), pair) for key, pair in zip(rules.values(), keyed, strict=True)]
+    present = [
+        F.when(key.isNotNull(), pair) for key, pair in zip(rules.values(), keyed, strict=True)
+    ]
     blocks = (
         frame.select(F.explode(F.array_compact(F.array(*present))).alias("block"))
         .groupBy("block.rule", "block.hash")

@@ -18,7 +18,7 @@ from sparkmine.dedup.fuzzy.model import Level, Model, trained
 from sparkmine.dedup.fuzzy.settings import Linkage, check_installed
 from sparkmine.dedup.near import LABELS, buckets_for, clustered
 from sparkmine.dedup.tasks import label_rows
-from sparkmine.lake.inputs import as_frame
+from sparkmine.lake.inputs import as_frame, need_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -50,7 +50,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class FuzzyRecords:
+class LinkedRecords:
     """Clusters and how they were found.
 
     Attributes:
@@ -73,7 +73,7 @@ class FuzzyRecords:
 
 def fuzzy_records(
     df: DataFrame | Snapshot, linkage: Linkage, *, spark: SparkSession | None = None
-) -> FuzzyRecords:
+) -> LinkedRecords:
     """Find the records of one entity, though they differ, by Splink's probabilistic model.
 
     Pairs that agree in a blocking rule are compared; those whose match probability reaches the
@@ -96,7 +96,13 @@ def fuzzy_records(
     check_installed()
     rows = as_frame(df, spark)
     records = prepared(rows, linkage)
-    figures: dict[str, Any] = {"rows": records.rows, "pairs_compared": 0}
+    figures: dict[str, Any] = {
+        "rows": records.rows,
+        "pairs_compared": 0,
+        "edges": 0,
+        "near_misses": 0,
+        "expected_precision": None,
+    }
     if records.rows < 2:
         nothing = rows.sparkSession.createDataFrame([], f"{SCORED}, matched boolean")
         return _found(linkage, records, nothing, figures, (), ())
@@ -130,7 +136,7 @@ def _found(
     figures: dict[str, Any],
     levels: tuple[Level, ...],
     examples: tuple[Example, ...],
-) -> FuzzyRecords:
+) -> LinkedRecords:
     """Clusters by this project's connected components.
 
     Splink's own are a loop of SQL joins, each a few Spark jobs and a written table, as many rounds
@@ -162,7 +168,44 @@ def _found(
         F.greatest("id_a", "id_b").alias("b"),
         *("weight", "probability", "matched"),
     )
-    return FuzzyRecords(id, members.select(id, "cluster"), named, figures, levels, examples)
+    return LinkedRecords(id, members.select(id, "cluster"), named, figures, levels, examples)
+
+
+def measured(found: LinkedRecords, verified: DataFrame) -> dict[str, Any]:
+    """Precision and recall on pairs that somebody looked at.
+
+    Args:
+        verified: [a, b, same]: two ids, and whether they are one entity.
+
+    Returns:
+        How many `pairs` of known ids there are, `precision`, the share that is the same among
+        those found in one cluster, and `recall`, the share found among the same; None for none.
+
+    Raises:
+        ConfigError: a column that is missing.
+    """
+    from pyspark.sql import functions as F
+
+    need_columns(verified, ["a", "b", "same"])
+    pairs = verified.select("a", "b", F.col("same").cast("boolean").alias("same"))
+    for side in ("a", "b"):
+        home = found.clusters.select(
+            F.col(found.id).alias(side), F.col("cluster").alias(f"_{side}")
+        )
+        pairs = pairs.join(home, side)
+    together = F.col("_a") == F.col("_b")
+    row = pairs.where(F.col("same").isNotNull()).agg(
+        F.count(F.lit(1)),
+        F.count_if(together),
+        F.count_if("same"),
+        F.count_if(F.col("same") & together),
+    )
+    count, joined, same, both = row.collect()[0]
+    return {
+        "pairs": count,
+        "precision": both / joined if joined else None,
+        "recall": both / same if same else None,
+    }
 
 
 def _edges(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -24,6 +24,7 @@ TAKES = (
 )
 _BY = ("newest", "oldest")
 _VALUES = ("greatest", "least")
+_COMPARED = (*_VALUES, "most_frequent")
 _FROM = "_from"
 
 
@@ -123,13 +124,12 @@ def _entries(df: DataFrame, id: str, merge: Sequence[Merge]) -> list[Merge]:
         if named.count(name) > 1:
             raise ConfigError(f"merge: column {name!r} is in two entries")
     for entry in merge:
-        compared = {
-            **dict.fromkeys(_BY, [entry.by]),
-            **dict.fromkeys((*_VALUES, "most_frequent"), list(entry.columns)),
-        }
-        for name in compared.get(entry.take, []):
-            if name and df.schema[name].dataType.typeName() == "map":
-                raise ConfigError(f"merge: column {name!r} is a map, which {entry.take} cannot order")
+        compared = list(entry.columns) if entry.take in _COMPARED else []
+        for name in [entry.by, *compared] if entry.by else compared:
+            if df.schema[name].dataType.typeName() == "map":
+                raise ConfigError(
+                    f"merge: column {name!r} is a map, which {entry.take} cannot order"
+                )
     rest = [name for name in df.columns if name != id and name not in named]
     return [*merge, *(Merge(columns=(name,), take="first") for name in rest)]
 
@@ -200,9 +200,7 @@ def _value(name: str, id: str, entries: list[Merge]) -> Column:
     return F.col(f"_{number}.{_quoted(name)}").alias(name)
 
 
-def _with_gifts(
-    removed: DataFrame, records: DataFrame, id: str, entries: list[Merge]
-) -> DataFrame:
+def _with_gifts(removed: DataFrame, records: DataFrame, id: str, entries: list[Merge]) -> DataFrame:
     """`removed` with `gave`, the sorted names of the columns that went into the survivor."""
     from pyspark.sql import functions as F
 

@@ -8,6 +8,7 @@ scored in Spark.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from sparkmine.dedup.fuzzy.blocking import KEY, Prepared
 from sparkmine.dedup.fuzzy.comparisons import splink_comparison
 from sparkmine.dedup.fuzzy.settings import Linkage
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -30,13 +33,20 @@ PRIOR, FINAL = "Prior", "Final score"
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """One level of one comparison: m and u are None for the prior and where a value is missing."""
+    """One level of one comparison, or the prior.
+
+    Attributes:
+        m, u: Its probability among pairs of one entity, and among others; None for the prior.
+        weight: log2(m / u), within ±1000.
+        seen: False if the training met no pair at this level; m, or u, is then Splink's guess.
+    """
 
     comparison: str
     level: str
     m: float | None
     u: float | None
     weight: float
+    seen: bool = True
 
 
 class Model:
@@ -50,6 +60,7 @@ class Model:
         """[a, b, weight, probability, gamma_c0, ..., mw_tf_adj_c0, ...] of pairs of keys, a < b."""
         from pyspark.sql import functions as F
 
+        self.engine.scoring = True
         # Splink gives the level of each comparison only beside the compared values.
         found = self.linker.inference.predict(
             threshold_match_probability=threshold, warning_mode="never"
@@ -65,7 +76,12 @@ class Model:
 
     def levels(self) -> list[Level]:
         """What the match-weight chart of Splink shows: the prior first, then each level."""
-        records = self.linker._settings_obj._parameters_as_detailed_records
+        settings = self.linker._settings_obj
+        seen = {
+            (comparison.output_column_name, level.comparison_vector_value): level._is_trained
+            for comparison in settings.comparisons
+            for level in comparison.comparison_levels
+        }
         return [
             Level(
                 comparison=self._labels.get(record.comparison_name, PRIOR),
@@ -73,8 +89,9 @@ class Model:
                 m=record.m_probability,
                 u=record.u_probability,
                 weight=_finite(record.log2_bayes_factor),
+                seen=seen.get((record.comparison_name, record.comparison_vector_value), True),
             )
-            for record in records
+            for record in settings._parameters_as_detailed_records
             if not record.is_null_level
         ]
 
@@ -110,6 +127,8 @@ def trained(records: Prepared, linkage: Linkage) -> Iterator[Model]:
     from sparkmine.dedup.fuzzy.backend import Engine
 
     engine = Engine(records.frame.sparkSession)
+    splink, said = logging.getLogger("splink"), _Said()
+    splink.addHandler(said)
     try:
         settings = SettingsCreator(
             link_type="dedupe_only",
@@ -128,7 +147,15 @@ def trained(records: Prepared, linkage: Linkage) -> Iterator[Model]:
         _train(linker, records, linkage)
         yield Model(engine, linker, linkage)
     finally:
+        splink.removeHandler(said)
         engine.close()
+
+
+class _Said(logging.Handler):
+    """What Splink says, in one line and by our logger: it would go to the console otherwise."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.info("Splink: %s", " ".join(record.getMessage().split()))
 
 
 def _train(linker: Any, records: Prepared, linkage: Linkage) -> None:
@@ -173,7 +200,9 @@ def _count_u(linker: Any, records: Prepared, linkage: Linkage) -> None:
         )
     finally:
         connection.close()
-    for mine, its in zip(linker._settings_obj.comparisons, small._settings_obj.comparisons, strict=True):
+    for mine, its in zip(
+        linker._settings_obj.comparisons, small._settings_obj.comparisons, strict=True
+    ):
         levels = zip(mine.comparison_levels, its.comparison_levels, strict=True)
         for level, counted in levels:
             if not level.is_null_level:
