@@ -17,9 +17,9 @@ _EXAMPLE_LETTERS = 300
 
 
 def survivors(df: DataFrame, clusters: DataFrame, order_by: Sequence[str] = ()) -> DataFrame:
-    """[id, cluster, survivor, place] for each row: the survivor has place 1 in its cluster.
+    """[id, cluster, survivor, place, size] for each row: the survivor has place 1 in its cluster.
 
-    It is the first row of the cluster by `order_by`, then id.
+    It is the first row of the cluster by `order_by`, then id; `size` is the cluster's.
 
     Args:
         df: The rows.
@@ -42,9 +42,15 @@ def survivors(df: DataFrame, clusters: DataFrame, order_by: Sequence[str] = ()) 
         F.col(name).desc_nulls_last() if down else F.col(name).asc_nulls_last()
         for name, (_, down) in zip(names, order, strict=True)
     ]
-    window = Window.partitionBy("cluster").orderBy(*terms, id)
-    survivor, place = F.first(id).over(window), F.row_number().over(window)
-    return rows.select(id, "cluster", survivor.alias("survivor"), place.alias("place"))
+    cluster = Window.partitionBy("cluster")
+    ordered_rows = cluster.orderBy(*terms, id)
+    return rows.select(
+        id,
+        "cluster",
+        F.first(id).over(ordered_rows).alias("survivor"),
+        F.row_number().over(ordered_rows).alias("place"),
+        F.count(F.lit(1)).over(cluster).alias("size"),
+    )
 
 
 def largest_clusters(clusters: DataFrame) -> list[tuple[Any, int]]:

@@ -79,7 +79,9 @@ def test_people_are_found(spark: SparkSession) -> None:
     figures = found.figures
     assert figures["rows"] == 300
     assert figures["edges"] + figures["near_misses"] <= figures["pairs_compared"]
-    assert figures["pairs_compared"] <= sum(figures["pairs_by_rule"].values()) < 300
+    # Of the pairs of both rules those that agree in both count once.
+    by_rule = figures["pairs_by_rule"].values()
+    assert max(by_rule) < figures["pairs_compared"] < sum(by_rule)
     assert 0.95 < figures["expected_precision"] <= 1
     # Only what disagrees speaks against a match; the weights of an example add up.
     by_level = {(level.comparison, level.level): level.weight for level in found.levels}
@@ -94,7 +96,7 @@ def test_what_cannot_be_linked(spark: SparkSession) -> None:
     df = frame_of(spark, people(50, "low", seed=4))
     with pytest.raises(ConfigError, match="no column born, email"):
         sm.dedup.fuzzy_records(df.drop("born", "email"), SMALL)
-    with pytest.raises(ConfigError, match="'email' has type array, which email does not compare"):
+    with pytest.raises(ConfigError, match="'email' has type array<int>, which email does not compare"):
         sm.dedup.fuzzy_records(df.selectExpr("* except (email)", "array(1) as email"), SMALL)
     loose = replace(SMALL, blocking=(("born",), ("left(born, 2)",)), max_pairs=500)
     with pytest.raises(ConfigError, match=r"rule 'left\(born, 2\)' alone gives 1,0.*add a column"):

@@ -47,7 +47,7 @@ def rows_of(df: DataFrame) -> list[tuple[Any, ...]]:
     return sorted(map(tuple, df.collect()))
 
 
-@pytest.mark.parametrize("partitions", [1, 5])
+@pytest.mark.parametrize("partitions", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_by_hand(frame: DataFrame, partitions: int) -> None:
     df = frame.repartition(partitions)
     found = merged(df, clusters(df), ["day desc"], MERGE)
@@ -66,6 +66,7 @@ def test_by_hand(frame: DataFrame, partitions: int) -> None:
     assert found.counts == {"kept": 3, "removed": 3}
 
 
+@pytest.mark.slow
 def test_other_choices(frame: DataFrame) -> None:
     merge = [
         Merge(columns=("name",), take="survivor"),

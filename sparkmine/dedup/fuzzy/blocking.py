@@ -86,26 +86,22 @@ def prepared(df: DataFrame, linkage: Linkage) -> Prepared:
         raise DataError(
             f"column {linkage.id!r} is null in {figures['nulls']} rows; give each row an id"
         )
-    _check_distinct(whole, df, linkage.id)
     rules = {_text(rule): F.col(f"b{place}") for place, rule in enumerate(linkage.blocking)}
     for rule in (*linkage.training.rules, *linkage.training.certain):
         rules[_text(rule)] = _key([F.col(names[name]).cast("string") for name in rule])
+    pairs = _pairs(whole, {**rules, KEY: F.col(KEY)})
+    if pairs.pop(KEY)[0]:
+        check_distinct(df, linkage.id)
+        raise DataError(f"two values of {linkage.id!r} have the same 64-bit hash, by chance")
     found = Prepared(
         whole.drop("_id"),
         whole.select(F.col("_id").alias(linkage.id), F.col(KEY).alias("key")),
         figures["rows"],
         names,
-        _pairs(whole, rules),
+        pairs,
     )
     _check_pairs(found, linkage)
     return found
-
-
-def _check_distinct(whole: DataFrame, df: DataFrame, id: str) -> None:
-    twice = whole.groupBy(KEY).count().where("count > 1").count()
-    if twice:
-        check_distinct(df, id)
-        raise DataError(f"{twice} different values of {id!r} have the same 64-bit hash, by chance")
 
 
 def _columns(linkage: Linkage) -> tuple[dict[str, str], list[Column]]:

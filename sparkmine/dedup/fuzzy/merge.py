@@ -104,10 +104,9 @@ def merged(
     decided, counts = cut(
         survivors(df, clusters, order_by), kept=F.count_if(~gone), removed=F.count_if(gone)
     )
-    several = decided.where(gone).select("cluster").distinct()
-    together = decided.join(several, "cluster", "left_semi")
-    alone = decided.join(several, "cluster", "left_anti")
-    records = _records(df, id, together, entries)
+    alone = decided.where("size = 1")
+    # Read twice, for the rows kept and for what the others gave.
+    records, _ = cut(_records(df, id, decided.where("size > 1"), entries))
     kept = records.select(*(_value(name, id, entries) for name in df.columns))
     frame = df.join(alone.select(id), id, "left_semi").select(*df.columns).unionByName(kept)
     removed = decided.where(gone).select(id, "survivor", "cluster")
@@ -205,12 +204,15 @@ def _with_gifts(removed: DataFrame, records: DataFrame, id: str, entries: list[M
     from pyspark.sql import functions as F
 
     gifts = [
-        F.struct(F.col(f"_{number}.{_FROM}").alias(id), F.lit(name).alias("_name"))
+        F.when(
+            F.col(f"_{number}.{_quoted(name)}").isNotNull(),
+            F.struct(F.col(f"_{number}.{_FROM}").alias(id), F.lit(name).alias("_name")),
+        )
         for number, entry in enumerate(entries)
         for name in entry.columns
     ]
     given = (
-        records.select(F.explode(F.array(*gifts)).alias("gift"))
+        records.select(F.explode(F.array_compact(F.array(*gifts))).alias("gift"))
         .select("gift.*")
         .groupBy(id)
         .agg(F.array_sort(F.collect_list("_name")).alias("gave"))
