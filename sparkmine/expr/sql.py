@@ -152,11 +152,12 @@ def _convert(tree: Any, text: str) -> n.Expr:
 
 def _substring(tree: Any, text: str) -> n.Expr:
     """`substr(text, start, length)` counts from 1; `left(text, length)` starts there."""
+    parts: list[n.Expr]
     if type(tree).__name__ == "Left":
-        parts = (n.Literal(1), _convert(tree.expression, text))
+        parts = [n.Literal(1), _convert(tree.expression, text)]
     else:
         given = [tree.args.get(name) for name in ("start", "length")]
-        parts = tuple(n.Literal(None) if arg is None else _convert(arg, text) for arg in given)
+        parts = [n.Literal(None) if arg is None else _convert(arg, text) for arg in given]
     for part in parts:
         value = part.value if isinstance(part, n.Literal) else None
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -96,10 +96,12 @@ def test_what_cannot_be_linked(spark: SparkSession) -> None:
     df = frame_of(spark, people(50, "low", seed=4))
     with pytest.raises(ConfigError, match="no column born, email"):
         sm.dedup.fuzzy_records(df.drop("born", "email"), SMALL)
-    with pytest.raises(ConfigError, match="'email' has type array<int>, which email does not compare"):
+    with pytest.raises(
+        ConfigError, match="'email' has type array<int>, which email does not compare"
+    ):
         sm.dedup.fuzzy_records(df.selectExpr("* except (email)", "array(1) as email"), SMALL)
     loose = replace(SMALL, blocking=(("born",), ("left(born, 2)",)), max_pairs=500)
-    with pytest.raises(ConfigError, match=r"rule 'left\(born, 2\)' alone gives 1,0.*add a column"):
+    with pytest.raises(ConfigError, match=r"rule 'left\(born, 2\)' alone gives 1,2.*add a column"):
         sm.dedup.fuzzy_records(df, loose)
     null = df.selectExpr("* except (id)", "nullif(id, 7) as id")
     with pytest.raises(DataError, match="'id' is null in 1 rows"):

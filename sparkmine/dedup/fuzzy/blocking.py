@@ -15,7 +15,7 @@ from sparkmine.dedup.fuzzy.comparisons import alike, check_type, compared
 from sparkmine.dedup.fuzzy.settings import Linkage, Rule
 from sparkmine.dedup.near import check_distinct, check_id
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.expr import to_column
+from sparkmine.expr import col, to_column
 from sparkmine.lake.inputs import need_columns
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ def prepared(df: DataFrame, linkage: Linkage) -> Prepared:
     values = df.select(
         F.xxhash64(linkage.id).alias(KEY),
         F.col(linkage.id).alias("_id"),
-        *(alike(F.col(name), kinds.get(name, "exact")).alias(name) for name in linkage.columns),
+        *(
+            alike(to_column(col(name)), kinds.get(name, "exact")).alias(name)
+            for name in linkage.columns
+        ),
     )
     names, columns = _columns(linkage)
     blocks = [
@@ -113,9 +116,9 @@ def _columns(linkage: Linkage) -> tuple[dict[str, str], list[Column]]:
     for place, item in enumerate(linkage.comparisons):
         for part, name in enumerate(item.columns):
             names[name] = f"c{place}_{part}"
-            columns.append(compared(F.col(name), item.kind).alias(names[name]))
+            columns.append(compared(to_column(col(name)), item.kind).alias(names[name]))
         if len(item.columns) > 1:
-            whole = _key([F.col(name) for name in item.columns])
+            whole = _key([to_column(col(name)) for name in item.columns])
             columns.append(whole.alias(f"c{place}_{len(item.columns)}"))
     trained = [
         name for rule in (*linkage.training.rules, *linkage.training.certain) for name in rule
@@ -123,7 +126,7 @@ def _columns(linkage: Linkage) -> tuple[dict[str, str], list[Column]]:
     for name in dict.fromkeys(trained):
         if name not in names:
             names[name] = f"x{len(names)}"
-            columns.append(F.col(name).alias(names[name]))
+            columns.append(to_column(col(name)).alias(names[name]))
     return names, columns
 
 

@@ -169,8 +169,8 @@ def _full_name(item: Comparison, name: str, first: str, last: str) -> list[Any]:
     ]
     found[0] = found[0].configure(is_null_level=True)
     for limit in item.limits:
-        pair = [levels.JaroWinklerLevel(column, limit) for column in (first, last)]
-        found.append(both(*pair, f"both Jaro-Winkler ≥ {limit:g}"))
+        one, other = (levels.JaroWinklerLevel(column, limit) for column in (first, last))
+        found.append(both(one, other, f"both Jaro-Winkler ≥ {limit:g}"))
     for column, label in ((last, "last"), (first, "first")):
         level = levels.JaroWinklerLevel(column, item.limits[0])
         found.append(level.configure(label_for_charts=f"{label} Jaro-Winkler ≥ {item.limits[0]:g}"))

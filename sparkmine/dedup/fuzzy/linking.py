@@ -228,12 +228,12 @@ def _examples(
     found = rows.join(records.ids.where(F.col("key").isin(keys)), model.linkage.id).collect()
     by_key = {row["key"]: row for row in found}
     for pair in pairs:
-        both = [by_key[pair[side]] for side in ("a", "b")]
+        one, other = (by_key[pair[side]] for side in ("a", "b"))
         yield Example(
             probability=pair["probability"],
             matched=pair["matched"],
             values=tuple(
-                (name, *(_shown(row[name]) for row in both)) for name in model.linkage.compared
+                (name, _shown(one[name]), _shown(other[name])) for name in model.linkage.compared
             ),
             bars=tuple(model.waterfall(pair)),
         )

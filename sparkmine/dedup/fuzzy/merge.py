@@ -108,7 +108,8 @@ def merged(
     # Read twice, for the rows kept and for what the others gave.
     records, _ = cut(_records(df, id, decided.where("size > 1"), entries))
     kept = records.select(*(_value(name, id, entries) for name in df.columns))
-    frame = df.join(alone.select(id), id, "left_semi").select(*df.columns).unionByName(kept)
+    single = df.join(alone.select(id), id, "left_semi").select(*map(_quoted, df.columns))
+    frame = single.unionByName(kept)
     removed = decided.where(gone).select(id, "survivor", "cluster")
     return Merged(frame, _with_gifts(removed, records, id, entries), counts)
 

@@ -6,6 +6,8 @@ its own charts need megabytes of JavaScript.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sparkmine.evaluate.metrics import percent
 from sparkmine.evaluate.report.data import FuzzyMatches, ScoredPair, WeightLevel
 from sparkmine.evaluate.report.pictures import (
@@ -19,6 +21,9 @@ from sparkmine.evaluate.report.pictures import (
     tidy,
     to_svg,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _GREY = "#b6c0ca"
 _ROW = 0.21  # inches
@@ -42,19 +47,19 @@ def weights(levels: tuple[WeightLevel, ...], identifier: str) -> Picture:
         rows.append((level.level or level.comparison, level))
     with figure(WIDTH, 0.6 + _ROW * len(rows)) as drawn:
         axes = drawn.add_subplot()
-        for place, (_, level) in enumerate(rows):
-            if level is None:
+        for place, (_, shown) in enumerate(rows):
+            if shown is None:
                 continue
-            drawn_weight = _bounded(level.weight)
-            colour = _GREY if not level.seen else BLUE if level.weight >= 0 else ORANGE
+            drawn_weight = _bounded(shown.weight)
+            colour = _GREY if not shown.seen else BLUE if shown.weight >= 0 else ORANGE
             axes.barh(place, drawn_weight, color=colour, height=0.68)
             side = "left" if drawn_weight >= 0 else "right"
             gap = 0.35 if drawn_weight >= 0 else -0.35
-            text = f"{level.weight:+.1f}"
+            text = f"{shown.weight:+.1f}"
             axes.text(drawn_weight + gap, place, text, va="center", ha=side, color=MUTED, size=8.5)
         _labelled(axes, [shortened(name, _LETTERS) for name, _ in rows])
-        for label, (_, level) in zip(axes.get_yticklabels(), rows, strict=True):
-            if level is None:
+        for label, (_, shown) in zip(axes.get_yticklabels(), rows, strict=True):
+            if shown is None:
                 label.set_fontweight("bold")
         bars = [_bounded(level.weight) for level in levels]
         room = 0.2 * (max(0.0, *bars) - min(0.0, *bars))  # for the numbers
@@ -101,7 +106,7 @@ def _colour(place: int, last: bool, weight: float) -> str:
     return BLUE if weight >= 0 else ORANGE
 
 
-def _labelled(axes, names: list[str]) -> None:  # type: ignore[no-untyped-def]
+def _labelled(axes: Axes, names: list[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     tidy(axes, "x")
