@@ -109,7 +109,6 @@ def prepared(df: DataFrame, linkage: Linkage) -> Prepared:
 
 def _columns(linkage: Linkage) -> tuple[dict[str, str], list[Column]]:
     """Names of the frame's columns by those of the table, and the columns."""
-    from pyspark.sql import functions as F
 
     names: dict[str, str] = {}
     columns = []

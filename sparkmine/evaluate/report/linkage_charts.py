@@ -66,7 +66,10 @@ def weights(levels: tuple[WeightLevel, ...], identifier: str) -> Picture:
         axes.set_xlim(min(0.0, *bars) - room, max(0.0, *bars) + room)
         axes.axvline(0, color=MUTED, linewidth=0.8)
         axes.set_xlabel("Match weight, log2(m / u)")
-        described = ", ".join(f"{x.comparison} {x.level} {x.weight:+.1f}" for x in levels)
+        described = ", ".join(
+            f"{level.comparison} {level.level}".strip() + f" {level.weight:+.1f}"
+            for level in levels
+        )
         svg = to_svg(drawn, identifier, f"Match weights: {described}.")
     caption = "What each level of agreement weighs. Weights are added; 1 more doubles the odds."
     if not all(level.seen for level in levels):
