@@ -138,6 +138,12 @@ class ModelError(SparkmineError):
     code = "MODEL_UNREADABLE"
 
 
+class ExtraMissingError(SparkmineError):
+    """Packages of an optional part are not installed."""
+
+    code = "EXTRA_MISSING"
+
+
 class TooFewSlotsError(SparkmineError):
     """The cluster cannot run all ranks at once."""
 

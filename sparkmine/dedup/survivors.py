@@ -16,11 +16,14 @@ EXAMPLES = 5
 _EXAMPLE_LETTERS = 300
 
 
-def survivors(df: DataFrame, found: Found, order_by: Sequence[str] = ()) -> DataFrame:
-    """[id, cluster, survivor] for each row: of each cluster the first row by `order_by`, then id.
+def survivors(df: DataFrame, clusters: DataFrame, order_by: Sequence[str] = ()) -> DataFrame:
+    """[id, cluster, survivor, place, size] for each row: the survivor has place 1 in its cluster.
+
+    It is the first row of the cluster by `order_by`, then id; `size` is the cluster's.
 
     Args:
-        df: The documents in which `found` was found.
+        df: The rows.
+        clusters: [id, cluster], the id's column first, one row for each of `df`.
         order_by: `column` or `column desc`; nulls come last.
 
     Raises:
@@ -29,17 +32,25 @@ def survivors(df: DataFrame, found: Found, order_by: Sequence[str] = ()) -> Data
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
+    id = clusters.columns[0]
     order = ordered(df, order_by)
     names = [f"_order_{place}" for place in range(len(order))]
     # The order's columns may be called `cluster` too.
     values = [column.alias(name) for (column, _), name in zip(order, names, strict=True)]
-    rows = df.select(found.id, *values).join(found.clusters, found.id)
+    rows = df.select(id, *values).join(clusters, id)
     terms = [
         F.col(name).desc_nulls_last() if down else F.col(name).asc_nulls_last()
         for name, (_, down) in zip(names, order, strict=True)
     ]
-    window = Window.partitionBy("cluster").orderBy(*terms, found.id)
-    return rows.select(found.id, "cluster", F.first(found.id).over(window).alias("survivor"))
+    cluster = Window.partitionBy("cluster")
+    ordered_rows = cluster.orderBy(*terms, id)
+    return rows.select(
+        id,
+        "cluster",
+        F.first(id).over(ordered_rows).alias("survivor"),
+        F.row_number().over(ordered_rows).alias("place"),
+        F.count(F.lit(1)).over(cluster).alias("size"),
+    )
 
 
 def largest_clusters(clusters: DataFrame) -> list[tuple[Any, int]]:

@@ -84,6 +84,13 @@ def _concat(*strings: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(*strings, "", null_handling="emit_null")
 
 
+def _substring(strings: pa.Array, start: pa.Array, length: pa.Array) -> pa.Array:
+    if not len(strings):
+        return strings
+    first, size = start[0].as_py(), length[0].as_py()  # the parser takes constants only
+    return pc.utf8_slice_codeunits(strings, first - 1, first - 1 + size)
+
+
 def _array_contains(lists: pa.Array, wanted: pa.Array) -> pa.Array:
     rows = pc.list_parent_indices(lists)
     elements = pc.list_flatten(lists)
@@ -157,6 +164,9 @@ DEFINITIONS: dict[str, Definition] = {
         ("timestamp",), "try_divide(double(unix_micros({0})), 1000000D)", _seconds
     ),
     "hash": Definition(("string",), "CASE WHEN isnotnull({0}) THEN hash({0}) END", _hash),
+    "substr": Definition(
+        ("string", "long", "long"), "substring({0}, int({1}), int({2}))", _substring
+    ),
     "concat": Definition(("string",), "concat({all})", _concat, many=True),
     "array_contains": Definition(
         ("", ""),

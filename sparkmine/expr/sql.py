@@ -141,11 +141,30 @@ def _convert(tree: Any, text: str) -> n.Expr:
         return n.IsNaN(child(tree.this))
     if kind in _FUNCTIONS:
         return n.Function(_FUNCTIONS[kind], tuple(child(part) for part in _arguments(tree)))
+    if kind in ("Substring", "Left"):
+        return _substring(tree, text)
     if kind == "TsOrDsToDate":
         return child(tree.this)  # sqlglot puts it around the argument of year() and the like
     if kind == "Anonymous" and tree.name.lower() in _BY_NAME:
         return n.Function(tree.name.lower(), tuple(child(part) for part in tree.expressions))
     raise ExpressionError(f"{text!r}: {tree.sql()!r} ({kind}) is not in the expression language")
+
+
+def _substring(tree: Any, text: str) -> n.Expr:
+    """`substr(text, start, length)` counts from 1; `left(text, length)` starts there."""
+    parts: list[n.Expr]
+    if type(tree).__name__ == "Left":
+        parts = [n.Literal(1), _convert(tree.expression, text)]
+    else:
+        given = [tree.args.get(name) for name in ("start", "length")]
+        parts = [n.Literal(None) if arg is None else _convert(arg, text) for arg in given]
+    for part in parts:
+        value = part.value if isinstance(part, n.Literal) else None
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ExpressionError(
+                f"{text!r}: start and length of a part of a text are whole numbers from 1"
+            )
+    return n.Function("substr", (_convert(tree.this, text), *parts))
 
 
 def _arguments(tree: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from sparkmine.stages.dedup import Dedup
 from sparkmine.stages.ensemble import Ensemble
 from sparkmine.stages.evaluate import Evaluate
 from sparkmine.stages.features import Features
+from sparkmine.stages.fuzzy_records import FuzzyRecords
 from sparkmine.stages.ingest import Ingest
 from sparkmine.stages.near_duplicates import NearDuplicates
 from sparkmine.stages.predict import Predict
@@ -26,6 +27,7 @@ __all__ = [
     "Ensemble",
     "Evaluate",
     "Features",
+    "FuzzyRecords",
     "Ingest",
     "NearDuplicates",
     "Predict",

@@ -60,7 +60,9 @@ class NearDuplicates(Stage):
         found = find(df, self.id, self.text, matching, snapshot.rows)
         gone = F.col("survivor") != F.col(self.id)
         decided, counts = cut(
-            survivors(df, found, self.order_by), kept=F.count_if(~gone), removed=F.count_if(gone)
+            survivors(df, found.clusters, self.order_by),
+            kept=F.count_if(~gone),
+            removed=F.count_if(gone),
         )
         removed = decided.where(gone).select(
             F.lit(context.run_id).alias("run_id"),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from sparkmine.evaluate.report import (
+    FuzzyMatches,
     LearningCurve,
     MissingValues,
     NearCopies,
@@ -16,9 +17,11 @@ from sparkmine.evaluate.report import (
     Rule,
     Rules,
     RunInfo,
+    ScoredPair,
     Spectrum,
     StageInfo,
     TableQuality,
+    WeightLevel,
     render,
 )
 from sparkmine.lake import ledger
@@ -29,7 +32,7 @@ from sparkmine.stages.predict import histogram
 
 FILE = "report.html"
 MAX_RULES = 300
-QUALITY_KINDS = ("ingest", "clean", "dedup", "near_duplicates")
+QUALITY_KINDS = ("ingest", "clean", "dedup", "near_duplicates", "fuzzy_records")
 
 
 class Report(Stage):
@@ -72,7 +75,7 @@ class Report(Stage):
 
     def _data(self, context: Context) -> ReportData:
         stages = [(commit.metadata or {}, commit) for commit in context.commits.values()]
-        learning, spectra, missing, quality, copies = [], [], [], [], []
+        learning, spectra, missing, quality, copies, fuzzy = [], [], [], [], [], []
         evaluation, rules, predictions = None, None, None
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
@@ -80,6 +83,8 @@ class Report(Stage):
                 quality.append(_quality(data, commit))
             if "near_duplicates" in metrics:
                 copies.append(_copies(data["table"], metrics["near_duplicates"]))
+            if "fuzzy_records" in metrics:
+                fuzzy.append(_fuzzy(data["table"], metrics["fuzzy_records"]))
             if "missing" in metrics:
                 missing.append(MissingValues(table=data["table"], fractions=metrics["missing"]))
             for title, ratio in metrics.get("spectra", {}).items():
@@ -106,6 +111,7 @@ class Report(Stage):
             stages=tuple(_info(data, commit, context) for data, commit in stages),
             quality=tuple(quality),
             copies=tuple(copies),
+            fuzzy=tuple(fuzzy),
             missing=tuple(missing),
             spectra=tuple(spectra),
             learning=tuple(learning),
@@ -186,6 +192,34 @@ def _copies(table: str, figures: dict[str, Any]) -> NearCopies:
         threshold=figures["threshold"],
         largest=tuple((str(name), rows) for name, rows in figures["largest"]),
         examples=tuple((s, one, other) for s, one, other in figures["examples"]),
+    )
+
+
+def _fuzzy(table: str, figures: dict[str, Any]) -> FuzzyMatches:
+    verified = figures.get("verified", {})
+    return FuzzyMatches(
+        table=table,
+        rows=figures["rows"],
+        clusters=figures["clusters"],
+        compared=figures["pairs_compared"],
+        matched=figures["edges"],
+        near_misses=figures["near_misses"],
+        threshold=figures["threshold"],
+        expected_precision=figures["expected_precision"],
+        verified=verified.get("pairs", 0),
+        precision=verified.get("precision"),
+        recall=verified.get("recall"),
+        largest=tuple((str(name), rows) for name, rows in figures["largest"]),
+        levels=tuple(WeightLevel(**level) for level in figures["levels"]),
+        examples=tuple(
+            ScoredPair(
+                probability=example["probability"],
+                matched=example["matched"],
+                values=tuple(map(tuple, example["values"])),
+                bars=tuple(map(tuple, example["bars"])),
+            )
+            for example in figures["examples"]
+        ),
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from sparkmine.errors import DataError
 from sparkmine.evaluate import evaluate_models
 from sparkmine.evaluate.report import (
+    FuzzyMatches,
     Histogram,
     LearningCurve,
     MissingValues,
@@ -24,9 +25,11 @@ from sparkmine.evaluate.report import (
     Rule,
     Rules,
     RunInfo,
+    ScoredPair,
     Spectrum,
     StageInfo,
     TableQuality,
+    WeightLevel,
     render,
 )
 from sparkmine.evaluate.report.render import to_html
@@ -36,6 +39,7 @@ SECTIONS = [
     "pipeline",
     "quality",
     "copies",
+    "fuzzy",
     "missing",
     "components",
     "learning",
@@ -117,6 +121,45 @@ def full(name: str = "network") -> ReportData:
                 examples=((0.7125, f"one {name}", "other text"),),
             ),
         ),
+        fuzzy=(
+            FuzzyMatches(
+                table=f"people/{name}",
+                rows=200,
+                clusters=130,
+                compared=400,
+                matched=80,
+                near_misses=3,
+                threshold=0.95,
+                expected_precision=0.9987,
+                verified=20,
+                precision=0.95,
+                recall=None,
+                largest=((name, 4),),
+                levels=(
+                    WeightLevel(comparison="Prior", level="", weight=-9.5),
+                    WeightLevel(comparison=name, level="equal", weight=8.25, m=0.7, u=0.002),
+                    WeightLevel(comparison=name, level="other", weight=-70.0, m=0.3, u=1.0),
+                    WeightLevel(comparison="born", level="equal", weight=0.5, seen=False),
+                ),
+                examples=(
+                    ScoredPair(
+                        probability=0.9612,
+                        matched=True,
+                        values=((name, "Ann", name), ("born", "", "1970-01-01")),
+                        bars=(("Prior", "", -9.5), (name, "equal", 14.25), ("Sum", "", 4.75)),
+                    ),
+                ),
+            ),
+            FuzzyMatches(
+                table="none",
+                rows=1,
+                clusters=1,
+                compared=0,
+                matched=0,
+                near_misses=0,
+                threshold=0.5,
+            ),
+        ),
         missing=(
             MissingValues(table=name, fractions={name: 0.4, "$income_$": 0.0004, "full": 0.0}),
             MissingValues(table="complete", fractions={"full": 0.0}),
@@ -178,6 +221,10 @@ def test_page_is_whole_and_has_every_section(page: str, read_page: ReadPage) -> 
         "$income_$",
         "70.0\u00a0% reach 0.7",
         "one network",
+        "80 reach 0.95, 3 nearly",
+        "20 pairs, recall \u2013",
+        "Match probability 96.12\u00a0%: taken for one.",
+        "Grey: no pair",
         "No missing values in complete.",
     ):
         assert expected in parsed.text, expected
@@ -193,6 +240,8 @@ def test_pictures_are_described(page: str) -> None:
         "Missing values in network: network 40.0\u00a0%",
         "Explained variance of 3 components",
         "network, loss by epoch: training 0.5 to 0.4",
+        "Match weights: Prior -9.5, network equal +8.2, network other -70.0",
+        "How a match weight comes about: Prior -9.5, network: equal +14.2, Sum +4.8.",
         "40 rules by support",
         "Histogram of 300 scores",
         "The pipeline: ingest, clean, network, report.",

@@ -71,6 +71,7 @@ EXPRESSIONS = [
     *("seconds(d)", "year('2017-03-04')", "month(s)", "hash(s)", "hash(b)", "pmod(hash(i), 16)"),
     *("s rlike '^[a-c]$'", "s rlike r'\\s'", "not s rlike r'\\d+|ä'", "regexp_like(i, r'^-?\\d$')"),
     *("concat(s, 'x', b)", "array_contains(w, 'a')", "not array_contains(w, 'ä')", "concat(s)"),
+    *("substr(s, 1, 1)", "substring(s, 2, 3)", "left(i, 2)", "substr(s, 9, 1)"),
 ]
 
 
@@ -153,6 +154,7 @@ def test_json_round_trip() -> None:
     [
         *("(select 1)", "x; drop table t", "f(x)", "t.x > 1", "x in (select 1)", "x +", "", "*"),
         *("pow(x)", "sin(x, y)", "hash()", "sin(distinct x)", "explode(w)"),
+        *("substr(s, i, 1)", "substr(s, 0, 1)", "substr(s, 1)", "left(s, -1)", "left(s, true)"),
         *("x over (partition by y)", "cast(x as array<int>)", "input_file_name()", "x -> 'a'"),
     ],
 )

@@ -1,6 +1,7 @@
 """One self-contained HTML file about a run: its pipeline, data, models and findings."""
 
 from sparkmine.evaluate.report.data import (
+    FuzzyMatches,
     Histogram,
     LearningCurve,
     MissingValues,
@@ -10,13 +11,16 @@ from sparkmine.evaluate.report.data import (
     Rule,
     Rules,
     RunInfo,
+    ScoredPair,
     Spectrum,
     StageInfo,
     TableQuality,
+    WeightLevel,
 )
 from sparkmine.evaluate.report.render import render
 
 __all__ = [
+    "FuzzyMatches",
     "Histogram",
     "LearningCurve",
     "MissingValues",
@@ -26,8 +30,10 @@ __all__ = [
     "Rule",
     "Rules",
     "RunInfo",
+    "ScoredPair",
     "Spectrum",
     "StageInfo",
     "TableQuality",
+    "WeightLevel",
     "render",
 ]

@@ -80,6 +80,59 @@ class NearCopies:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightLevel:
+    """What one level of agreement of one comparison weighs: log2 of m over u.
+
+    The prior has no m and u. `seen` is False where the weight is a guess.
+    """
+
+    comparison: str
+    level: str
+    weight: float
+    m: float | None = None
+    u: float | None = None
+    seen: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredPair:
+    """Two records and how their match weight came about.
+
+    `values` has (column, value, other value), `bars` (comparison, level, weight): the prior first,
+    then the comparisons, at the end their sum.
+    """
+
+    probability: float
+    matched: bool
+    values: tuple[tuple[str, str, str], ...]
+    bars: tuple[tuple[str, str, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuzzyMatches:
+    """What one search for records of one entity found.
+
+    `largest` has (cluster, rows). `expected_precision` is the mean match probability of the pairs
+    taken; `precision` and `recall` are measured on `verified` pairs that somebody looked at.
+    """
+
+    table: str
+    rows: int
+    clusters: int
+    compared: int
+    matched: int
+    near_misses: int
+    threshold: float
+    expected_precision: float | None = None
+    verified: int = 0
+    precision: float | None = None
+    recall: float | None = None
+    largest: tuple[tuple[str, int], ...] = ()
+    levels: tuple[WeightLevel, ...] = ()
+    examples: tuple[ScoredPair, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class MissingValues:
     """Share of missing values (0 to 1) per column of one table."""
 
@@ -169,6 +222,7 @@ class ReportData(PlainData):
     stages: tuple[StageInfo, ...] = ()
     quality: tuple[TableQuality, ...] = ()
     copies: tuple[NearCopies, ...] = ()
+    fuzzy: tuple[FuzzyMatches, ...] = ()
     missing: tuple[MissingValues, ...] = ()
     spectra: tuple[Spectrum, ...] = ()
     learning: tuple[LearningCurve, ...] = ()

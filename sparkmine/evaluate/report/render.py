@@ -9,7 +9,7 @@ from typing import Any
 
 from sparkmine.evaluate.comparison import Evaluation, ModelEvaluation
 from sparkmine.evaluate.metrics import LOWER_IS_BETTER, METRICS, better, metric_label
-from sparkmine.evaluate.report import data_charts, flow, model_charts
+from sparkmine.evaluate.report import data_charts, flow, linkage_charts, model_charts
 from sparkmine.evaluate.report.data import ReportData, Rules
 from sparkmine.evaluate.report.pages import NOTHING, environment, write_page
 from sparkmine.evaluate.report.pictures import LineStyle, Picture, line_styles
@@ -50,6 +50,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("pipeline", "Pipeline", report.stages),
         ("quality", "Data quality", report.quality),
         ("copies", "Near copies", report.copies),
+        ("fuzzy", "Fuzzy records", report.fuzzy),
         ("missing", "Missing values", report.missing),
         ("components", "Principal components", report.spectra),
         ("learning", "Learning curves", report.learning),
@@ -74,6 +75,9 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             picture
             for i, curve in enumerate(report.learning)
             for picture in data_charts.learning(curve, f"learning-{i}")
+        ],
+        "fuzzy": [
+            linkage_charts.pictures(found, f"fuzzy-{i}") for i, found in enumerate(report.fuzzy)
         ],
         "drawings": [],
         "lowest": LOWER_IS_BETTER,
