@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from sparkmine.dedup import pieces
-from sparkmine.dedup.flow import Spread
 from sparkmine.dedup.known import Among, Fresh, Known
 from sparkmine.dedup.pieces import piece, unpacked
 from sparkmine.dedup.sets import UInts
+from sparkmine.dedup.stored import Stored
 from sparkmine.lake import Lake, Snapshot
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Kept:
         from pyspark.sql import functions as F
 
         kind = self.documents().schema[self.id].dataType.simpleString()
-        rows = self._pieces(pieces.MERGED).mapInArrow(
+        rows = self._pieces(pieces.MERGED).rows(
             _merged_rows, f"cluster {kind}, into {kind}, number long"
         )
         since = rows.where(F.col("number") > self.state["settled"])
@@ -126,18 +126,12 @@ class Kept:
         Args:
             texts: Only pairs with one of these.
         """
-        found = self._pieces(pieces.EDGES)
-        return found.mapInArrow(_EdgesAt(texts), "a long, b long")
+        return self._pieces(pieces.EDGES).rows(_EdgesAt(texts), "a long, b long")
 
     def known(self, fresh: Fresh) -> Known:
         """What an update compares new texts with."""
-        kinds = pieces.SIGNED, pieces.DOCUMENTS
-        signed, documents = (Spread(self._pieces(kind)) for kind in kinds)
-        signed_bytes, documents_bytes = (
-            sum(file.size for file in self._snapshot.files if file.partition["kind"] == kind)
-            for kind in kinds
-        )
-        return Known(signed, documents, signed_bytes, documents_bytes, fresh)
+        signed, documents = (self._pieces(k) for k in (pieces.SIGNED, pieces.DOCUMENTS))
+        return Known(signed, documents, signed.size, documents.size, fresh)
 
     def append(self, found: DataFrame) -> int:
         """Write pieces; returns the version that has them."""
@@ -156,9 +150,8 @@ class Kept:
     def _snapshot(self) -> Snapshot:
         return self._table.snapshot(self.state["pieces"])
 
-    def _pieces(self, kind: int) -> DataFrame:
-        rows = self._snapshot.where(f"kind = {kind}").dataframe(self.lake.spark)
-        return rows.select(*pieces.ARROW.names)
+    def _pieces(self, kind: int) -> Stored:
+        return Stored(self._snapshot.where(f"kind = {kind}"), self.lake.spark)
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,21 @@ class Scan:
             yield kept.select(self.schema.names)
 
 
+def shared(blocks: list[Block], tasks: int) -> list[list[Block]]:
+    """Split blocks into contiguous shares of about equal rows, one for each task slot."""
+    total = sum(block.rows for block in blocks)
+    wanted = max(total / max(tasks, 1), 1)
+    shares: list[list[Block]] = []
+    filled = wanted
+    for block in blocks:
+        if filled >= wanted:
+            shares.append([])
+            filled = 0
+        shares[-1].append(block)
+        filled += block.rows
+    return shares
+
+
 def _true(predicate: Expr, table: pa.Table) -> pa.Array:
     return pc.fill_null(evaluate(predicate, table), False)
 

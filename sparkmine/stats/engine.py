@@ -19,7 +19,7 @@ from sparkmine.errors import RecipeError
 from sparkmine.expr import FiledVocabulary, Vocabulary, col
 from sparkmine.lake import Snapshot
 from sparkmine.lake.input_metrics import InputMetrics
-from sparkmine.lake.scan import Block, DirectScanRefused, Scan
+from sparkmine.lake.scan import DirectScanRefused, Scan, shared
 from sparkmine.stats import here, spark_job, task
 from sparkmine.stats.base import ColumnStat, KeyedStat
 from sparkmine.stats.derive import Change, origin
@@ -275,18 +275,3 @@ class StatEngine:
                     f"{refused.reason}; fit the recipe again"
                 ) from None
             return None
-
-
-def shared(blocks: list[Block], tasks: int) -> list[list[Block]]:
-    """Split blocks into contiguous shares of about equal rows, one for each task slot."""
-    total = sum(block.rows for block in blocks)
-    wanted = max(total / max(tasks, 1), 1)
-    shares: list[list[Block]] = []
-    filled = wanted
-    for block in blocks:
-        if filled >= wanted:
-            shares.append([])
-            filled = 0
-        shares[-1].append(block)
-        filled += block.rows
-    return shares
