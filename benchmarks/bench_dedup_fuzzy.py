@@ -4,7 +4,7 @@ Made-up people, half of them with one record, the others with two to four; the c
 swapped names, gaps, other addresses (`sparkmine.testing.people` says how many). Wanted at moderate
 noise: F1 of at least 0.98, of pairs and of whole clusters. The settings are the same for all.
 
-    python benchmarks/real_fuzzy.py [--rows 20000] [--noise low moderate high]
+    python benchmarks/bench_dedup_fuzzy.py [--rows 20000] [--noise low moderate high]
 """
 
 from __future__ import annotations
