@@ -42,17 +42,19 @@ def main() -> None:
     lake = sm.Lake(FOLDER / "lake", spark)
     rows = options.rows
     df = table(spark, f"texts_{rows}", lambda: documents(rows)).dataframe(spark)
-    # Copies are near in id. One batch warms what updates need, three are measured.
+    # Copies are near in id. A batch has a table of its own, as what came in a night would.
     one = rows // 100
     begin = rows - (WARM + RUNS) * one
     shutil.rmtree(Path(lake.root) / "near", ignore_errors=True)
     kept = NearDuplicateTables(lake, "near/bench", threshold=THRESHOLD)
-    initial = seconds(lambda: kept.update(df.where(f"id < {begin}")))
-    updates = []
+    batches = []
     for number in range(WARM + RUNS):
         low = begin + number * one
-        batch = df.where(f"id >= {low} and id < {low + one}")
-        updates.append(seconds(partial(kept.update, batch)))
+        night = lake.table(f"nights/night_{number}")
+        night.write(df.where(f"id >= {low} and id < {low + one}"))
+        batches.append(night.snapshot())
+    initial = seconds(lambda: kept.update(df.where(f"id < {begin}")))
+    updates = [seconds(partial(kept.update, batch)) for batch in batches]
     matching = Matching.of(THRESHOLD, "word", 3, 0.99)
     full = statistics.median(
         seconds(lambda: find(df, "id", "text", matching)) for _ in range(options.runs)
