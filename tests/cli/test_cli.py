@@ -50,6 +50,7 @@ def test_runs_and_report(command: Command, warehouse: str) -> None:
         assert code == 1 and errors.startswith("CONFIG_INVALID: ") and "no-such-run" in errors
 
 
+@pytest.mark.slow
 def test_plan_and_run_say_the_same(command: Command, small: Small, warehouse: str) -> None:
     file = str(small())
     code, output, _ = command("plan", file)

@@ -54,6 +54,7 @@ def test_a_delta_table_written_by_two_executors(cluster: Cluster, tmp_path: Path
     }
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_ends_with_a_coded_error(
     cluster: Cluster, spark: SparkSession, tmp_path: Path
 ) -> None:

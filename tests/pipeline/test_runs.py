@@ -360,6 +360,7 @@ def days(spark: SparkSession, small: Small, tmp_path: Path) -> Days:
     return days
 
 
+@pytest.mark.slow
 def test_a_rerun_for_an_earlier_date_rewrites_its_partition_only(days: Days) -> None:
     kept = days.files("2026-01-02")
     days.write("2026-01-01", [1, 2, 3, 6])

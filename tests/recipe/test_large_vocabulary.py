@@ -106,6 +106,7 @@ def make_large(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("sparkmine.expr.join.BROADCAST_KEYS", LIMIT)
 
 
+@pytest.mark.slow
 def test_files_and_memory_give_the_same(
     spark: SparkSession,
     stored: tuple[Snapshot, Snapshot],

@@ -32,6 +32,7 @@ def sheet(spark: SparkSession) -> DataFrame:
     ).coalesce(1)
 
 
+@pytest.mark.slow
 def test_it_finds_what_pca_finds(sheet: DataFrame, fit_here: Fit) -> None:
     trained = fit_here(
         Autoencoder(hidden=[2]),

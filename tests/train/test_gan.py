@@ -83,6 +83,7 @@ def test_one_step_by_hand() -> None:
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_resumes(
     fit_here: Callable[..., TrainedModel], spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -169,6 +169,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - early) / 1024)
     return float(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_table(spark: SparkSession, tmp_path: Path) -> None:
     table = Lake(tmp_path, spark).table("wide")
     names = [f"f{number}" for number in range(30)]
