@@ -33,6 +33,6 @@ echo "install: packages into .venv (about 4 minutes; Horovod is built from sourc
 .venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode -r requirements.lock
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
 
-echo "install: Delta's jars"
-.venv/bin/python -m sparkmine.sessions
+echo "install: Delta's jars, and the classes that Spark loads (about a minute)"
+.venv/bin/python -m sparkmine.prepare
 touch .venv/.installed

@@ -58,6 +58,10 @@ _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
+# The classes that a session loads, as Java maps them into memory: a start with a first write and
+# read took 35 s with them and 45 s without. `prepare.py` makes the file when sparkmine is
+# installed; another Java or other jars than it was made with ignore it, without a word.
+CLASS_ARCHIVE = Path(sys.prefix) / "sparkmine.jsa"
 # A JVM that lives for minutes on few cores: only code that is really hot is worth the second
 # compiler, so it starts ten times later than it would (the others are its defaults times ten).
 # The demo took 288 s so, 420 s with the first compiler alone, 455 s with Java's defaults.
@@ -139,7 +143,7 @@ def _local(
         # Each call of pyspark's functions would look up the line of Python that it stands in.
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.jars.excludes": DELTA_EXCLUDES,
-        "spark.driver.extraJavaOptions": _LOCAL_JVM,
+        "spark.driver.extraJavaOptions": java_options("SharedArchiveFile", CLASS_ARCHIVE),
         **_DELTA,
         **conf,
     }
@@ -152,6 +156,15 @@ def _local(
     spark.sparkContext.setLogLevel("WARN")
     _silence_query_loggers()
     return spark
+
+
+def java_options(how: str, archive: Path) -> str:
+    """The options of an embedded session's JVM, which reads or writes the class archive.
+
+    Args:
+        how: SharedArchiveFile or ArchiveClassesAtExit.
+    """
+    return f'{_LOCAL_JVM} -Xlog:cds*=off -Xlog:class+path=off "-XX:{how}={archive}"'
 
 
 def _silence_query_loggers() -> None:
@@ -241,11 +254,6 @@ def check_delta(spark: SparkSession) -> None:
                 f"this Spark session lacks the setting '{key} {value}'; add it as a line to the "
                 "properties file given to spark-submit"
             )
-
-
-if __name__ == "__main__":
-    # The installation calls this once, so that Delta's jars are fetched where a failure is seen.
-    session("sparkmine install", log_file=Path(sys.prefix) / "spark-install.log").stop()
 
 
 def reconnect(spark: SparkSession) -> None:
