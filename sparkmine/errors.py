@@ -6,6 +6,9 @@ The command line prints `CODE: message` and exits with a non-zero status.
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -132,6 +135,12 @@ class DataError(SparkmineError):
     code = "DATA_UNSUITABLE"
 
 
+class BaselineNotBeatenError(SparkmineError):
+    """The best model does not beat the baseline with confidence, and the stage asks for it."""
+
+    code = "BASELINE_NOT_BEATEN"
+
+
 class ModelError(SparkmineError):
     """A saved model is missing, damaged, or of a format this version does not read."""
 
@@ -196,3 +205,29 @@ class InternalError(SparkmineError):
     """Something that no check foresaw. The log has the stack trace."""
 
     code = "INTERNAL"
+
+
+_WORKER_ERROR = re.compile(r"sparkmine\.[\w.]+\.(\w+): (?:[A-Z_]+: )?(.+)")
+
+
+def worker_error(error: BaseException) -> SparkmineError | None:
+    """One of ours that a Python worker raised: it arrives as text inside Spark's error."""
+    found = _WORKER_ERROR.search(str(error))
+    kind = globals().get(found.group(1)) if found else None
+    if found and isinstance(kind, type) and issubclass(kind, SparkmineError):
+        return kind(found.group(2))
+    return None
+
+
+@contextlib.contextmanager
+def raised_by_workers() -> Iterator[None]:
+    """Let errors of ours that Python workers raise end the block as what they are."""
+    try:
+        yield
+    except SparkmineError:
+        raise
+    except Exception as error:
+        found = worker_error(error)
+        if found is None:
+            raise
+        raise found from None

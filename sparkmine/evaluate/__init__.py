@@ -1,13 +1,15 @@
 """Metrics with intervals, comparison with the baseline, and the HTML report."""
 
-from sparkmine.evaluate.comparison import Evaluation, ModelEvaluation, evaluate_models
+from sparkmine.evaluate.comparison import Comparison, Evaluation, ModelEvaluation, evaluate_models
 from sparkmine.evaluate.curves import CalibrationBin, Confusion, Curve
 from sparkmine.evaluate.intervals import Interval, bootstrap, compare
-from sparkmine.evaluate.metrics import METRICS, measure
+from sparkmine.evaluate.tables import evaluate_table, measure_table
+from sparkmine.evaluate.tasks import TASKS, measure
 
 __all__ = [
-    "METRICS",
+    "TASKS",
     "CalibrationBin",
+    "Comparison",
     "Confusion",
     "Curve",
     "Evaluation",
@@ -16,5 +18,7 @@ __all__ = [
     "bootstrap",
     "compare",
     "evaluate_models",
+    "evaluate_table",
     "measure",
+    "measure_table",
 ]

@@ -8,39 +8,30 @@ best one is chosen on the very rows it is measured on, which flatters it; the ve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from sparkmine.errors import DataError
+from sparkmine.evaluate.bags import Bag, Question, Rows, bag_of, interval, joined
 from sparkmine.evaluate.curves import (
     CalibrationBin,
     Confusion,
     Curve,
     calibration,
     confusion,
+    gain_curve,
     precision_recall_curve,
     roc_curve,
     thinned,
 )
-from sparkmine.evaluate.intervals import Interval, group_codes, replicate
-from sparkmine.evaluate.metrics import (
-    LOWER_IS_BETTER,
-    METRICS,
-    Floats,
-    Scored,
-    better,
-    check_names,
-    checked,
-    from_sums,
-    metric_label,
-    percent,
-    weighted_sums,
-)
+from sparkmine.evaluate.intervals import Interval
+from sparkmine.evaluate.metrics import LOWER_IS_BETTER, Options, Sample, better, percent
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.tasks import TASKS, metric_label, task_of
 
 LOPSIDED_BELOW = 0.2
 
@@ -48,8 +39,16 @@ Outcome = Literal["beats", "undecided", "worse", "no comparison"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """Some rows of a regression: what was predicted and what was."""
+
+    predicted: tuple[float, ...]
+    actual: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelEvaluation:
-    """One model or baseline on the test rows."""
+    """One model or baseline on the test rows. What its task does not have is None or empty."""
 
     name: str
     baseline: bool
@@ -57,21 +56,36 @@ class ModelEvaluation:
     metrics: dict[str, Interval]
     # This model minus the best baseline, by the primary metric; None without a baseline.
     difference: Interval | None
-    roc: Curve
-    precision_recall: Curve
-    calibration: tuple[CalibrationBin, ...]
-    confusion: Confusion
+    roc: Curve | None = None
+    precision_recall: Curve | None = None
+    gain: Curve | None = None
+    calibration: tuple[CalibrationBin, ...] = ()
+    confusion: Confusion | None = None
+    scatter: Scatter | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """The best model on the rows with one value of a column, by the primary metric."""
+
+    column: str
+    value: str
+    rows: int
+    best: Interval
+    baseline: Interval | None  # the best baseline of all rows
+    difference: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(PlainData):
     """All models on the same test rows: plain data, for the ledger and the report."""
 
+    task: str
     rows: int
     groups: int
     group_name: str
-    classes: tuple[str, str]  # what labels 0 and 1 mean
-    positives: int
+    classes: tuple[str, ...]  # what the labels mean; empty for a regression
+    positives: int | None  # rows of class 1; None unless there are two classes
     lopsided: str | None
     primary: str
     threshold: float
@@ -84,10 +98,20 @@ class Evaluation(PlainData):
     difference: Interval | None  # best minus best baseline, by the primary metric
     outcome: Outcome
     verdict: str
+    segments: tuple[Segment, ...] = ()
 
     @property
     def positive_share(self) -> float:
-        return self.positives / self.rows
+        return (self.positives or 0) / self.rows
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics that are defined for some model, the task's order."""
+        return tuple(
+            name
+            for name in TASKS[self.task].metrics
+            if any(model.metrics[name].value is not None for model in self.models)
+        )
 
     def model(self, name: str) -> ModelEvaluation:
         """The evaluation of one model by its name."""
@@ -97,96 +121,136 @@ class Evaluation(PlainData):
         raise DataError(f"no model {name} was evaluated; there are {_names(self.models)}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How models are compared.
+
+    Fields:
+        baselines: names of models that are baselines.
+        task: binary (probabilities of class 1), multiclass (classes, or probabilities of each) or
+            regression (numbers).
+        metric: the primary metric, by which "best" and "beats" are meant; the task's when None.
+        chosen: the model chosen beforehand; by default the best on these rows.
+        ensembles: per ensemble the names of its members.
+        group_name: the plural word for the groups ("households").
+        classes: what the labels mean, for tables and sentences: two for 0 and 1; for a multiclass
+            task the labels themselves, in order.
+    """
+
+    baselines: Sequence[str] = ()
+    task: str = "binary"
+    metric: str | None = None
+    samples: int = 500
+    seed: int = 0
+    threshold: float = 0.5
+    chosen: str | None = None
+    ensembles: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    group_name: str = "groups"
+    classes: tuple[str, ...] | None = None
+
+    def question(self, predictions: Collection[str], segments: Sequence[str] = ()) -> Question:
+        """What is asked of the rows.
+
+        Raises:
+            DataError: unknown names, or no model.
+        """
+        kind = task_of(self.task)
+        (metric,) = kind.check_names([self.metric or kind.primary])
+        _check_models(predictions, self.baselines, self.chosen, self.ensembles)
+        return Question(
+            task=self.task,
+            metric=metric,
+            samples=self.samples,
+            seed=self.seed,
+            options=Options(threshold=self.threshold),
+            segments=tuple(segments),
+        )
+
+
 def evaluate_models(
     labels: npt.ArrayLike,
     groups: npt.ArrayLike,
     predictions: Mapping[str, npt.ArrayLike],
     baselines: Sequence[str],
     *,
-    metric: str = "roc_auc",
-    samples: int = 500,
-    seed: int = 0,
-    threshold: float = 0.5,
-    chosen: str | None = None,
-    ensembles: Mapping[str, Sequence[str]] | None = None,
-    group_name: str = "groups",
-    classes: tuple[str, str] = ("0", "1"),
+    weights: npt.ArrayLike | None = None,
+    segments: Mapping[str, npt.ArrayLike] | None = None,
+    **how: Any,
 ) -> Evaluation:
     """Measure all models on the same rows and compare the best one with the best baseline.
 
     Args:
-        labels: [n] of 0 and 1.
+        labels: [n].
         groups: [n] ids; rows of one group are resampled together.
-        predictions: per model its probabilities [n] of class 1, in the order to report.
+        predictions: per model its predictions (`Comparison.task`), in the order to report.
         baselines: names in `predictions` that are baselines.
-        metric: the primary metric, by which "best" and "beats" are meant.
-        chosen: the model chosen beforehand; by default the best on these rows.
-        ensembles: per ensemble the names of its members.
-        group_name: the plural word for the groups ("households").
-        classes: what the labels 0 and 1 mean, for tables and sentences.
+        weights: [n] of the rows.
+        segments: columns [n] by whose values the best model is measured, too.
+        how: fields of `Comparison`.
 
     Raises:
-        DataError: unknown names, unsuitable labels or probabilities, no model.
+        DataError: unknown names, unsuitable labels or predictions, no model.
     """
-    check_names([metric])
-    truth, _ = checked(labels, labels)
-    members = {name: tuple(of) for name, of in (ensembles or {}).items()}
-    _check_models(predictions, baselines, chosen, members)
-    scored = {name: Scored.of(truth, p, threshold) for name, p in predictions.items()}
-    _, group_count = group_codes(groups, len(truth))
-    values = {name: _values(of) for name, of in scored.items()}
-    drawn = replicate(
-        truth,
-        predictions,
-        groups,
-        tuple(METRICS),
-        samples=samples,
-        seed=seed,
-        threshold=threshold,
+    comparison = Comparison(baselines=tuple(baselines), **how)
+    rows = Rows(
+        labels=np.asarray(labels),
+        groups=np.asarray(groups),
+        predictions={name: np.asarray(found) for name, found in predictions.items()},
+        weights=None if weights is None else np.asarray(weights),
+        segments={name: np.asarray(found) for name, found in (segments or {}).items()},
     )
+    question = comparison.question(rows.predictions, tuple(rows.segments))
+    return conclude(comparison, question, [bag_of(question, rows)])
+
+
+def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) -> Evaluation:
+    """The evaluation that the bags of all rows give."""
+    parts = [bag.whole for bag in bags]
+    samples = joined(question, parts)
+    names = tuple(question.kind.metrics)
+    values = {name: sample.measure(names) for name, sample in samples.items()}
+    metric, baselines = question.metric, comparison.baselines
     best_baseline = _best(list(baselines), values, metric)
-    best = chosen or _best([name for name in predictions if name not in baselines], values, metric)
-    assert best is not None  # _check_models saw a model that is no baseline
+    best = comparison.chosen or _best([n for n in samples if n not in baselines], values, metric)
+    assert best is not None  # `Comparison.question` saw a model that is no baseline
 
     def against_baseline(name: str) -> Interval | None:
         if best_baseline is None or name == best_baseline:
             return None
-        return Interval.of(
-            values[name][metric] - values[best_baseline][metric],
-            drawn[name][metric] - drawn[best_baseline][metric],
-            0.95,
-        )
+        difference = values[name][metric] - values[best_baseline][metric]
+        return interval(metric, difference, parts, name, best_baseline)
 
     models = tuple(
         ModelEvaluation(
             name=name,
             baseline=name in baselines,
-            members=members.get(name, ()),
-            metrics={m: Interval.of(values[name][m], drawn[name][m], 0.95) for m in METRICS},
+            members=tuple(comparison.ensembles.get(name, ())),
+            metrics={m: interval(m, values[name][m], parts, name) for m in names},
             difference=against_baseline(name),
-            roc=thinned(*roc_curve(of)),
-            precision_recall=thinned(*precision_recall_curve(of)),
-            calibration=calibration(truth, of.probabilities),
-            confusion=confusion(of),
+            **_pictured(question, comparison, sample, name, bags),
         )
-        for name, of in scored.items()
+        for name, sample in samples.items()
     )
+    rows, groups = sum(part.rows for part in parts), sum(bag.groups for bag in bags)
     difference = against_baseline(best)
     outcome = _outcome(metric, difference)
+    table = models[0].confusion
+    positives = sum(table.counts[1]) if table and question.task == "binary" else None
     return Evaluation(
-        rows=len(truth),
-        groups=group_count,
-        group_name=group_name,
-        classes=classes,
-        positives=int(truth.sum()),
-        lopsided=_lopsided(truth, classes),
+        task=question.task,
+        rows=rows,
+        groups=groups,
+        group_name=comparison.group_name,
+        classes=table.classes if table else (),
+        positives=positives,
+        lopsided=_lopsided(table) if table else None,
         primary=metric,
-        threshold=threshold,
-        samples=samples,
-        seed=seed,
+        threshold=comparison.threshold,
+        samples=comparison.samples,
+        seed=comparison.seed,
         models=models,
         best=best,
-        chosen_beforehand=chosen is not None,
+        chosen_beforehand=comparison.chosen is not None,
         best_baseline=best_baseline,
         difference=difference,
         outcome=outcome,
@@ -198,13 +262,63 @@ def evaluate_models(
             best_baseline,
             values[best_baseline][metric] if best_baseline else math.nan,
             difference,
-            f"{samples} resamples of {group_count:,} {group_name}",
+            f"{comparison.samples} resamples of {groups:,} {comparison.group_name}",
         ),
+        segments=_segments(question, bags, best, best_baseline),
     )
 
 
+def _pictured(
+    question: Question, comparison: Comparison, sample: Sample, name: str, bags: Sequence[Bag]
+) -> dict[str, Any]:
+    """The curves and tables that the task has."""
+    if question.task == "binary":
+        return {
+            "roc": thinned(*roc_curve(sample)),
+            "precision_recall": thinned(*precision_recall_curve(sample)),
+            "gain": thinned(*gain_curve(sample)),
+            "calibration": calibration(sample),
+            "confusion": confusion(sample, comparison.classes),
+        }
+    if question.task == "multiclass":
+        return {"confusion": confusion(sample, comparison.classes)}
+    points = [bag.points for bag in bags if bag.points is not None]
+    return {
+        "scatter": Scatter(
+            predicted=tuple(float(v) for _, found in points for v in found[name]),
+            actual=tuple(float(v) for labels, _ in points for v in labels),
+        )
+    }
+
+
+def _segments(
+    question: Question, bags: Sequence[Bag], best: str, baseline: str | None
+) -> tuple[Segment, ...]:
+    metric, found = question.metric, []
+    for key in sorted({key for bag in bags for key in bag.segments}):
+        parts = [bag.segments[key] for bag in bags if key in bag.segments]
+        samples = joined(question, parts)
+        values = {name: sample.measure((metric,))[metric] for name, sample in samples.items()}
+        other = difference = None
+        if baseline is not None:
+            other = interval(metric, values[baseline], parts, baseline)
+            difference = interval(metric, values[best] - values[baseline], parts, best, baseline)
+        found.append(
+            Segment(
+                column=key[0],
+                value=key[1],
+                rows=sum(part.rows for part in parts),
+                best=interval(metric, values[best], parts, best),
+                baseline=other,
+                difference=difference,
+            )
+        )
+    order = {column: place for place, column in enumerate(question.segments)}
+    return tuple(sorted(found, key=lambda s: (order[s.column], -s.rows, s.value)))
+
+
 def _check_models(
-    predictions: Mapping[str, npt.ArrayLike],
+    predictions: Collection[str],
     baselines: Sequence[str],
     chosen: str | None,
     members: Mapping[str, Sequence[str]],
@@ -219,11 +333,6 @@ def _check_models(
         )
     if set(predictions) <= set(baselines):
         raise DataError("there is no model to compare with the baselines")
-
-
-def _values(scored: Scored) -> dict[str, float]:
-    ones: Floats = np.ones_like(scored.labels)
-    return from_sums(tuple(METRICS), weighted_sums(ones, scored.terms), scored, None)
 
 
 def _best(names: Sequence[str], values: Mapping[str, dict[str, float]], metric: str) -> str | None:
@@ -278,16 +387,17 @@ def _verdict(
     )
 
 
-def _lopsided(truth: Floats, classes: tuple[str, str]) -> str | None:
-    share = float(truth.mean())
-    minority, minority_share = (classes[1], share) if share < 0.5 else (classes[0], 1 - share)
-    if minority_share >= LOPSIDED_BELOW:
+def _lopsided(table: Confusion) -> str | None:
+    rows = [sum(row) for row in table.counts]
+    share = [count / max(1, sum(rows)) for count in rows]
+    if min(share) * len(rows) >= 2 * LOPSIDED_BELOW:
         return None
-    majority = classes[0] if share < 0.5 else classes[1]
+    least, most = share.index(min(share)), share.index(max(share))
     return (
-        f"The classes are lopsided: only {percent(minority_share)} of the rows are “{minority}”. "
-        f"Always answering “{majority}” is right in {percent(1 - minority_share)} of the rows, so "
-        "accuracy alone says little; judge by ROC-AUC, PR-AUC and the difference to the baseline."
+        f"The classes are lopsided: only {percent(share[least])} of the rows are "
+        f"“{table.classes[least]}”. Always answering “{table.classes[most]}” is right in "
+        f"{percent(share[most])} of the rows, so accuracy alone says little; judge by "
+        "the other metrics and the difference to the baseline."
     )
 
 

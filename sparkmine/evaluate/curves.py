@@ -1,18 +1,22 @@
-"""Curves and tables of a binary classifier as plain data: ROC, precision-recall, calibration.
+"""Curves and tables of measured rows as plain data, for reports.
 
-Points are those of scikit-learn's functions of the same names (all distinct probabilities); for
-a report `thinned` keeps at most a given number of them, spread evenly along the drawn line.
+ROC, precision-recall and calibration have the points of scikit-learn's functions of the same names
+(all distinct probabilities); `thinned` keeps at most a given number of them, spread evenly along
+the drawn line. Gain is the share of the positives among the rows with the highest probabilities.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from sparkmine.errors import DataError
-from sparkmine.evaluate.metrics import Floats, Scored, checked
+from sparkmine.evaluate.binary import Scored
+from sparkmine.evaluate.metrics import Floats, Sample, totals
+from sparkmine.evaluate.multiclass import Classified
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +38,18 @@ class CalibrationBin:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """Row counts by actual and predicted class."""
+    """Row counts by actual class (outer) and predicted class (inner), in the order of `classes`."""
 
-    true_negative: int
-    false_positive: int
-    false_negative: int
-    true_positive: int
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
 
 
-def roc_curve(scored: Scored) -> tuple[Floats, Floats]:
+def roc_curve(sample: Sample) -> tuple[Floats, Floats]:
     """False positive rate and true positive rate, each [k + 1], from (0, 0) to (1, 1).
 
     Empty where only one class occurs.
     """
-    true_positive, false_positive = scored.above()
+    true_positive, false_positive = _above(sample)
     if true_positive[-1] == 0 or false_positive[-1] == 0:
         return np.empty(0), np.empty(0)
     return (
@@ -56,18 +58,30 @@ def roc_curve(scored: Scored) -> tuple[Floats, Floats]:
     )
 
 
-def precision_recall_curve(scored: Scored) -> tuple[Floats, Floats]:
+def precision_recall_curve(sample: Sample) -> tuple[Floats, Floats]:
     """Recall and precision, each [k + 1], from (0, 1) by falling threshold to recall 1.
 
     Empty where no row is positive.
     """
-    true_positive, false_positive = scored.above()
+    true_positive, false_positive = _above(sample)
     if true_positive[-1] == 0:
         return np.empty(0), np.empty(0)
     return (
         np.append(0.0, true_positive / true_positive[-1]),
         np.append(1.0, true_positive / (true_positive + false_positive)),
     )
+
+
+def gain_curve(sample: Sample) -> tuple[Floats, Floats]:
+    """Share of the rows and of the positives among them, [k + 1], the likeliest rows first.
+
+    Empty where no row is positive.
+    """
+    true_positive, false_positive = _above(sample)
+    if true_positive[-1] == 0:
+        return np.empty(0), np.empty(0)
+    rows = true_positive + false_positive
+    return np.append(0.0, rows / rows[-1]), np.append(0.0, true_positive / true_positive[-1])
 
 
 def thinned(x: Floats, y: Floats, points: int = 200) -> Curve:
@@ -83,41 +97,58 @@ def thinned(x: Floats, y: Floats, points: int = 200) -> Curve:
     return Curve(x=_rounded(x[keep]), y=_rounded(y[keep]))
 
 
-def calibration(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 10
-) -> tuple[CalibrationBin, ...]:
+def calibration(sample: Sample, bins: int = 10) -> tuple[CalibrationBin, ...]:
     """Predicted against observed in `bins` equally wide intervals of [0, 1]; empty ones left out.
 
     An interval includes its upper edge, as in scikit-learn's `calibration_curve`.
     """
-    truth, scores = checked(labels, probabilities)
+    scored = _scored(sample)
     edges = np.linspace(0.0, 1.0, bins + 1)
-    place = np.searchsorted(edges[1:-1], scores)
-    rows = np.bincount(place, minlength=bins)
-    predicted = np.bincount(place, weights=scores, minlength=bins)
-    observed = np.bincount(place, weights=truth, minlength=bins)
+    place = np.searchsorted(edges[1:-1], scored.probabilities)
+    rows = totals(place, sample.weights, bins)
+    predicted = totals(place, sample.weights * scored.probabilities, bins)
+    observed = totals(place, sample.weights * scored.labels, bins)
     return tuple(
         CalibrationBin(
             predicted=float(predicted[i] / rows[i]),
             observed=float(observed[i] / rows[i]),
-            rows=int(rows[i]),
+            rows=round(rows[i]),
         )
         for i in np.flatnonzero(rows)
     )
 
 
-def confusion(scored: Scored) -> Confusion:
-    """Counts at the threshold of `scored`."""
-    actual = scored.labels == 1
-    predicted = scored.probabilities >= scored.threshold
+def confusion(sample: Sample, classes: Sequence[str] | None = None) -> Confusion:
+    """Counts by label and prediction; of two classes at the threshold of the scored rows.
+
+    Args:
+        classes: What the classes are called; their own values when None.
+    """
+    found = sample.outcomes
+    if isinstance(found, Classified):
+        table = found.table(sample.weights)
+        names = tuple(classes or map(str, found.classes))
+    else:
+        scored = _scored(sample)
+        cells = 2 * scored.labels + (scored.probabilities >= scored.threshold)
+        table = totals(cells.astype(np.intp), sample.weights, 4).reshape(2, 2)
+        names = tuple(classes or ("0", "1"))
     return Confusion(
-        true_negative=int(np.count_nonzero(~actual & ~predicted)),
-        false_positive=int(np.count_nonzero(~actual & predicted)),
-        false_negative=int(np.count_nonzero(actual & ~predicted)),
-        true_positive=int(np.count_nonzero(actual & predicted)),
+        classes=names, counts=tuple(tuple(round(count) for count in row) for row in table)
     )
 
 
-def _rounded(values: Floats) -> tuple[float, ...]:
+def _scored(sample: Sample) -> Scored:
+    if not isinstance(sample.outcomes, Scored):
+        raise DataError("there are curves of probabilities of class 1 only")
+    return sample.outcomes
+
+
+def _above(sample: Sample) -> tuple[Floats, Floats]:
+    scored = _scored(sample)
+    return scored.above(sample.weights[scored.order])
+
+
+def _rounded(values: npt.NDArray[np.float64]) -> tuple[float, ...]:
     # Six digits are finer than a pixel, and keep the JSON and the SVG small.
     return tuple(round(float(value), 6) for value in values)

@@ -10,7 +10,7 @@ Cost per resample and model: a gather and two running sums over the rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,16 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparkmine.errors import DataError
-from sparkmine.evaluate.metrics import (
-    METRICS,
-    Floats,
-    Scored,
-    check_names,
-    from_sums,
-    measure,
-    needs_ranks,
-    weighted_sums,
-)
+from sparkmine.evaluate.metrics import Floats, Options, Outcomes, row_weights
+from sparkmine.evaluate.tasks import measure, task_of
 
 # Above this share of resamples without a value (one class only), an interval would mislead.
 _MAX_UNDEFINED = 0.05
@@ -56,27 +48,29 @@ class Interval:
 
 def bootstrap(
     labels: npt.ArrayLike,
-    probabilities: npt.ArrayLike,
+    predictions: npt.ArrayLike,
     groups: npt.ArrayLike,
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str] | None = None,
     *,
+    task: str = "binary",
     samples: int = 500,
     seed: int = 0,
     threshold: float = 0.5,
+    weights: npt.ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> dict[str, Interval]:
-    """Each metric of one model with its interval. `groups` [n] are ids of any sortable type."""
-    values = measure(labels, probabilities, metrics, threshold=threshold)
+    """Each metric of one model with its interval; the arguments are those of `measure`.
+
+    Args:
+        groups: [n] ids of any sortable type; rows of one group are drawn together.
+    """
+    values = measure(labels, predictions, metrics, task=task, threshold=threshold, weights=weights)
+    outcomes = {"model": task_of(task).of(labels, predictions, Options(threshold=threshold))}
+    codes, count = group_codes(groups, len(np.asarray(labels)))
     drawn = replicate(
-        labels,
-        {"model": probabilities},
-        groups,
-        metrics,
-        samples=samples,
-        seed=seed,
-        threshold=threshold,
+        outcomes, codes, count, tuple(values), samples=samples, seed=seed, weights=weights
     )["model"]
-    return {name: Interval.of(values[name], drawn[name], confidence) for name in metrics}
+    return {name: Interval.of(value, drawn[name], confidence) for name, value in values.items()}
 
 
 def compare(
@@ -84,67 +78,107 @@ def compare(
     first: npt.ArrayLike,
     second: npt.ArrayLike,
     groups: npt.ArrayLike,
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str] | None = None,
     *,
+    task: str = "binary",
     samples: int = 500,
     seed: int = 0,
     threshold: float = 0.5,
+    weights: npt.ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> dict[str, Interval]:
     """First minus second, each metric, on the same resamples, with its interval."""
-    one = measure(labels, first, metrics, threshold=threshold)
-    other = measure(labels, second, metrics, threshold=threshold)
-    drawn = replicate(
-        labels,
-        {"first": first, "second": second},
-        groups,
-        metrics,
-        samples=samples,
-        seed=seed,
-        threshold=threshold,
-    )
+    both = {"first": first, "second": second}
+    values = {
+        name: measure(labels, p, metrics, task=task, threshold=threshold, weights=weights)
+        for name, p in both.items()
+    }
+    options = Options(threshold=threshold)
+    outcomes = {name: task_of(task).of(labels, p, options) for name, p in both.items()}
+    codes, count = group_codes(groups, len(np.asarray(labels)))
+    names = tuple(values["first"])
+    drawn = replicate(outcomes, codes, count, names, samples=samples, seed=seed, weights=weights)
     return {
         name: Interval.of(
-            one[name] - other[name], drawn["first"][name] - drawn["second"][name], confidence
+            values["first"][name] - values["second"][name],
+            drawn["first"][name] - drawn["second"][name],
+            confidence,
         )
-        for name in metrics
+        for name in names
     }
 
 
 def replicate(
-    labels: npt.ArrayLike,
-    predictions: Mapping[str, npt.ArrayLike],
-    groups: npt.ArrayLike,
+    models: Mapping[str, Outcomes],
+    codes: npt.NDArray[np.intp],
+    count: int,
     metrics: Sequence[str],
     *,
     samples: int,
-    seed: int,
-    threshold: float = 0.5,
+    seed: int | Sequence[int],
+    weights: npt.ArrayLike | None = None,
+    draws: int | None = None,
 ) -> dict[str, dict[str, Floats]]:
     """Values [samples] of each metric of each model, all on the same resamples of the groups.
 
     The same seed and groups give the same resamples, whatever the order of the rows.
+
+    Args:
+        models: Outcomes of the same n rows.
+        codes: [n] the group of each row, below `count`.
+        draws: Groups that a resample has; `count` when None.
+
+    Raises:
+        DataError: too few samples or groups.
     """
-    names = check_names(metrics)
     if samples < 2:
         raise DataError(f"a bootstrap needs at least 2 samples, not {samples}")
-    models = {name: Scored.of(labels, p, threshold) for name, p in predictions.items()}
-    codes, count = group_codes(groups, len(np.asarray(labels)))
     if count < 2:
         raise DataError("a bootstrap over groups needs at least 2 groups; all rows are of one")
-    ranked_codes = {name: codes[scored.order] for name, scored in models.items()}
-    sums = {name: _sums_by_group(codes, count, scored.terms) for name, scored in models.items()}
-    result = {name: {metric: np.empty(samples) for metric in names} for name in models}
+    used = row_weights(weights, len(codes))
+    plans = {name: _Plan.of(model, metrics, codes, count, used) for name, model in models.items()}
+    result = {name: {metric: np.empty(samples) for metric in metrics} for name in models}
     generator = np.random.default_rng(seed)
     for sample in range(samples):
-        drawn = generator.integers(count, size=count)
+        drawn = generator.integers(count, size=draws or count)
         multiplicity = np.bincount(drawn, minlength=count).astype(np.float64)
-        for name, scored in models.items():
-            weights = multiplicity.take(ranked_codes[name]) if needs_ranks(names) else None
-            values = from_sums(names, weighted_sums(multiplicity, sums[name]), scored, weights)
-            for metric, value in values.items():
+        for name, plan in plans.items():
+            for metric, value in plan.measure(metrics, multiplicity).items():
                 result[name][metric][sample] = value
     return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a resample of one model needs, computed once: sums by group, rows in ranked order."""
+
+    outcomes: Outcomes
+    sums: Callable[[Floats], Floats]
+    ranked_codes: npt.NDArray[np.intp] | None
+    ranked_weights: Floats | None
+
+    @classmethod
+    def of(
+        cls,
+        outcomes: Outcomes,
+        metrics: Sequence[str],
+        codes: npt.NDArray[np.intp],
+        count: int,
+        weights: Floats,
+    ) -> Self:
+        order = outcomes.order if outcomes.needs_ranks(metrics) else None
+        return cls(
+            outcomes=outcomes,
+            sums=outcomes.group_sums(codes, count, weights),
+            ranked_codes=None if order is None else codes[order],
+            ranked_weights=None if order is None else weights[order],
+        )
+
+    def measure(self, metrics: Sequence[str], multiplicity: Floats) -> dict[str, float]:
+        ranked = None
+        if self.ranked_codes is not None and self.ranked_weights is not None:
+            ranked = multiplicity.take(self.ranked_codes) * self.ranked_weights
+        return self.outcomes.from_sums(metrics, self.sums(multiplicity), ranked)
 
 
 def group_codes(groups: npt.ArrayLike, rows: int) -> tuple[npt.NDArray[np.intp], int]:
@@ -157,11 +191,6 @@ def group_codes(groups: npt.ArrayLike, rows: int) -> tuple[npt.NDArray[np.intp],
     except TypeError:
         raise DataError("group ids must be of one sortable type, without nulls") from None
     return codes.reshape(rows), len(distinct)
-
-
-def _sums_by_group(codes: npt.NDArray[np.intp], count: int, terms: Floats) -> Floats:
-    columns = [np.bincount(codes, weights=column, minlength=count) for column in terms.T]
-    return np.stack(columns, axis=1)
 
 
 def _plain(value: float) -> float | None:

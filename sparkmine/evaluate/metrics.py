@@ -1,21 +1,18 @@
-"""Metrics of binary classification on NumPy arrays, exact and with weights.
+"""What the metrics of all tasks share: rows that can be measured with any weights, and names.
 
-Every metric is a function of two things: sums over rows (right answers, squared errors, ...), and
-the counts of positives and negatives above each distinct probability. Both are linear in the
-row weights once the rows are sorted, so a bootstrap (`intervals`) sorts once and then only
-reweighs. Cost: one sort of the rows. The definitions are scikit-learn's: ROC-AUC counts ties by
-half, PR-AUC is average precision (no interpolation).
-
-What is not defined is NaN: ROC-AUC where only one class occurs; recall, F1 and PR-AUC where no
-row is positive. Precision is 0 where nothing is predicted positive, as in scikit-learn.
+Every metric is a function of sums over rows (right answers, squared errors, ...); the ranked ones
+also of the counts of positives and negatives above each distinct probability. Both are linear in
+the row weights once the rows are sorted, so a bootstrap (`intervals`) sorts once and then only
+reweighs. Definitions are scikit-learn's. What is not defined on the rows is NaN.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,213 +21,178 @@ from sparkmine.errors import DataError
 
 Floats = npt.NDArray[np.float64]
 
-# Name of each metric, as it is written in reports.
-METRICS = {
-    "accuracy": "Accuracy",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "roc_auc": "ROC-AUC",
-    "pr_auc": "PR-AUC",
-    "log_loss": "Log loss",
-    "brier": "Brier score",
-}
-LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
-_RANKED = frozenset({"roc_auc", "pr_auc"})
-
-# An average of float32 probabilities may lie this far outside [0, 1]; it is clipped.
-_ROUNDING = 1e-6
-
-# Columns of `Scored.terms`; their weighted sums over rows give all but the ranked metrics.
-_WEIGHT, _POSITIVE, _TRUE_POSITIVE, _FALSE_POSITIVE, _LOG_LOSS, _SQUARED_ERROR = range(6)
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "mse", "rmse", "mae"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
-    """Labels and probabilities of n rows, sorted once, ready to be measured with any weights.
+class Options:
+    """How predictions are read.
 
-    `order` [n] lists the rows by falling probability, `ranked` [n] their labels; `ends` [k] are the
-    last positions of each of the k distinct probabilities; `terms` [n, 6] are the summands in the
-    order of the rows.
+    Fields:
+        threshold: from this probability on, the prediction is class 1 (binary).
+        classes: the labels in order (multiclass); None for those that occur.
     """
 
-    labels: Floats
-    probabilities: Floats
-    threshold: float
-    order: npt.NDArray[np.intp]
-    ranked: Floats
-    ends: npt.NDArray[np.intp]
-    terms: Floats
+    threshold: float = 0.5
+    classes: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcomes(ABC):
+    """Labels and predictions of n rows of one task, ready to be measured with any weights.
+
+    Fields:
+        order: [n] the rows as ranked metrics need them; None where there are none.
+    """
+
+    metrics: ClassVar[Mapping[str, str]]  # names, and how reports write them
+    primary: ClassVar[str]  # the metric by which models are compared unless told otherwise
+    ranked_metrics: ClassVar[frozenset[str]] = frozenset()
+
+    order: npt.NDArray[np.intp] | None = None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    def weight(self, weights: Floats) -> float:
+        """What the rows count together: of compacted rows, those that they stand for."""
+        return float(weights.sum())
+
+    @abstractmethod
+    def sums(self, weights: Floats) -> Floats:
+        """Weighted sums [t] over the rows, from which metrics are made."""
 
     @classmethod
-    def of(cls, labels: npt.ArrayLike, probabilities: npt.ArrayLike, threshold: float) -> Self:
-        """Check and sort. Predicted positive is a probability at or above `threshold`.
+    @abstractmethod
+    def of(cls, labels: npt.ArrayLike, predictions: npt.ArrayLike, options: Options) -> Self:
+        """Check the rows.
 
         Raises:
-            DataError: no rows, other labels than 0 and 1, probabilities outside [0, 1].
+            DataError: no rows, or values that the task does not know.
         """
-        truth, scores = checked(labels, probabilities)
-        order = np.argsort(-scores, kind="stable")
-        falling = scores[order]
-        ends = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(falling) - 1)
-        predicted = (scores >= threshold).astype(np.float64)
-        # The smallest step from 1 keeps the logarithm finite, as in scikit-learn.
-        step = np.finfo(np.float64).eps
-        right = np.clip(np.where(truth == 1, scores, 1 - scores), step, 1 - step)
-        terms = np.stack(
-            [
-                np.ones_like(scores),
-                truth,
-                truth * predicted,
-                (1 - truth) * predicted,
-                -np.log(right),
-                (scores - truth) ** 2,
-            ],
-            axis=1,
-        )
-        return cls(
-            labels=truth,
-            probabilities=scores,
-            threshold=threshold,
-            order=order,
-            ranked=truth[order],
-            ends=ends,
-            terms=terms,
-        )
 
-    def above(self, ranked_weights: Floats | None = None) -> tuple[Floats, Floats]:
-        """Weight of the positives and of the negatives at or above each distinct probability.
+    @abstractmethod
+    def from_sums(
+        self, names: Sequence[str], sums: Floats, ranked_weights: Floats | None
+    ) -> dict[str, float]:
+        """Metrics from weighted sums [t] and the weights [n] in ranked order."""
 
-        `ranked_weights` [n] are in the order of `order`; the result is two arrays [k].
+    @abstractmethod
+    def compact(self, weights: Floats) -> Sample:
+        """As few weighted rows as give the same metrics; samples of a task can be joined."""
+
+    @classmethod
+    @abstractmethod
+    def join(cls, samples: Sequence[Sample]) -> Sample:
+        """The rows of all samples, compacted."""
+
+    def group_sums(
+        self, codes: npt.NDArray[np.intp], count: int, weights: Floats
+    ) -> Callable[[Floats], Floats]:
+        """From a multiplicity [count] of each group to the weighted sums [t].
+
+        Args:
+            codes: [n] the group of each row.
         """
-        weights = np.ones_like(self.ranked) if ranked_weights is None else ranked_weights
-        true_positive, predicted = np.cumsum(weights * self.ranked), np.cumsum(weights)
-        if len(self.ends) < len(weights):
-            true_positive, predicted = true_positive[self.ends], predicted[self.ends]
-        return true_positive, predicted - true_positive
+        return lambda multiplicity: self.sums(weights * multiplicity.take(codes))
+
+    @classmethod
+    def needs_ranks(cls, names: Sequence[str]) -> bool:
+        """Whether any of the metrics depends on the order of the rows and not only on sums."""
+        return not cls.ranked_metrics.isdisjoint(names)
+
+    @classmethod
+    def check_names(cls, names: Sequence[str]) -> tuple[str, ...]:
+        """The names as a tuple, or a DataError that lists the metrics there are."""
+        unknown = [name for name in names if name not in cls.metrics]
+        if unknown:
+            raise DataError(
+                f"unknown metric {', '.join(unknown)}; there are {', '.join(cls.metrics)}"
+            )
+        return tuple(names)
 
 
-def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Both arrays as float64 [n], or a DataError that says what is wrong with them."""
-    truth = np.asarray(labels, dtype=np.float64)
-    scores = np.asarray(probabilities, dtype=np.float64)
-    if truth.ndim != 1 or truth.shape != scores.shape:
-        raise DataError(
-            f"labels and probabilities must be two equally long arrays, not {truth.shape} and "
-            f"{scores.shape}"
-        )
-    if len(truth) == 0:
-        raise DataError("there are no rows to evaluate; check the period of the test rows")
-    bad = int(np.count_nonzero((truth != 0) & (truth != 1)))
-    if bad:
-        raise DataError(f"labels must be 0 or 1; {bad} of {len(truth)} rows hold something else")
-    # Written so that NaN counts as bad.
-    inside = (scores >= -_ROUNDING) & (scores <= 1 + _ROUNDING)
-    bad = int(np.count_nonzero(~inside))
-    if bad:
-        raise DataError(
-            f"probabilities must lie in [0, 1]; {bad} of {len(scores)} rows hold something else"
-        )
-    return truth, scores.clip(0.0, 1.0)
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Rows with their weights [n]."""
+
+    outcomes: Outcomes
+    weights: Floats
+
+    def measure(self, names: Sequence[str]) -> dict[str, float]:
+        """The metrics of these rows."""
+        found = self.outcomes
+        ranked = None
+        if found.needs_ranks(names):
+            assert found.order is not None
+            ranked = self.weights[found.order]
+        return found.from_sums(names, found.sums(self.weights), ranked)
 
 
-def check_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The names as a tuple, or a DataError that lists the metrics there are."""
-    unknown = [name for name in names if name not in METRICS]
-    if unknown:
-        raise DataError(f"unknown metric {', '.join(unknown)}; there are {', '.join(METRICS)}")
-    return tuple(names)
+@dataclass(frozen=True, kw_only=True)
+class Summed(Outcomes):
+    """Outcomes with few sums, so that a bootstrap adds up groups and not rows.
 
-
-def measure(
-    labels: npt.ArrayLike,
-    probabilities: npt.ArrayLike,
-    metrics: Sequence[str] = tuple(METRICS),
-    *,
-    threshold: float = 0.5,
-    weights: npt.ArrayLike | None = None,
-) -> dict[str, float]:
-    """Measure probabilities [n] of class 1 against labels [n] of 0 and 1.
-
-    `weights` [n] count a row more than once or less (all 1 when None).
+    Fields:
+        terms: [n, t] summands of each row.
     """
-    names = check_names(metrics)
-    scored = Scored.of(labels, probabilities, threshold)
-    row_weights = np.ones(len(scored.labels)) if weights is None else np.asarray(weights, float)
-    if row_weights.shape != scored.labels.shape or not np.all(row_weights >= 0):
-        raise DataError("weights must be as long as the labels, and not negative")
-    ranked = row_weights[scored.order] if needs_ranks(names) else None
-    return from_sums(names, weighted_sums(row_weights, scored.terms), scored, ranked)
 
+    terms: Floats
 
-def needs_ranks(names: Sequence[str]) -> bool:
-    """Whether any of the metrics depends on the order of the rows and not only on sums."""
-    return not _RANKED.isdisjoint(names)
+    def __len__(self) -> int:
+        return len(self.terms)
 
+    def sums(self, weights: Floats) -> Floats:
+        return weighted_sums(weights, self.terms)
 
-def from_sums(
-    names: Sequence[str], sums: Floats, scored: Scored, ranked_weights: Floats | None
-) -> dict[str, float]:
-    """Metrics from the weighted sums [6] of `scored.terms` and the weights in ranked order [n]."""
-    weight, positive = float(sums[_WEIGHT]), float(sums[_POSITIVE])
-    true_positive, false_positive = float(sums[_TRUE_POSITIVE]), float(sums[_FALSE_POSITIVE])
-    predicted = true_positive + false_positive
-    negative = weight - positive
-    values = {
-        "accuracy": _ratio(true_positive + negative - false_positive, weight),
-        "precision": true_positive / predicted if predicted > 0 else 0.0,
-        "recall": _ratio(true_positive, positive),
-        "f1": _ratio(2 * true_positive, predicted + positive) if positive > 0 else math.nan,
-        "log_loss": _ratio(float(sums[_LOG_LOSS]), weight),
-        "brier": _ratio(float(sums[_SQUARED_ERROR]), weight),
-    }
-    if needs_ranks(names):
-        above = scored.above(ranked_weights)
-        values["roc_auc"] = _roc_auc(*above)
-        values["pr_auc"] = _average_precision(*above)
-    return {name: values[name] for name in names}
+    def group_sums(
+        self, codes: npt.NDArray[np.intp], count: int, weights: Floats
+    ) -> Callable[[Floats], Floats]:
+        columns = [totals(codes, weights * column, count) for column in self.terms.T]
+        groups = np.stack(columns, axis=1)
+        return lambda multiplicity: weighted_sums(multiplicity, groups)
 
 
 def weighted_sums(weights: Floats, terms: Floats) -> Floats:
-    """Sums [6] of the rows of `terms` [n, 6] by their weights [n]."""
+    """Sums [t] of the rows of `terms` [n, t] by their weights [n]."""
+    # Not `@`: BLAS would start its threads for every resample, which costs more than the product.
     sums: Floats = np.einsum("i,ij->j", weights, terms)
     return sums
 
 
-def _roc_auc(true_positive: Floats, false_positive: Floats) -> float:
-    # Trapezoids: within a tie half of the pairs count as ordered rightly.
-    height = true_positive.copy()
-    height[1:] += true_positive[:-1]
-    area = _dot(height, _steps(false_positive)) / 2
-    return _ratio(area, float(true_positive[-1] * false_positive[-1]))
+def totals(codes: npt.NDArray[np.intp], values: Floats, count: int) -> Floats:
+    """The sum [count] of the values [n] of each code."""
+    found: Floats = np.bincount(codes, values, count).astype(np.float64, copy=False)
+    return found
 
 
-def _average_precision(true_positive: Floats, false_positive: Floats) -> float:
-    predicted = true_positive + false_positive
-    precision = np.divide(
-        true_positive, predicted, out=np.zeros_like(predicted), where=predicted > 0
-    )
-    return _ratio(_dot(_steps(true_positive), precision), float(true_positive[-1]))
+def row_weights(weights: npt.ArrayLike | None, rows: int) -> Floats:
+    """Weights [rows], all 1 when None.
+
+    Raises:
+        DataError: another number of them, or one that is negative or NaN.
+    """
+    found = np.ones(rows) if weights is None else np.asarray(weights, np.float64)
+    if found.shape != (rows,) or not np.all(found >= 0):
+        raise DataError("weights must be as long as the labels, and not negative")
+    return found
 
 
-def _steps(running: Floats) -> Floats:
-    steps = running.copy()
-    steps[1:] -= running[:-1]
-    return steps
+def pair_shapes(labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> None:
+    """Raise DataError unless there is one prediction, a number or some, for each label."""
+    if labels.ndim != 1 or predictions.shape[:1] != labels.shape:
+        raise DataError(
+            f"labels and predictions must be two equally long arrays, not {labels.shape} and "
+            f"{predictions.shape}"
+        )
+    if len(labels) == 0:
+        raise DataError("there are no rows to evaluate; check the period of the test rows")
 
 
-def _dot(first: Floats, second: Floats) -> float:
-    # Not `@`: BLAS would start its threads for every resample, which costs more than the product.
-    return float(np.einsum("i,i->", first, second))
-
-
-def _ratio(part: float, whole: float) -> float:
+def ratio(part: float, whole: float) -> float:
+    """The quotient; NaN where `whole` is 0."""
     return part / whole if whole > 0 else math.nan
-
-
-def metric_label(name: str) -> str:
-    """The name for readers: `roc_auc` is ROC-AUC."""
-    return METRICS.get(name, name)
 
 
 def percent(share: float, digits: int = 1) -> str:

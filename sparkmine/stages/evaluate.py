@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
-from sparkmine.errors import ConfigError, DataError
-from sparkmine.evaluate import METRICS, Evaluation, Interval, evaluate_models, measure
+from sparkmine.errors import BaselineNotBeatenError, ConfigError, DataError
+from sparkmine.evaluate import TASKS, Evaluation, Interval, evaluate_table, measure_table
 from sparkmine.evaluate.metrics import better
-from sparkmine.stages.base import Condition, Context, Result, Stage, TableName
+from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.scored import check_joined, joined_scores
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 FILE = "evaluation.json"
 
@@ -24,6 +27,13 @@ class Evaluate(Stage):
 
     The best model is chosen on the rows of `choose_on` by `metric`, so that the figures on
     `where` are of a choice made beforehand. Intervals come from a bootstrap over `group`.
+
+    Attributes:
+        metric: The metric by which models are compared; the task's when left out.
+        classes: What the labels are called: of 0 and 1, or of all classes in order.
+        segments: Columns of `segments_from`, joined by the keys of the scores, by whose values the
+            best model is measured, too.
+        must_beat_baseline: Fail unless the best model beats the best baseline with 95 % confidence.
     """
 
     kind: ClassVar[str] = "evaluate"
@@ -35,9 +45,14 @@ class Evaluate(Stage):
     label: str
     group: str
     group_name: str = "groups"
-    classes: tuple[str, str] = Field(default=("0", "1"), strict=False)
-    metric: str = "roc_auc"
+    task: Literal["binary", "multiclass", "regression"] = "binary"
+    classes: tuple[str, ...] | None = Field(default=None, strict=False)
+    metric: str | None = None
+    threshold: float = Field(default=0.5, ge=0.0, le=1.0, strict=False)
     samples: int = Field(default=500, ge=10)
+    segments: Names = Field(default=[])
+    segments_from: TableName | None = None
+    must_beat_baseline: bool = False
     table: TableName
 
     @property
@@ -49,34 +64,35 @@ class Evaluate(Stage):
         return {
             **{f"models.{name}": table for name, table in self.models.items()},
             **{f"baselines.{name}": table for name, table in self.baselines.items()},
+            **({"segments_from": self.segments_from} if self.segments_from else {}),
         }
 
     def check(self, base: Path) -> None:
         both = sorted(set(self.models) & set(self.baselines))
         if both:
             raise ConfigError(f"stage {self.name}: {both[0]!r} is both a model and a baseline")
-        if self.metric not in METRICS:
+        metrics = TASKS[self.task].metrics
+        if self.metric is not None and self.metric not in metrics:
             raise ConfigError(
-                f"stage {self.name}: metric {self.metric!r}; there are {', '.join(METRICS)}"
+                f"stage {self.name}: metric {self.metric!r}; there are {', '.join(metrics)}"
             )
+        if self.task == "binary" and self.classes is not None and len(self.classes) != 2:
+            raise ConfigError(f"stage {self.name}: classes are what 0 and 1 are called: two names")
+        if bool(self.segments) != bool(self.segments_from):
+            raise ConfigError(
+                f"stage {self.name}: segments and segments_from, the table that has their columns, "
+                "go together"
+            )
+        if self.must_beat_baseline and not self.baselines:
+            raise ConfigError(f"stage {self.name}: must_beat_baseline needs baselines")
 
     def run(self, context: Context) -> Result:
-        tables = {**self.baselines, **self.models}
-        chosen = self._chosen(context) if self.choose_on else None
-        scores = self._scores(context, tables, self.where)
-        evaluation = evaluate_models(
-            scores[self.label],
-            scores[self.group],
-            {name: scores[name] for name in tables},
-            list(self.baselines),
-            metric=self.metric,
-            samples=self.samples,
-            seed=context.seed,
-            chosen=chosen,
-            ensembles=self._ensembles(context),
-            group_name=self.group_name,
-            classes=self.classes,
-        )
+        evaluation = self._evaluation(context)
+        if self.must_beat_baseline and evaluation.outcome != "beats":
+            raise BaselineNotBeatenError(
+                f"stage {self.name}: {evaluation.verdict} The stage asks for it "
+                "(must_beat_baseline); the champion stays as it is"
+            )
         folder = context.artifact()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_text(json.dumps(evaluation.to_json()))
@@ -94,28 +110,74 @@ class Evaluate(Stage):
             artifact=True,
         )
 
-    def _scores(self, context: Context, tables: Mapping[str, str], where: str) -> dict[str, Any]:
-        keys = [self.group, self.label]
-        frames = self._aligned(context, tables, where)
-        table = frames.toArrow()
-        if not table.num_rows:
-            raise DataError(f"stage {self.name}: no row of the models' scores has {where}")
-        check_joined(context, tables, table.num_rows, where)
-        return {name: table.column(name).to_numpy() for name in [*keys, *tables]}
+    def _evaluation(self, context: Context) -> Evaluation:
+        tables = {**self.baselines, **self.models}
+        scores = self._scores(context, tables, self.where, self.segments).persist()
+        try:
+            rows = scores.count()
+            check_joined(context, tables, rows, self.where)
+            if not rows:
+                raise DataError(f"stage {self.name}: no row of the models' scores has {self.where}")
+            return evaluate_table(
+                scores,
+                self.label,
+                self.group,
+                {name: name for name in tables},
+                segments=self.segments,
+                rows=rows,
+                baselines=tuple(self.baselines),
+                task=self.task,
+                metric=self.metric,
+                samples=self.samples,
+                seed=context.seed,
+                threshold=self.threshold,
+                chosen=self._chosen(context) if self.choose_on else None,
+                ensembles=self._ensembles(context),
+                group_name=self.group_name,
+                classes=self.classes,
+            )
+        finally:
+            scores.unpersist()
 
-    def _aligned(self, context: Context, tables: Mapping[str, str], where: str) -> Any:
+    def _scores(
+        self, context: Context, tables: Mapping[str, str], where: str, segments: Sequence[str] = ()
+    ) -> DataFrame:
+        """The scores of all models side by side, with the columns of the segments."""
         first = context.inputs[next(iter(tables.values()))]
         keys = [name for name in first.schema.names if name != "prediction"]
-        return joined_scores(context, tables, keys, where)
+        scores = joined_scores(context, tables, keys, where)
+        if not segments:
+            return scores
+        assert self.segments_from is not None
+        beside = context.frame(self.segments_from)
+        shared = [name for name in keys if name in beside.columns and name != self.label]
+        missing = sorted(set(segments) - set(beside.columns))
+        if missing or not shared:
+            raise ConfigError(
+                f"stage {self.name}: {self.segments_from} "
+                + (f"has no column {', '.join(missing)}" if missing else f"has none of {keys}")
+            )
+        new = [name for name in segments if name not in keys]
+        return scores.join(beside.select(*shared, *new), shared, "left")
 
     def _chosen(self, context: Context) -> str:
         assert self.choose_on is not None
+        metric = self.metric or TASKS[self.task].primary
         scores = self._scores(context, self.models, self.choose_on)
-        labels = scores[self.label]
-        values = {name: measure(labels, scores[name])[self.metric] for name in self.models}
+        found = measure_table(
+            scores,
+            self.label,
+            list(self.models),
+            [metric],
+            task=self.task,
+            threshold=self.threshold,
+            spark=context.spark,
+        )
+        columns = [found.column(name).to_pylist() for name in ("prediction", metric)]
+        values = dict(zip(*columns, strict=True))
         best = next(iter(values))
-        for name in values:
-            if better(self.metric, values[name], values[best]):
+        for name, value in values.items():
+            if better(metric, value, values[best]):
                 best = name
         return best
 

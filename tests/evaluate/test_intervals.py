@@ -9,6 +9,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sparkmine.errors import DataError
 from sparkmine.evaluate import Interval, bootstrap, compare, measure
 from sparkmine.evaluate.intervals import replicate
+from sparkmine.evaluate.metrics import Options
+from sparkmine.evaluate.tasks import task_of
 
 
 def rows(seed: int, groups: int = 40, size: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -21,12 +23,16 @@ def rows(seed: int, groups: int = 40, size: int = 8) -> tuple[np.ndarray, np.nda
     return labels, probabilities, ids
 
 
+def outcomes(labels, predictions, task: str = "binary", threshold: float = 0.5):
+    options = Options(threshold=threshold)
+    return {name: task_of(task).of(labels, found, options) for name, found in predictions.items()}
+
+
 def test_equal_to_a_loop_over_copied_rows() -> None:
     labels, probabilities, ids = rows(1)
     other = 1 - probabilities
-    drawn = replicate(
-        labels, {"a": probabilities, "b": other}, ids, ["roc_auc", "pr_auc"], samples=20, seed=7
-    )
+    models = outcomes(labels, {"a": probabilities, "b": other})
+    drawn = replicate(models, ids, 40, ["roc_auc", "pr_auc"], samples=20, seed=7)
     generator = np.random.default_rng(7)
     for sample in range(20):
         groups = generator.integers(40, size=40)
@@ -43,7 +49,8 @@ def test_equal_to_a_loop_over_copied_rows() -> None:
 def test_all_metrics_equal_measure_on_copied_rows() -> None:
     labels, probabilities, ids = rows(2)
     names = ["accuracy", "precision", "recall", "f1", "log_loss", "brier"]
-    drawn = replicate(labels, {"a": probabilities}, ids, names, samples=5, seed=3, threshold=0.4)
+    models = outcomes(labels, {"a": probabilities}, threshold=0.4)
+    drawn = replicate(models, ids, 40, names, samples=5, seed=3)
     generator = np.random.default_rng(3)
     for sample in range(5):
         groups = generator.integers(40, size=40)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sparkmine.evaluate.comparison import Evaluation, ModelEvaluation
-from sparkmine.evaluate.metrics import LOWER_IS_BETTER, metric_label, percent
+from sparkmine.evaluate.curves import Curve
+from sparkmine.evaluate.metrics import LOWER_IS_BETTER, percent
 from sparkmine.evaluate.report.pictures import (
     BLUE,
     WIDTH,
@@ -16,8 +17,10 @@ from sparkmine.evaluate.report.pictures import (
     tidy,
     to_svg,
 )
+from sparkmine.evaluate.tasks import metric_label
 
 Styles = Mapping[str, LineStyle]
+_NO_CURVE = Curve(x=(), y=())
 
 
 def roc(evaluation: Evaluation, styles: Styles) -> Picture:
@@ -26,7 +29,8 @@ def roc(evaluation: Evaluation, styles: Styles) -> Picture:
         axes = drawn.add_subplot()
         axes.plot([0, 1], [0, 1], color="#b6c0ca", linewidth=1)
         for model in _best_last(evaluation):
-            axes.plot(model.roc.x, model.roc.y, **styles[model.name].matplotlib)
+            curve = model.roc or _NO_CURVE
+            axes.plot(curve.x, curve.y, **styles[model.name].matplotlib)
         axes.set(xlabel="False positive rate", ylabel="True positive rate")
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         tidy(axes)
@@ -41,16 +45,11 @@ def precision_recall(evaluation: Evaluation, styles: Styles) -> Picture:
         axes = drawn.add_subplot()
         axes.axhline(evaluation.positive_share, color="#b6c0ca", linewidth=1)
         for model in _best_last(evaluation):
-            axes.plot(
-                model.precision_recall.x,
-                model.precision_recall.y,
-                drawstyle="steps-pre",
-                **styles[model.name].matplotlib,
-            )
+            curve = model.precision_recall or _NO_CURVE
+            axes.plot(curve.x, curve.y, drawstyle="steps-pre", **styles[model.name].matplotlib)
         axes.set(xlabel="Recall", ylabel="Precision", xlim=(-0.01, 1.01))
-        lowest = min(
-            (min(m.precision_recall.y, default=1.0) for m in evaluation.models), default=0.0
-        )
+        curves = [model.precision_recall or _NO_CURVE for model in evaluation.models]
+        lowest = min((min(curve.y, default=1.0) for curve in curves), default=0.0)
         # With many positives all curves lie high up; from 0 they could not be told apart.
         axes.set_ylim(0 if lowest < 0.5 else lowest - 0.05, 1.01)
         tidy(axes)
@@ -61,6 +60,53 @@ def precision_recall(evaluation: Evaluation, styles: Styles) -> Picture:
         f"{percent(evaluation.positive_share)}."
     )
     return Picture(svg=svg, caption=caption)
+
+
+def gain(evaluation: Evaluation, styles: Styles) -> Picture:
+    """Share of the positives found against the share of the rows looked at."""
+    share = evaluation.positive_share
+    with figure() as drawn:
+        axes = drawn.add_subplot()
+        axes.plot([0, 1], [0, 1], color="#b6c0ca", linewidth=1)
+        axes.plot([0, share, 1], [0, 1, 1], color="#b6c0ca", linewidth=1)
+        for model in _best_last(evaluation):
+            curve = model.gain or _NO_CURVE
+            axes.plot(curve.x, curve.y, **styles[model.name].matplotlib)
+        axes.set(xlabel="Share of rows, likeliest first", ylabel="Share of positives found")
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        tidy(axes)
+        described = _values(evaluation, "lift")
+        svg = to_svg(drawn, "gain", f"Cumulative gain. {described}")
+    caption = (
+        "Cumulative gain: between chance (the diagonal) and a model that knows all. Lift is this "
+        "curve over the diagonal at a tenth of the rows."
+    )
+    return Picture(svg=svg, caption=caption)
+
+
+def scatter(model: ModelEvaluation, styles: Styles, identifier: str) -> Picture:
+    """Actual against predicted numbers of one model, on some of the rows."""
+    points = model.scatter
+    assert points is not None
+    with figure() as drawn:
+        axes = drawn.add_subplot()
+        values = [*points.predicted, *points.actual]
+        ends = [min(values), max(values)]
+        axes.plot(ends, ends, color="#b6c0ca", linewidth=1)
+        axes.scatter(
+            points.predicted,
+            points.actual,
+            s=9,
+            alpha=0.45,
+            color=styles[model.name].colour,
+            linewidths=0,
+            rasterized=len(values) > 1000,
+        )
+        axes.set(xlabel="Predicted", ylabel="Actual")
+        tidy(axes)
+        described = f"{model.name}, {len(points.actual)} rows."
+        svg = to_svg(drawn, identifier, f"Actual against predicted values of {described}")
+    return Picture(svg=svg, caption=f"{model.name}: on the line, the prediction is right.")
 
 
 def calibration(evaluation: Evaluation, styles: Styles) -> Picture:

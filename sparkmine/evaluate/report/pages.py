@@ -33,7 +33,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(count=count, percent=percent_or_nothing, breakable=breakable)
+    found.filters.update(
+        count=count, percent=percent_or_nothing, breakable=breakable, decimal=decimal, signed=signed
+    )
     return found
 
 
@@ -63,3 +65,13 @@ def count(value: int | None) -> str:
 
 def percent_or_nothing(value: float | None, digits: int = 1) -> str:
     return NOTHING if value is None else percent(value, digits)
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """1.234; a dash for None."""
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """+1.234; a dash for None."""
+    return NOTHING if value is None else f"{value:+.{digits}f}"

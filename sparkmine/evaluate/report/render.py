@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparkmine.evaluate.comparison import Evaluation, ModelEvaluation
-from sparkmine.evaluate.metrics import LOWER_IS_BETTER, METRICS, better, metric_label
-from sparkmine.evaluate.report import data_charts, flow, linkage_charts, model_charts
+from sparkmine.evaluate.report import data_charts, evaluated, flow, linkage_charts
 from sparkmine.evaluate.report.data import ReportData, Rules
 from sparkmine.evaluate.report.pages import NOTHING, environment, write_page
-from sparkmine.evaluate.report.pictures import LineStyle, Picture, line_styles
+from sparkmine.evaluate.report.pictures import Picture
+from sparkmine.evaluate.tasks import metric_label
 
 _LISTED_RULES = 25
 _SCATTERED_RULES = 1_000
@@ -37,7 +35,7 @@ def render(report: ReportData, path: str | Path) -> Path:
 def to_html(report: ReportData) -> str:
     """The report as text."""
     found = environment()
-    found.filters.update(seconds=_seconds, decimal=_decimal, signed=_signed, metric=metric_label)
+    found.filters.update(seconds=_seconds, metric=metric_label)
     return found.get_template("report/template.html.j2").render(
         report=report, sections=_sections(report), **_pictures(report)
     )
@@ -80,8 +78,6 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             linkage_charts.pictures(found, f"fuzzy-{i}") for i, found in enumerate(report.fuzzy)
         ],
         "drawings": [],
-        "lowest": LOWER_IS_BETTER,
-        "metrics": METRICS,
     }
     if report.stages:
         found["drawings"] = [
@@ -90,54 +86,12 @@ def _pictures(report: ReportData) -> dict[str, Any]:
         ]
         found["total_seconds"] = sum(stage.seconds or 0.0 for stage in report.stages)
     if report.evaluation:
-        found.update(_evaluation(report.evaluation))
+        found.update(evaluated.pictures(report.evaluation))
     if report.rules:
         found.update(_rules(report.rules))
     if report.predictions:
         found["scores"] = data_charts.scores(report.predictions)
     return found
-
-
-def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    names = [model.name for model in evaluation.models]
-    greys = [model.name for model in evaluation.models if model.baseline]
-    styles: dict[str, LineStyle] = line_styles(names, greys, evaluation.best)
-    shown = dict.fromkeys([evaluation.primary, "pr_auc", "f1", "accuracy"])
-
-    def beside(models: Sequence[ModelEvaluation], identifier: str) -> list[Picture]:
-        return [
-            model_charts.intervals(evaluation, models, metric, styles, f"{identifier}-{metric}")
-            for metric in shown
-        ]
-
-    # Ensembles over the same members share their pictures.
-    together: dict[tuple[str, ...], list[ModelEvaluation]] = {}
-    for model in evaluation.models:
-        if model.members:
-            together.setdefault(model.members, []).append(model)
-    return {
-        "styles": styles,
-        "best_values": {metric: _best_value(evaluation.models, metric) for metric in METRICS},
-        "curves": [
-            model_charts.roc(evaluation, styles),
-            model_charts.precision_recall(evaluation, styles),
-            model_charts.calibration(evaluation, styles),
-        ],
-        "all_models": beside(evaluation.models, "models"),
-        "ensembles": [
-            beside([*ensembles, *map(evaluation.model, members)], f"ensemble-{place}")
-            for place, (members, ensembles) in enumerate(together.items())
-        ],
-    }
-
-
-def _best_value(models: tuple[ModelEvaluation, ...], metric: str) -> float | None:
-    best: float | None = None
-    for model in models:
-        value = model.metrics[metric].value
-        if better(metric, value, best):
-            best = value
-    return best
 
 
 def _rules(rules: Rules) -> dict[str, Any]:
@@ -155,11 +109,3 @@ def _seconds(value: float | None) -> str:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest:02d} s"
-
-
-def _decimal(value: float | None, digits: int = 3) -> str:
-    return NOTHING if value is None else f"{value:.{digits}f}"
-
-
-def _signed(value: float | None, digits: int = 3) -> str:
-    return NOTHING if value is None else f"{value:+.{digits}f}"

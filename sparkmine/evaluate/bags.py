@@ -1,0 +1,183 @@
+"""What is learned from the rows of some groups, and how it is put together.
+
+A bag is all rows of some of the groups, measured and resampled in one process. Few rows are one
+bag, whose intervals are those of the plain bootstrap over groups. Many rows are several, one for a
+task, each resampled to the size of the whole, and the interval is the mean of their intervals: the
+bag of little bootstraps (Kleiner, Talwalkar, Sarkar and Jordan, "A scalable bootstrap for massive
+data", Journal of the Royal Statistical Society B, 2014). Values are exact in either case: every bag
+hands on its rows compacted (`Outcomes.compact`), and metrics are computed from all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparkmine.evaluate.intervals import Interval, group_codes, replicate
+from sparkmine.evaluate.metrics import Floats, Options, Outcomes, Sample, row_weights
+from sparkmine.evaluate.tasks import task_of
+
+# Rows of a scatter of predicted against actual numbers.
+POINTS = 1_500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is to be found out about the rows.
+
+    Fields:
+        metric: by which segments are compared.
+        segments: names of the columns by whose values the rows are measured, too.
+    """
+
+    task: str
+    metric: str
+    samples: int
+    seed: int
+    options: Options = field(default_factory=Options)
+    segments: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> type[Outcomes]:
+        return task_of(self.task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Columns of n rows: labels, ids of groups, predictions by model, weights, segments by name."""
+
+    labels: npt.NDArray[Any]
+    groups: npt.NDArray[Any]
+    predictions: Mapping[str, npt.NDArray[Any]]
+    weights: npt.NDArray[Any] | None = None
+    segments: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Measured rows: by model compacted, and the resampled values [samples] of its metrics."""
+
+    rows: int
+    samples: dict[str, Sample]
+    drawn: dict[str, dict[str, Floats]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bag:
+    """All that one bag's rows tell.
+
+    Fields:
+        segments: by column and value.
+        points: some of the labels [p] and of each model's predictions [p], for a picture.
+    """
+
+    groups: int
+    whole: Part
+    segments: dict[tuple[str, str], Part]
+    points: tuple[Floats, dict[str, Floats]] | None
+
+
+def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Bag:
+    """Measure and resample rows.
+
+    Args:
+        number: Which of the `bags` it is; they hold about equally many groups.
+
+    Raises:
+        DataError: unsuitable labels, predictions, weights or groups.
+    """
+    kind, count = question.kind, len(rows.labels)
+    models = {
+        name: kind.of(rows.labels, found, question.options)
+        for name, found in rows.predictions.items()
+    }
+    weights = row_weights(rows.weights, count)
+    codes, groups = group_codes(rows.groups, count)
+    seed = question.seed if bags == 1 else (question.seed, number)
+
+    def part(models: dict[str, Outcomes], codes: Any, weights: Floats, names: Any) -> Part:
+        return Part(
+            rows=len(codes),
+            samples={name: model.compact(weights) for name, model in models.items()},
+            drawn=replicate(
+                models,
+                codes,
+                groups,
+                names,
+                samples=question.samples,
+                seed=seed,
+                weights=weights,
+                draws=groups * bags,
+            ),
+        )
+
+    segments = {}
+    for column in question.segments:
+        values = rows.segments[column]
+        for value in sorted(set(values.tolist()), key=str):
+            here = np.array([one == value for one in values.tolist()])
+            some = {
+                name: kind.of(rows.labels[here], found[here], question.options)
+                for name, found in rows.predictions.items()
+            }
+            segments[column, str(value)] = part(
+                some, codes[here], weights[here], (question.metric,)
+            )
+    return Bag(
+        groups=groups,
+        whole=part(models, codes, weights, tuple(kind.metrics)),
+        segments=segments,
+        points=_points(question, rows, bags) if question.task == "regression" else None,
+    )
+
+
+def joined(question: Question, parts: Sequence[Part]) -> dict[str, Sample]:
+    """All rows of each model, compacted."""
+    return {
+        name: question.kind.join([part.samples[name] for part in parts])
+        for name in parts[0].samples
+    }
+
+
+def interval(
+    metric: str, whole: float, parts: Sequence[Part], name: str, other: str | None = None
+) -> Interval:
+    """The interval of a model's metric, or of its difference to another model.
+
+    Args:
+        whole: The value over all rows.
+    """
+    lows, highs = [], []
+    for part in parts:
+        value, drawn = _own(part, metric, name), part.drawn[name][metric]
+        if other is not None:
+            value, drawn = value - _own(part, metric, other), drawn - part.drawn[other][metric]
+        found = Interval.of(value, drawn, 0.95)
+        if found.low is None or found.high is None or found.value is None:
+            return Interval.of(whole, np.full(1, np.nan), 0.95)
+        lows.append(found.low - value)
+        highs.append(found.high - value)
+    if len(parts) == 1:
+        return Interval.of(whole, drawn, 0.95)
+    return Interval(
+        value=whole, low=whole + float(np.mean(lows)), high=whole + float(np.mean(highs))
+    )
+
+
+def _own(part: Part, metric: str, name: str) -> float:
+    return part.samples[name].measure((metric,))[metric]
+
+
+def _points(question: Question, rows: Rows, bags: int) -> tuple[Floats, dict[str, Floats]]:
+    most = -(-POINTS // bags)
+    generator = np.random.default_rng(question.seed)
+    count = len(rows.labels)
+    taken = generator.permutation(count)[:most] if count > most else np.arange(count)
+    labels = np.asarray(rows.labels, np.float64)[taken]
+    return labels, {
+        name: np.asarray(found, np.float64)[taken] for name, found in rows.predictions.items()
+    }

@@ -1,0 +1,194 @@
+"""Metrics of classification into k classes, all from the table of labels against predictions.
+
+Predictions are classes [n], or probabilities [n, k] in the order of the classes (then the class is
+the most probable one, the first of equals, and the log loss is known). Averages over classes as in
+scikit-learn: macro counts every class once, weighted by its rows, micro pools the rows, which makes
+precision, recall and F1 the accuracy. A class that occurs neither as label nor as prediction has no
+part in an average; one that is never predicted has precision 0. MCC is that of k classes
+(Gorodkin 2004).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sparkmine.errors import DataError
+from sparkmine.evaluate.metrics import (
+    Floats,
+    Options,
+    Outcomes,
+    Sample,
+    pair_shapes,
+    ratio,
+    totals,
+)
+
+# A table of labels against predictions of more classes is no picture, and its square a burden.
+MOST_CLASSES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classified(Outcomes):
+    """Labels and predicted classes of n rows.
+
+    Fields:
+        classes: [k] in order.
+        cells: [n] place of label and prediction in the table, label * k + prediction.
+        losses: [n] log losses; NaN where only classes were predicted.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {
+        "accuracy": "Accuracy",
+        "precision_macro": "Precision, macro",
+        "recall_macro": "Recall, macro",
+        "f1_macro": "F1, macro",
+        "precision_weighted": "Precision, weighted",
+        "recall_weighted": "Recall, weighted",
+        "f1_weighted": "F1, weighted",
+        "f1_micro": "F1, micro",
+        "mcc": "MCC",
+        "log_loss": "Log loss",
+    }
+    primary: ClassVar[str] = "f1_macro"
+
+    classes: tuple[Any, ...]
+    cells: npt.NDArray[np.intp]
+    losses: Floats
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @classmethod
+    def of(cls, labels: npt.ArrayLike, predictions: npt.ArrayLike, options: Options) -> Self:
+        """Check the rows.
+
+        Raises:
+            DataError: no rows, a label or class that is not among the classes, probabilities that
+                do not add up to 1, too many classes.
+        """
+        truth, found = np.asarray(labels), np.asarray(predictions)
+        pair_shapes(truth, found)
+        classes = options.classes or _occurring(truth, found)
+        if len(classes) > MOST_CLASSES:
+            raise DataError(
+                f"labels and predictions have {len(classes)} classes, more than the "
+                f"{MOST_CLASSES} that can be measured: is this a regression?"
+            )
+        row = _codes(truth, classes, "labels")
+        losses = np.full(len(row), np.nan)
+        if found.ndim == 2:
+            _check_probabilities(found, len(classes))
+            column = np.argmax(found, axis=1)
+            step = np.finfo(np.float64).eps
+            right = np.take_along_axis(found, row[:, None], axis=1)[:, 0]
+            losses = -np.log(np.clip(right / found.sum(axis=1), step, 1 - step))
+        else:
+            column = _codes(found, classes, "predictions")
+        return cls(cells=row * len(classes) + column, losses=losses, classes=classes)
+
+    def sums(self, weights: Floats) -> Floats:
+        """The table of labels against predictions, row by row, and the log loss: [k * k + 1]."""
+        table = totals(self.cells, weights, len(self.classes) ** 2)
+        return np.append(table, np.einsum("i,i->", weights, self.losses))
+
+    def from_sums(
+        self, names: Sequence[str], sums: Floats, ranked_weights: Floats | None
+    ) -> dict[str, float]:
+        table = sums[:-1].reshape(len(self.classes), -1)
+        weight = float(table.sum())
+        right: Floats = np.diagonal(table).astype(np.float64)
+        actual, predicted = table.sum(axis=1), table.sum(axis=0)
+        accuracy = ratio(float(right.sum()), weight)
+        each = {
+            "precision": _divided(right, predicted),
+            "recall": _divided(right, actual),
+            "f1": _divided(2 * right, actual + predicted),
+        }
+        there = actual + predicted > 0
+        values = {
+            "accuracy": accuracy,
+            "f1_micro": accuracy,
+            "mcc": _correlation(float(right.sum()), weight, actual, predicted),
+            "log_loss": ratio(float(sums[-1]), weight),
+        }
+        for name, scores in each.items():
+            values[f"{name}_macro"] = float(scores[there].mean()) if there.any() else math.nan
+            values[f"{name}_weighted"] = ratio(float(scores @ actual), weight)
+        return {name: values[name] for name in names}
+
+    def compact(self, weights: Floats) -> Sample:
+        """One row for each cell of the table, with the mean log loss there."""
+        count = len(self.classes) ** 2
+        table = totals(self.cells, weights, count)
+        losses = totals(self.cells, weights * self.losses, count)
+        cells = np.flatnonzero(table > 0)
+        found = Classified(cells=cells, losses=losses[cells] / table[cells], classes=self.classes)
+        return Sample(outcomes=found, weights=table[cells])
+
+    @classmethod
+    def join(cls, samples: Sequence[Sample]) -> Sample:
+        found = [sample.outcomes for sample in samples]
+        assert all(isinstance(one, Classified) for one in found)
+        whole = cls(
+            cells=np.concatenate([one.cells for one in found]),  # type: ignore[attr-defined]
+            losses=np.concatenate([one.losses for one in found]),  # type: ignore[attr-defined]
+            classes=found[0].classes,  # type: ignore[attr-defined]
+        )
+        return whole.compact(np.concatenate([sample.weights for sample in samples]))
+
+    def table(self, weights: Floats) -> Floats:
+        """Weights [k, k] by label (rows) and prediction (columns)."""
+        return self.sums(weights)[:-1].reshape(len(self.classes), -1)
+
+
+def _occurring(labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> tuple[Any, ...]:
+    if predictions.ndim == 2:
+        return tuple(range(predictions.shape[1]))
+    try:
+        return tuple(np.unique(np.concatenate([labels, predictions])).tolist())
+    except TypeError:
+        raise DataError("labels and predictions must be of one type, without nulls") from None
+
+
+def _codes(values: npt.NDArray[Any], classes: tuple[Any, ...], what: str) -> npt.NDArray[np.intp]:
+    """The place of each value among the classes."""
+    known = np.asarray(classes, dtype=values.dtype if values.dtype == object else None)
+    order = np.argsort(known, kind="stable")
+    try:
+        places = np.searchsorted(known, values, sorter=order).clip(0, len(known) - 1)
+    except TypeError:
+        raise DataError(f"{what} must be of one type with the classes, without nulls") from None
+    codes: npt.NDArray[np.intp] = order[places]
+    bad = int(np.count_nonzero(known[codes] != values))
+    if bad:
+        raise DataError(f"{bad} of {len(values)} {what} are none of the classes {list(classes)}")
+    return codes
+
+
+def _check_probabilities(found: npt.NDArray[Any], classes: int) -> None:
+    if found.ndim != 2 or found.shape[1] != classes:
+        raise DataError(f"probabilities must be [rows, {classes}], not {list(found.shape)}")
+    # Written so that NaN counts as bad; networks add up to 1 in single precision.
+    good = (found >= 0).all(axis=1) & (np.abs(found.sum(axis=1) - 1) < 1e-4)
+    bad = int(np.count_nonzero(~good))
+    if bad:
+        raise DataError(f"probabilities of {bad} of {len(found)} rows do not add up to 1")
+
+
+def _divided(part: Floats, whole: Floats) -> Floats:
+    found: Floats = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return found
+
+
+def _correlation(right: float, weight: float, actual: Floats, predicted: Floats) -> float:
+    if not weight > 0:
+        return math.nan
+    spread = (weight**2 - float(predicted @ predicted)) * (weight**2 - float(actual @ actual))
+    covered = right * weight - float(actual @ predicted)
+    return covered / math.sqrt(spread) if spread > 0 else 0.0

@@ -1,0 +1,320 @@
+"""Metrics and comparisons of scores that are columns of a table, in one distributed pass.
+
+`measure_table` is one scan of the statistics engine: tasks compact their rows (one for each label
+and distinct probability, or sums), states are merged in a tree, metrics are exact.
+`evaluate_table` adds intervals: few rows come to the driver; many are shuffled once by their group,
+and each task measures and resamples the groups that it got (`bags.py`).
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sparkmine.errors import ConfigError, DataError, raised_by_workers
+from sparkmine.evaluate.bags import Question, Rows, bag_of
+from sparkmine.evaluate.comparison import Comparison, Evaluation, conclude
+from sparkmine.evaluate.metrics import Floats, Options, Sample, row_weights
+from sparkmine.evaluate.tasks import task_of
+from sparkmine.expr import col
+from sparkmine.lake.inputs import as_frame, need_columns
+from sparkmine.stats.base import Stat
+from sparkmine.stats.engine import StatEngine
+from sparkmine.stats.task import Request
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkmine.lake import Snapshot
+
+# Predictions that one process resamples; of more, a task has about so many.
+BAG_PREDICTIONS = 10_000_000
+# Values of a column that are segments of their own.
+MOST_SEGMENTS = 100
+
+
+@dataclass(frozen=True)
+class Measured(Stat):
+    """The compacted rows of one model, by the values of some columns.
+
+    The state is a dict from these values to a `Sample`.
+    """
+
+    label: str
+    prediction: str
+    weight: str | None = None
+    by: tuple[str, ...] = ()
+    task: str = "binary"
+    options: Options = field(default_factory=Options)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        weight = () if self.weight is None else (self.weight,)
+        return (self.label, self.prediction, *weight, *self.by)
+
+    def zero(self) -> dict[tuple[Any, ...], Sample]:
+        return {}
+
+    def update(self, state: dict[tuple[Any, ...], Sample], arrays: list[pa.Array]) -> Any:
+        if not len(arrays[0]):
+            return state
+        labels = values_of(arrays[0], self.label)
+        found = values_of(arrays[1], self.prediction)
+        rest = arrays[2:]
+        weights = np.ones(len(labels))
+        if self.weight is not None:
+            weights = row_weights(values_of(rest.pop(0), self.weight), len(labels))
+        codes, keys = _codes(rest, len(labels))
+        here = {}
+        for place, key in enumerate(keys):
+            mine = codes == place if len(keys) > 1 else slice(None)
+            outcomes = task_of(self.task).of(labels[mine], found[mine], self.options)
+            here[key] = outcomes.compact(weights[mine])
+        return self.merge(state, here)
+
+    def merge(self, a: dict[tuple[Any, ...], Sample], b: dict[tuple[Any, ...], Sample]) -> Any:
+        merged = dict(a)
+        for key, sample in b.items():
+            both = [merged[key], sample] if key in merged else [sample]
+            merged[key] = task_of(self.task).join(both)
+        return merged
+
+
+def measure_table(
+    data: DataFrame | Snapshot,
+    label: str,
+    predictions: Sequence[str] | str = "prediction",
+    metrics: Sequence[str] | None = None,
+    *,
+    task: str = "binary",
+    threshold: float = 0.5,
+    classes: Sequence[Any] | None = None,
+    weight: str | None = None,
+    by: Sequence[str] = (),
+    spark: SparkSession | None = None,
+) -> pa.Table:
+    """Measure columns of predictions against a column of labels: one scan.
+
+    Args:
+        predictions: binary: probabilities of class 1; multiclass: classes, or arrays of
+            probabilities; regression: numbers.
+        metrics: names; all of the task when None.
+        threshold: the least probability that is predicted positive (binary).
+        classes: the labels in order (multiclass); by default 0 to k - 1 where predictions are
+            arrays, and those that occur, found in a scan of their own, where they are not.
+        weight: column with a weight for each row.
+        by: columns; every combination of their values is measured by itself.
+
+    Returns:
+        Table [prediction: string, the columns of `by`, weight: double, one column a metric],
+        ascending by `by`; `weight` is the number of rows, or the sum of their weights. A metric
+        that is not defined is null.
+
+    Raises:
+        ConfigError: no such column.
+        DataError: no rows, nulls, or values that the task does not know.
+    """
+    from pyspark.sql import SparkSession
+
+    models = [predictions] if isinstance(predictions, str) else list(predictions)
+    need_columns_of(data, [label, *models, *by, *([weight] if weight else [])])
+    kind = task_of(task)
+    names = kind.check_names(tuple(kind.metrics) if metrics is None else metrics)
+    session = spark or SparkSession.getActiveSession()
+    if session is None:
+        raise ConfigError("reading a table needs a Spark session: open one, or pass spark=")
+    options = Options(threshold=threshold, classes=tuple(classes) if classes else None)
+    if task == "multiclass" and options.classes is None:
+        options = replace(options, classes=_classes(as_frame(data, session), label, models))
+    stats = [Measured(label, model, weight, tuple(by), task, options) for model in models]
+    requests = [Request(stat, tuple(col(name) for name in stat.columns)) for stat in stats]
+    with raised_by_workers():
+        states = StatEngine(data, session).run(requests)
+    rows = [
+        (model, key, sample)
+        for model, state in zip(models, states, strict=True)
+        for key, sample in sorted(state.items(), key=lambda item: _sortable(item[0]))
+    ]
+    if not rows:
+        raise DataError("there are no rows to evaluate; check the period of the test rows")
+    values = [sample.measure(names) for _, _, sample in rows]
+    columns: dict[str, Any] = {"prediction": pa.array([model for model, _, _ in rows])}
+    for place, column in enumerate(by):
+        columns[column] = pa.array([key[place] for _, key, _ in rows])
+    columns["weight"] = pa.array([sample.outcomes.weight(sample.weights) for _, _, sample in rows])
+    for name in names:
+        found = np.array([value[name] for value in values])
+        columns[name] = pa.array(found, mask=np.isnan(found))
+    return pa.table(columns)
+
+
+def evaluate_table(
+    data: DataFrame | Snapshot,
+    label: str,
+    group: str,
+    models: Mapping[str, str],
+    *,
+    weight: str | None = None,
+    segments: Sequence[str] = (),
+    rows: int | None = None,
+    spark: SparkSession | None = None,
+    **how: Any,
+) -> Evaluation:
+    """`evaluate_models` for columns of a table of any size.
+
+    Args:
+        group: column whose equal values are resampled together.
+        models: columns of predictions by the models' names, in the order to report.
+        weight: column with a weight for each row.
+        segments: columns by whose values the best model is measured, too.
+        rows: how many there are; counted when None.
+        how: fields of `Comparison`.
+
+    Raises:
+        ConfigError: no such column.
+        DataError: as for `evaluate_models`; a segment column with too many values.
+    """
+    comparison = Comparison(**how)
+    df = as_frame(data, spark)
+    wanted = [label, group, *models.values(), *segments, *([weight] if weight else [])]
+    need_columns(df, wanted)
+    question = comparison.question(models, segments)
+    reader = _Reader(label, group, dict(models), weight, question)
+    df = df.select(*dict.fromkeys(wanted))
+    count = df.count() if rows is None else rows
+    bags = -(-count * len(models) // BAG_PREDICTIONS)
+    if bags <= 1:
+        return conclude(comparison, question, [bag_of(question, reader.rows([df.toArrow()]))])
+    if question.task == "multiclass":
+        classes = _classes(df, label, list(models.values()))
+        options = replace(question.options, classes=classes)
+        question = replace(question, options=options)
+        reader = replace(reader, question=question)
+    task = _BagTask(reader, bags)
+    with raised_by_workers():
+        found = df.repartition(bags, group).mapInArrow(task, "bag binary").toArrow()
+    return conclude(comparison, question, [pickle.loads(bag.as_py()) for bag in found.column(0)])
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Arrow tables to the columns that a bag is made of."""
+
+    label: str
+    group: str
+    models: dict[str, str]
+    weight: str | None
+    question: Question
+
+    def rows(self, tables: Sequence[pa.Table]) -> Rows:
+        table = pa.concat_tables(tables)
+
+        def column(name: str) -> npt.NDArray[Any]:
+            return values_of(table.column(name), name)
+
+        segments = {}
+        for name in self.question.segments:
+            segments[name] = np.array(table.column(name).to_pylist(), dtype=object)
+            values = len(set(segments[name].tolist()))
+            if values > MOST_SEGMENTS:
+                raise DataError(
+                    f"segment column {name} has {values} values, more than {MOST_SEGMENTS}; cut it "
+                    "into buckets first"
+                )
+        return Rows(
+            labels=column(self.label),
+            groups=column(self.group),
+            predictions={name: column(at) for name, at in self.models.items()},
+            weights=None if self.weight is None else column(self.weight),
+            segments=segments,
+        )
+
+
+@dataclass(frozen=True)
+class _BagTask:
+    """What a task does with the rows of its groups."""
+
+    reader: _Reader
+    bags: int
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        number = 0 if context is None else context.partitionId()
+        tables = [pa.Table.from_batches([batch]) for batch in batches]
+        if any(table.num_rows for table in tables):
+            bag = bag_of(self.reader.question, self.reader.rows(tables), number, self.bags)
+            # Our own bytes between our own processes of one job.
+            found = pickle.dumps(bag, protocol=5)
+            yield pa.record_batch([pa.array([found], pa.binary())], names=["bag"])
+
+
+def values_of(array: pa.Array | pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
+    """A column as NumPy: numbers [n], objects [n], or arrays of one length [n, k].
+
+    Raises:
+        DataError: nulls, or arrays of several lengths.
+    """
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if array.null_count:
+        raise DataError(
+            f"column {name} is null in {array.null_count} of {len(array)} rows; leave them out by "
+            "a condition"
+        )
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        lengths = pc.unique(pc.list_value_length(array)).to_pylist()
+        if len(lengths) != 1:
+            raise DataError(f"arrays in {name} have {min(lengths)} to {max(lengths)} elements")
+        flat: Floats = array.flatten().to_numpy(zero_copy_only=False)
+        return flat.reshape(len(array), -1)
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.int8())
+    found: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return found
+
+
+def need_columns_of(data: DataFrame | Snapshot, names: Sequence[str]) -> None:
+    """Raise ConfigError unless all `names` are columns of the data."""
+    missing = sorted(set(names) - set(data.schema.names))
+    if missing:
+        raise ConfigError(f"no column {', '.join(missing)}; the columns are {data.schema.names}")
+
+
+def _classes(df: DataFrame, label: str, models: Sequence[str]) -> tuple[Any, ...]:
+    """The classes of a multiclass task: a scan, unless predictions are arrays."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import ArrayType
+
+    arrays = [name for name in models if isinstance(df.schema[name].dataType, ArrayType)]
+    if arrays:
+        first = df.select(F.size(arrays[0])).first()
+        return tuple(range(int(first[0]))) if first is not None else ()
+    columns = F.array(*(F.col(name) for name in [label, *models]))
+    found = df.select(F.explode(columns).alias("class")).distinct().collect()
+    return tuple(sorted(row[0] for row in found if row[0] is not None))
+
+
+def _codes(columns: Sequence[pa.Array], rows: int) -> tuple[npt.NDArray[np.intp], list[Any]]:
+    """The number of each row's combination of values, and the combinations."""
+    if not columns:
+        return np.zeros(rows, dtype=np.intp), [()]
+    codes = np.zeros(rows, dtype=np.int64)
+    for column in columns:
+        encoded = column.dictionary_encode(null_encoding="encode")
+        codes = codes * len(encoded.dictionary) + encoded.indices.to_numpy(zero_copy_only=False)
+        _, codes = np.unique(codes, return_inverse=True)
+    _, first, numbers = np.unique(codes, return_index=True, return_inverse=True)
+    return numbers, [tuple(column[int(place)].as_py() for column in columns) for place in first]
+
+
+def _sortable(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple((value is not None, value) for value in key)

@@ -1,0 +1,122 @@
+"""Scores in tables: one scan gives scikit-learn's metrics, several bags the plain intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn import metrics as reference
+
+from sparkmine.errors import ConfigError, DataError
+from sparkmine.evaluate import evaluate_models, evaluate_table, measure_table, tables
+from sparkmine.stats import here
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@pytest.fixture(scope="module")
+def scores() -> pa.Table:
+    generator = np.random.default_rng(3)
+    count = 4_000
+    score = generator.random(count).round(3)
+    labels = (generator.random(count) < score).astype(int)
+    return pa.table(
+        {
+            "household": np.arange(count) // 5,
+            "region": pa.array(np.array(["north", "south", None], object)[np.arange(count) % 3]),
+            "weight": generator.integers(0, 4, count) * 1.0,
+            "label": labels,
+            "model": score,
+            "guess": np.full(count, 0.5),
+            "odds": pa.array(list(np.stack([1 - score, score], axis=1)), pa.list_(pa.float64())),
+            "sales": score * 100 + labels,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def frame(spark: SparkSession, scores: pa.Table) -> DataFrame:
+    return spark.createDataFrame(scores).repartition(5).cache()
+
+
+def test_one_scan_equals_scikit_learn(
+    frame: DataFrame, scores: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(here, "BYTES", -1)  # tasks, not the driver
+    found = measure_table(frame, "label", ["model", "guess"], weight="weight", by=["region"])
+    assert found.column("prediction").to_pylist() == ["model"] * 3 + ["guess"] * 3
+    assert found.column("region").to_pylist() == [None, "north", "south"] * 2
+    table = scores.to_pandas()
+    for row in found.to_pylist():
+        chosen = table.region.isna() if row["region"] is None else table.region == row["region"]
+        some = table[chosen]
+        labels, predicted = some.label, some[row["prediction"]]
+        sample = {"sample_weight": some.weight}
+        expected = {
+            "weight": some.weight.sum(),
+            "roc_auc": reference.roc_auc_score(labels, predicted, **sample),
+            "pr_auc": reference.average_precision_score(labels, predicted, **sample),
+            "log_loss": reference.log_loss(labels, predicted, **sample),
+            "brier": reference.brier_score_loss(labels, predicted, **sample),
+            "mcc": reference.matthews_corrcoef(labels, predicted >= 0.5, **sample),
+            "f1": reference.f1_score(labels, predicted >= 0.5, **sample),
+        }
+        assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-9)
+
+
+def test_classes_and_numbers_of_a_table(frame: DataFrame, scores: pa.Table) -> None:
+    table = scores.to_pandas()
+    found = measure_table(frame, "label", "odds", ["accuracy", "log_loss"], task="multiclass")
+    (row,) = found.to_pylist()
+    assert row["log_loss"] == pytest.approx(reference.log_loss(table.label, table.model), rel=1e-9)
+    assert row["weight"] == len(table)
+    (row,) = measure_table(frame, "sales", "model", ["r2", "mae"], task="regression").to_pylist()
+    assert row["r2"] == pytest.approx(reference.r2_score(table.sales, table.model), rel=1e-9)
+    assert row["weight"] == len(table)
+
+
+def test_several_bags(frame: DataFrame, scores: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = {"baselines": ("guess",), "samples": 200, "seed": 1}
+    models = {"guess": "guess", "model": "model"}
+    whole = evaluate_models(
+        scores["label"].to_numpy(),
+        scores["household"].to_numpy(),
+        {name: scores[name].to_numpy() for name in models},
+        segments={"region": np.array(scores["region"].to_pylist(), object)},
+        **how,
+    )
+    monkeypatch.setattr(tables, "BAG_PREDICTIONS", 2_700)
+    found = evaluate_table(frame, "label", "household", models, segments=["region"], **how)
+    assert (found.rows, found.groups, found.positives) == (
+        whole.rows,
+        whole.groups,
+        whole.positives,
+    )
+    assert found.verdict.split("interval")[0] == whole.verdict.split("interval")[0]
+    assert [(s.value, s.rows) for s in found.segments] == [
+        (s.value, s.rows) for s in whole.segments
+    ]
+    for metric, interval in whole.model("model").metrics.items():
+        other = found.model("model").metrics[metric]
+        assert other.value == pytest.approx(interval.value, rel=1e-9)
+        # Three bags of 267 groups: as wide as 800 groups' bootstrap, within its own noise.
+        width, wanted = other.high - other.low, interval.high - interval.low
+        assert 0.75 * wanted < width < 1.35 * wanted, metric
+        assert other.low < interval.value < other.high
+    assert found.model("model").confusion == whole.model("model").confusion
+
+
+def test_bad_tables(frame: DataFrame) -> None:
+    with pytest.raises(ConfigError, match="no column score"):
+        measure_table(frame, "label", "score")
+    with pytest.raises(DataError, match="region is null in"):
+        measure_table(frame, "region", "region", task="multiclass")
+    with pytest.raises(DataError, match="no rows to evaluate"):
+        measure_table(frame.where("label > 5"), "label", "model")
+    with pytest.raises(DataError, match="household has 800 values"):
+        evaluate_table(
+            frame, "label", "household", {"model": "model"}, segments=["household"], samples=10
+        )
