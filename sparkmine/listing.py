@@ -94,6 +94,30 @@ def quarantine_lines(table: str, found: Reasons) -> list[str]:
     return [head, *_columns(lines)]
 
 
+def champion_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The versions of a champion, the newest first; the first line is the model in use."""
+    if not rows:
+        return ["no model has passed yet"]
+    lines = [("version", "model", "metric", "value", "95 % interval", "date", "data", "why")]
+    for row in reversed(rows):
+        bounds = "" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"
+        value = "" if row["value"] is None else f"{row['value']:.4f}"
+        number = str(row["version"])
+        lines.append(
+            (
+                number,
+                row["model"],
+                row["metric"],
+                value,
+                bounds,
+                row["date"],
+                row["data"],
+                row["why"],
+            )
+        )
+    return _columns(lines)
+
+
 def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return [

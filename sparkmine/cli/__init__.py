@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import sparkmine
 from sparkmine.cli import (
+    champion,
     doctor,
     maintain,
     plan,
@@ -26,7 +27,7 @@ from sparkmine.cli.run import run_pipeline
 __all__ = ["guarded", "main", "run_pipeline"]
 
 # As `sparkmine --help` lists them.
-_COMMANDS = (run, plan, runs, quarantine, report, replay, maintain, profile, doctor)
+_COMMANDS = (run, plan, runs, quarantine, report, champion, replay, maintain, profile, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

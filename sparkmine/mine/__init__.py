@@ -1,6 +1,12 @@
 """Mining: association rules, classical models, baselines and ensembles."""
 
-from sparkmine.mine.baseline import MajorityClass, Persistence
+from sparkmine.mine.baseline import (
+    Constant,
+    MajorityClass,
+    Persistence,
+    SingleRule,
+    StratifiedRandom,
+)
 from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
@@ -9,11 +15,14 @@ from sparkmine.mine.rules import association_rules
 
 __all__ = [
     "Averaging",
+    "Constant",
     "DecisionTree",
     "ExpressionModel",
     "LogisticRegression",
     "MajorityClass",
     "Persistence",
+    "SingleRule",
+    "StratifiedRandom",
     "Voting",
     "association_rules",
     "frequent_itemsets",

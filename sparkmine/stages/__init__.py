@@ -2,6 +2,7 @@
 
 from sparkmine.stages.base import STAGES, Context, Result, Stage
 from sparkmine.stages.baseline import Baseline
+from sparkmine.stages.champion import Champion
 from sparkmine.stages.classical import Classical
 from sparkmine.stages.clean import Clean
 from sparkmine.stages.dedup import Dedup
@@ -20,6 +21,7 @@ from sparkmine.stages.train import Train
 __all__ = [
     "STAGES",
     "Baseline",
+    "Champion",
     "Classical",
     "Clean",
     "Context",

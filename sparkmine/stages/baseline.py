@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sparkmine.model import Model
 from sparkmine.stages.base import Block, Context
+from sparkmine.stages.features import feature_columns
 from sparkmine.stages.scored import ModelStage
 
 
@@ -24,18 +25,56 @@ class PersistenceModel(Block):
     column: str
 
 
+class RandomModel(Block):
+    """A guess with the classes' shares among the training rows, from a hash of the keys."""
+
+    kind: Literal["stratified_random"]
+
+
+class ConstantModel(Block):
+    """The mean or the median of the training labels, for every row: for a regression."""
+
+    kind: Literal["mean", "median"]
+
+
+class RuleModel(Block):
+    """The best threshold on one column."""
+
+    kind: Literal["single_rule"]
+    max_buckets: int = Field(default=256, ge=2)
+
+
 class Baseline(ModelStage):
-    """What any model must beat."""
+    """What any model must beat.
+
+    Attributes:
+        features: Columns that `single_rule` may use, a selector; all numbers when left out.
+    """
 
     kind: ClassVar[str] = "baseline"
     stage: Literal["baseline"]
-    model: Annotated[MajorityModel | PersistenceModel, Field(discriminator="kind")]
+    model: Annotated[
+        MajorityModel | PersistenceModel | RandomModel | ConstantModel | RuleModel,
+        Field(discriminator="kind"),
+    ]
+    features: str | None = None
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         from sparkmine import mine
 
-        training = context.inputs[self.input].where(self.train)
-        if isinstance(self.model, MajorityModel):
-            return mine.MajorityClass().fit(training, self.label, spark=context.spark), {}
-        persistence = mine.Persistence(column=self.model.column)
-        return persistence.fit(training, spark=context.spark), {}
+        training, spark = context.inputs[self.input].where(self.train), context.spark
+        match self.model:
+            case MajorityModel():
+                return mine.MajorityClass().fit(training, self.label, spark=spark), {}
+            case PersistenceModel(column=column):
+                return mine.Persistence(column=column).fit(training, spark=spark), {}
+            case RandomModel():
+                guess = mine.StratifiedRandom(keys=self.keys, seed=context.seed)
+                return guess.fit(training, self.label, spark=spark), {}
+            case ConstantModel(kind=statistic):
+                return mine.Constant(statistic=statistic).fit(training, self.label, spark=spark), {}
+            case RuleModel(max_buckets=buckets):
+                features = feature_columns(context, self.input, self.features)
+                rule = mine.SingleRule(max_buckets=buckets)
+                model = rule.fit(training, features, self.label, seed=context.seed, spark=spark)
+                return model, {"features": len(features)}

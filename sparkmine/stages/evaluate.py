@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -98,12 +99,16 @@ class Evaluate(Stage):
         (folder / FILE).write_text(json.dumps(evaluation.to_json()))
         best = self.models[evaluation.best]
         champion = context.artifact_of(best)
+        measured = evaluation.model(evaluation.best).metrics[evaluation.primary]
+        read = (context.commits[best].metadata or {})["read"]
         return Result(
             frame=context.spark.createDataFrame(_rows(evaluation)),
             rows_in=evaluation.rows,
             metrics={
                 "best": evaluation.best,
                 "champion": str(champion.relative_to(context.lake.root)),
+                "measured": {"metric": evaluation.primary, **asdict(measured)},
+                "data": ", ".join(f"{table}@{version}" for table, version in sorted(read.items())),
                 "verdict": evaluation.verdict,
                 "outcome": evaluation.outcome,
             },

@@ -1,24 +1,29 @@
-"""predict: score rows by the best model of an evaluation."""
+"""predict: score rows by the champion, or by the best model of an evaluation."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sparkmine.errors import DataError
+from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.report import Histogram
 from sparkmine.model import Model
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 
 
 class Predict(Stage):
-    """Score the rows of `input` where `where` is true, by the best model of `evaluation`."""
+    """Score the rows of `input` where `where` is true, by the `champion`.
+
+    In place of a champion's table, `evaluation` takes the best model of an evaluation.
+    """
 
     kind: ClassVar[str] = "predict"
     stage: Literal["predict"]
     input: TableName
-    evaluation: TableName
+    champion: TableName | None = None
+    evaluation: TableName | None = None
     where: Condition
     keys: Names
     table: TableName
@@ -30,14 +35,21 @@ class Predict(Stage):
 
     @property
     def reads(self) -> dict[str, str]:
-        return {"input": self.input, "evaluation": self.evaluation}
+        model = {"champion": self.champion, "evaluation": self.evaluation}
+        return {"input": self.input, **{key: name for key, name in model.items() if name}}
+
+    def check(self, base: Path) -> None:
+        if (self.champion is None) == (self.evaluation is None):
+            raise ConfigError(f"stage {self.name}: name either a champion or an evaluation")
 
     def run(self, context: Context) -> Result:
-        from pathlib import Path
-
         from pyspark.sql import functions as F
 
-        metrics = (context.commits[self.evaluation].metadata or {})["metrics"]
+        source = self.champion or self.evaluation
+        assert source is not None
+        metrics = (context.commits[source].metadata or {})["metrics"]
+        if metrics["champion"] is None:
+            raise DataError(f"stage {self.name}: {source} has no model yet: {metrics['verdict']}")
         model = Model.load(Path(context.lake.root) / metrics["champion"])
         rows = context.frame(self.input, self.where)
         scored = model.transform(rows).select(

@@ -10,7 +10,16 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.mine import Averaging, ExpressionModel, MajorityClass, Persistence, Voting
+from sparkmine.mine import (
+    Averaging,
+    Constant,
+    ExpressionModel,
+    MajorityClass,
+    Persistence,
+    SingleRule,
+    StratifiedRandom,
+    Voting,
+)
 
 # Last week, label, and the probabilities of three members.
 ROWS = [
@@ -94,3 +103,51 @@ def test_bad_ensembles() -> None:
         Averaging(members=("a", "b"), weights=(0.0, 0.0))
     with pytest.raises(ConfigError, match="threshold"):
         Voting(members=("a",), threshold=1.5)
+
+
+def test_stratified_random_guesses_have_the_shares_of_the_classes(spark: SparkSession) -> None:
+    rows = pd.DataFrame({"id": np.arange(20_000), "day": "monday", "y": np.arange(20_000) % 10 < 3})
+    df = spark.createDataFrame(rows)
+    model = StratifiedRandom(keys=["id", "day"], seed=4).fit(df, "y")
+    found = np.array(both(model, df))
+    assert set(found) == {0.0, 1.0}
+    # Five standard deviations of a share of 0.3 among 20,000, and of its correlation with y.
+    assert abs(found.mean() - 0.3) < 5 * np.sqrt(0.21 / 20_000)
+    assert abs(np.corrcoef(found, rows.y)[0, 1]) < 5 / np.sqrt(20_000)
+    other = np.array(both(StratifiedRandom(keys=["id", "day"], seed=5).fit(df, "y"), df))
+    assert abs(np.corrcoef(found, other)[0, 1]) < 5 / np.sqrt(20_000)
+    unknown = df.limit(1).selectExpr("cast(null as bigint) as id", "day", "y")
+    assert both(model, unknown)[0] in (0.0, 1.0)
+    with pytest.raises(ConfigError, match="needs keys"):
+        StratifiedRandom(keys=[]).fit(df, "y")
+
+
+def test_mean_and_median_of_a_regression(spark: SparkSession) -> None:
+    df = spark.createDataFrame([(1.0,), (2.0,), (10.0,), (3.0,)], "y double")
+    assert both(Constant().fit(df, "y"), df) == [4.0] * 4
+    assert both(Constant(statistic="median").fit(df, "y"), df) == [2.5] * 4
+    holes = df.union(spark.createDataFrame([(None,), (float("nan"),)], "y double"))
+    with pytest.raises(DataError, match="in 2 of 6 rows"):
+        Constant().fit(holes, "y")
+    with pytest.raises(DataError, match="no rows"):
+        Constant().fit(df.where("y > 99"), "y")
+    with pytest.raises(ConfigError, match="mean or median"):
+        Constant(statistic="mode").fit(df, "y")  # type: ignore[arg-type]
+
+
+def test_the_single_best_rule_is_the_best_of_all_thresholds(spark: SparkSession) -> None:
+    generator = np.random.default_rng(0)
+    rows = pd.DataFrame({name: generator.integers(0, 40, 600) * 1.0 for name in "abc"})
+    rows["y"] = ((rows.b > 25) ^ (generator.random(600) < 0.15)).astype(int)
+    df = spark.createDataFrame(rows)
+    found = np.array(both(SingleRule().fit(df, ["a", "b", "c"], "y"), df))
+
+    def impurity(column: str, threshold: float) -> float:
+        sides = [rows.y[rows[column] <= threshold], rows.y[rows[column] > threshold]]
+        return sum(len(side) * side.mean() * (1 - side.mean()) for side in sides if len(side))
+
+    choices = [(column, value) for column in "abc" for value in sorted(set(rows[column]))[:-1]]
+    column, threshold = min(choices, key=lambda choice: impurity(*choice))
+    left = rows[column] <= threshold
+    expected = np.where(left, rows.y[left].mean(), rows.y[~left].mean())
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

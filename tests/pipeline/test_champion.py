@@ -1,0 +1,137 @@
+"""Models become champions when they pass, stay when others do not, and can be taken back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparkmine.errors import BaselineNotBeatenError, ConfigError, DataError
+from sparkmine.lake import Lake
+from sparkmine.listing import champion_lines
+from sparkmine.pipeline import Runner, load_pipeline
+from sparkmine.pipeline.champion import history, roll_back
+from sparkmine.pipeline.replay import SAME, Replay
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CHAMPION = """  - stage: champion
+    name: champion
+    evaluation: evaluation/models
+    table: champions/visits
+  - stage: predict
+"""
+MODELS = "models: {logistic: scores/logistic, tree: scores/tree, averaging: scores/averaging}"
+# A model whose baseline is itself: nothing to choose between them.
+SELF = {MODELS: "models: {tree: scores/tree}", "majority: scores/majority": "x: scores/tree"}
+
+
+@pytest.fixture
+def run(finished: Path, small: Callable[..., Path], spark: SparkSession, tmp_path: Path):
+    """Run the small pipeline with a champion, in a copy of the finished warehouse."""
+    shutil.copytree(finished / "lake", tmp_path / "lake", symlinks=True)
+    file = small()
+    text = file.read_text().replace("  - stage: predict\n", CHAMPION)
+    text = text.replace(
+        "evaluation: evaluation/models\n    where", "champion: champions/visits\n    where"
+    )
+    assert MODELS in text and "champion: champions/visits" in text
+
+    def go(
+        change: Mapping[str, str] | None = None, settings: Sequence[str] = (), **options: Any
+    ) -> tuple[Lake, dict[str, Any]]:
+        changed = text
+        for old, new in (change or {}).items():
+            changed = changed.replace(old, new)
+        file.write_text(changed)
+        events: dict[str, Any] = {}
+
+        def note(event: Any) -> None:
+            if event["event"] == "stage":
+                events[event["stage"]] = event
+
+        lake = Lake(tmp_path / "lake", spark)
+        Runner(load_pipeline(file, settings=list(settings)), lake, note).run(**options)
+        return lake, events
+
+    return go
+
+
+def test_a_champion_is_taken_back(run) -> None:
+    lake, events = run(start="champion")
+    assert events["champion"]["rows_out"] == 1
+    row = roll_back(lake, "champions/visits", 1)
+    assert (row["version"], row["why"]) == (2, "rolled back to version 1")
+    _, events = run(start="champion")
+    assert events["champion"]["status"] == "up to date"
+    assert events["predict"]["status"] == "done"
+    assert [row["version"] for row in history(lake, "champions/visits")[1]] == [1, 2]
+
+
+@pytest.mark.slow
+def test_champions_come_stay_and_return(run) -> None:
+    lake, _ = run(start="champion")
+    _, rows = history(lake, "champions/visits")
+    assert [row["version"] for row in rows] == [1]
+    evaluation = lake.table("evaluation/models").commit(
+        lake.table("evaluation/models").snapshot().version
+    )
+    metrics = (evaluation.metadata or {})["metrics"]
+    assert metrics["outcome"] == "beats"  # or the test would test nothing
+    assert (rows[0]["model"], rows[0]["folder"]) == (metrics["best"], metrics["champion"])
+    assert rows[0]["data"] and rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
+
+    # Another fit is another champion.
+    changed = ["logistic.model.l2=0.5", "tree.model.max_depth=2", "averaging.weights=[1.0, 2.0]"]
+    lake, events = run(settings=changed, start="logistic")
+    assert events["champion"]["status"] == "done"
+    _, rows = history(lake, "champions/visits")
+    assert [row["version"] for row in rows] == [1, 2]
+    assert rows[1]["folder"] != rows[0]["folder"]
+    assert _used(lake) == rows[1]["folder"]
+
+    # Taken back, it stays although the pipeline runs again, and scores.
+    roll_back(lake, "champions/visits", 1)
+    lake, events = run(settings=changed, start="logistic")
+    assert events["champion"]["status"] == "up to date"
+    assert events["predict"]["status"] == "done"
+    _, rows = history(lake, "champions/visits")
+    assert [row["why"] for row in rows[1:]][-1] == "rolled back to version 1"
+    assert _used(lake) == rows[0]["folder"]
+    assert champion_lines(rows)[1].startswith("3 ")
+
+    # One that does not beat the baseline changes nothing, and stops the run where asked.
+    lake, events = run(SELF, settings=changed, start="evaluate")
+    assert len(history(lake, "champions/visits")[1]) == 3
+    with pytest.raises(BaselineNotBeatenError, match="does not beat the best baseline, x"):
+        run(SELF, settings=[*changed, "evaluate.must_beat_baseline=true"], start="evaluate")
+    with pytest.raises(ConfigError, match="no version 9; there are 1, 2, 3"):
+        roll_back(lake, "champions/visits", 9)
+    with pytest.raises(ConfigError, match="not written by a champion stage"):
+        history(lake, "mart/visits")
+    _replays(lake)
+
+
+def test_no_model_has_passed(run) -> None:
+    with pytest.raises(DataError, match="champions/visits has no model yet"):
+        run(SELF, start="evaluate")
+
+
+def _used(lake: Lake) -> str:
+    """The folder of the model that the newest predictions were made by."""
+    table = lake.table("predictions/visits")
+    data = table.commit(table.snapshot().version).metadata or {}
+    champions = lake.table("champions/visits").commit(data["followed"]["champions/visits"])
+    return str((champions.metadata or {})["metrics"]["champion"])
+
+
+def _replays(lake: Lake) -> None:
+    """The run that made the second champion gives the same again."""
+    commits = [c for c in lake.table("champions/visits").commits() if c.metadata]
+    second = next(c for c in commits if c.metadata["metrics"]["version"] == 2)
+    outcomes = list(Replay(lake, second.metadata["run_id"]).stages())
+    assert {o.stage: o.status for o in outcomes}["champion"] == SAME, outcomes
