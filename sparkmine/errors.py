@@ -141,6 +141,12 @@ class BaselineNotBeatenError(SparkmineError):
     code = "BASELINE_NOT_BEATEN"
 
 
+class LeakageError(SparkmineError):
+    """The training rows know something of the test rows, or of the answer."""
+
+    code = "LEAKAGE_FOUND"
+
+
 class ModelError(SparkmineError):
     """A saved model is missing, damaged, or of a format this version does not read."""
 

@@ -74,7 +74,9 @@ class Baseline(ModelStage):
             case ConstantModel(kind=statistic):
                 return mine.Constant(statistic=statistic).fit(training, self.label, spark=spark), {}
             case RuleModel(max_buckets=buckets):
-                features = feature_columns(context, self.input, self.features)
+                features = feature_columns(
+                    context, self.input, self.features, [*self.keys, self.label]
+                )
                 rule = mine.SingleRule(max_buckets=buckets)
                 model = rule.fit(training, features, self.label, seed=context.seed, spark=spark)
                 return model, {"features": len(features)}

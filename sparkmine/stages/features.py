@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -106,20 +106,26 @@ class Features(Stage):
         return Recipe(*operators, keys=self.keys, label=self.label, keep=self.keep)
 
 
-def feature_columns(context: Context, table: str, selector: str | None) -> list[str]:
-    """The columns of a features table that models learn from, in the table's order.
+def feature_columns(
+    context: Context, table: str, selector: str | None, without: Sequence[str] = ()
+) -> list[str]:
+    """The columns of a table that models learn from, in the table's order.
 
     All numbers, buckets, one-hot columns and vectors that the recipe did not pass through as
     key, label or kept column; or those of them that `selector` takes.
 
+    Args:
+        without: Columns that are no features of a table that no recipe made.
+
     Raises:
         ConfigError: none is left.
     """
-    recipe = FittedRecipe.load(context.artifact_of(table))
+    made = (context.commits[table].metadata or {}).get("kind") == Features.kind
+    untouched = FittedRecipe.load(context.artifact_of(table)).untouched if made else without
     columns = [
         column
         for column in columns_of(context.inputs[table].schema)
-        if column.kind in FEATURE_KINDS and column.name not in recipe.untouched
+        if column.kind in FEATURE_KINDS and column.name not in untouched
     ]
     if selector is not None:
         columns = parse_selector(selector).pick(columns)

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from sparkmine.evaluate.report import (
+    Champion,
     FuzzyMatches,
+    Leakage,
     LearningCurve,
     MissingValues,
     NearCopies,
@@ -76,7 +78,8 @@ class Report(Stage):
     def _data(self, context: Context) -> ReportData:
         stages = [(commit.metadata or {}, commit) for commit in context.commits.values()]
         learning, spectra, missing, quality, copies, fuzzy = [], [], [], [], [], []
-        evaluation, rules, predictions = None, None, None
+        evaluation, champion, rules, predictions = None, None, None, None
+        leakage: list[Leakage] = []
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
             if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
@@ -95,6 +98,10 @@ class Report(Stage):
                 evaluation = load_evaluation(
                     artifact_folder(context.lake, name, data["fingerprint"])
                 )
+            if data["kind"] == "champion":
+                champion = _champion(data["table"], metrics)
+            if "leakage" in metrics:
+                leakage.append(_leakage(data))
             if data["kind"] == "rules":
                 rules = self._rules(context, data, commit)
             if data["kind"] == "predict":
@@ -115,7 +122,9 @@ class Report(Stage):
             missing=tuple(missing),
             spectra=tuple(spectra),
             learning=tuple(learning),
+            leakage=tuple(leakage),
             evaluation=evaluation,
+            champion=champion,
             rules=rules,
             predictions=predictions,
         )
@@ -220,6 +229,27 @@ def _fuzzy(table: str, figures: dict[str, Any]) -> FuzzyMatches:
             )
             for example in figures["examples"]
         ),
+    )
+
+
+def _champion(table: str, metrics: dict[str, Any]) -> Champion:
+    return Champion(
+        table=table,
+        model=metrics["best"],
+        version=metrics["version"],
+        why=metrics["why"],
+        promoted=metrics["promoted"],
+        verdict=metrics["verdict"],
+    )
+
+
+def _leakage(data: dict[str, Any]) -> Leakage:
+    metrics = data["metrics"]
+    return Leakage(
+        table=data["config"]["input"],
+        train=metrics["train"],
+        test=metrics["test"],
+        findings=tuple((found["check"], found["text"]) for found in metrics["leakage"]),
     )
 
 

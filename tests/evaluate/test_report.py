@@ -15,8 +15,10 @@ import pytest
 from sparkmine.errors import DataError
 from sparkmine.evaluate import evaluate_models
 from sparkmine.evaluate.report import (
+    Champion,
     FuzzyMatches,
     Histogram,
+    Leakage,
     LearningCurve,
     MissingValues,
     NearCopies,
@@ -90,6 +92,7 @@ def full(name: str = "network") -> ReportData:
         ensembles={"mean": [name, "tree"]},
         group_name="households",
         classes=("stays away", "shops"),
+        segments={f"kind of {name}": np.array([name, "other"])[ids % 2]},
     )
     return ReportData(
         title=f"Retail {name}",
@@ -169,6 +172,23 @@ def full(name: str = "network") -> ReportData:
             LearningCurve(model=name, history={"loss": (0.5, 0.4), "val_loss": (0.5, 0.45)}),
         ),
         evaluation=evaluation,
+        leakage=(
+            Leakage(
+                table=f"features/{name}",
+                train="week < 4",
+                test="week > 5",
+                findings=(("id", f"{name} names rows"),),
+            ),
+            Leakage(table="clean", train="week < 4", test="week > 5", findings=()),
+        ),
+        champion=Champion(
+            table="champions/shops",
+            model=name,
+            version=3,
+            why=f"{name} beats the majority",
+            promoted=False,
+            verdict="",
+        ),
         rules=Rules(
             rules=tuple(
                 Rule(
@@ -310,3 +330,39 @@ def test_page_never_scrolls_sideways(
     report = replace(full(long), stages=stages(long) + many)
     for width, needed in widths_of(to_html(report)):
         assert needed <= width
+
+
+def test_classes_and_numbers_have_their_pictures(tmp_path: Path, read_page: Any) -> None:
+    generator = np.random.default_rng(1)
+    ids = np.arange(300) // 3
+    names = np.array([f"kind {i}" for i in range(15)])
+    labels = generator.integers(0, 15, 300)
+    right = np.where(generator.random(300) < 0.8, labels, generator.integers(0, 15, 300))
+    for kinds, expected in ((4, "predicted kind 1"), (15, "Predicted")):
+        found = evaluate_models(
+            names[labels % kinds],
+            ids,
+            {"tree": names[right % kinds], "most": np.full(300, "kind 0")},
+            ["most"],
+            task="multiclass",
+            samples=20,
+        )
+        page = read_page(
+            render(ReportData(title="Kinds", evaluation=found), tmp_path / "a.html").read_text()
+        )
+        assert expected in page.text and "F1, macro" in page.text
+        assert "ROC" not in page.text and "rows are “" not in page.text.split("lopsided")[0]
+    values = generator.normal(size=300)
+    found = evaluate_models(
+        values,
+        ids,
+        {"tree": values + generator.normal(0, 0.1, 300), "mean": np.zeros(300)},
+        ["mean"],
+        task="regression",
+        samples=20,
+    )
+    page = read_page(
+        render(ReportData(title="Prices", evaluation=found), tmp_path / "b.html").read_text()
+    )
+    assert "RMSE" in page.text and "on the line, the prediction is right" in page.text
+    assert "Confusion" not in page.text

@@ -1,8 +1,10 @@
 """One self-contained HTML file about a run: its pipeline, data, models and findings."""
 
 from sparkmine.evaluate.report.data import (
+    Champion,
     FuzzyMatches,
     Histogram,
+    Leakage,
     LearningCurve,
     MissingValues,
     NearCopies,
@@ -20,8 +22,10 @@ from sparkmine.evaluate.report.data import (
 from sparkmine.evaluate.report.render import render
 
 __all__ = [
+    "Champion",
     "FuzzyMatches",
     "Histogram",
+    "Leakage",
     "LearningCurve",
     "MissingValues",
     "NearCopies",

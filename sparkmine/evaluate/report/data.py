@@ -178,6 +178,28 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Champion:
+    """The model in use: the last of the versions of `table`."""
+
+    table: str
+    model: str | None  # None before any has passed
+    version: int | None
+    why: str | None
+    promoted: bool  # by this run's evaluation
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leakage:
+    """What a leakage check found: (check, what in words). `train` and `test` are conditions."""
+
+    table: str
+    train: str
+    test: str
+    findings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Histogram:
     """Row counts [bins] between edges [bins + 1]."""
 
@@ -226,7 +248,9 @@ class ReportData(PlainData):
     missing: tuple[MissingValues, ...] = ()
     spectra: tuple[Spectrum, ...] = ()
     learning: tuple[LearningCurve, ...] = ()
+    leakage: tuple[Leakage, ...] = ()
     evaluation: Evaluation | None = None
+    champion: Champion | None = None
     rules: Rules | None = None
     predictions: Predictions | None = None
     notes: tuple[str, ...] = ()

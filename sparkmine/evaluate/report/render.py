@@ -52,6 +52,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("missing", "Missing values", report.missing),
         ("components", "Principal components", report.spectra),
         ("learning", "Learning curves", report.learning),
+        ("leakage", "Leakage", report.leakage),
         ("evaluation", "Evaluation", report.evaluation),
         ("rules", "Association rules", report.rules),
         ("predictions", "Predictions", report.predictions),

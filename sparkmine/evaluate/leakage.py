@@ -1,0 +1,334 @@
+"""Signs that a model knows what it should not: rows of the test period, the future, the answer.
+
+Five checks over the training and the test rows:
+
+- equal rows: training and test rows with the same features, or the same when fractions are rounded
+  to five digits (copies on two sides of a rounding are not seen: the count is a lower bound); near
+  copies of a text column by MinHash, verified by exact Jaccard (`dedup.near`);
+- the future: training rows whose label reaches into the test period;
+- one feature that alone predicts nearly everything: its ROC-AUC on the training rows, or for
+  numbers its rank correlation with the label (Spearman 1904);
+- ids: keys among the features, and whole numbers or texts that are different in nearly every row.
+
+Cost: one join of row hashes, one aggregation over each period, and a sample of the training rows
+on the driver for the last two.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sparkmine.errors import ConfigError, DataError
+from sparkmine.evaluate.metrics import percent
+from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.tasks import measure
+from sparkmine.lake.inputs import as_frame, need_columns
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+    from sparkmine.lake import Snapshot
+
+# Digits of a fraction that near copies of a row share.
+DIGITS = 5
+# From this ROC-AUC, or rank correlation, a feature knows the answer.
+ALONE = 0.98
+# A column with at least this share of different values names rows.
+DISTINCT = 0.95
+# Training rows that are looked at for single features and ids.
+SAMPLE = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding(PlainData):
+    """One sign of leakage.
+
+    Fields:
+        check: equal rows, near rows, near texts, future, single feature, or id.
+        rows: the rows that it concerns; None where it is about a column.
+        share: of the test rows (equal and near rows), of the training rows (future), or the
+            strength that was measured.
+    """
+
+    check: Literal["equal rows", "near rows", "near texts", "future", "single feature", "id"]
+    column: str | None
+    rows: int | None
+    share: float
+    text: str
+
+
+def check_leakage(
+    train: DataFrame | Snapshot,
+    test: DataFrame | Snapshot,
+    features: Sequence[str],
+    label: str,
+    *,
+    keys: Sequence[str] = (),
+    time: str | None = None,
+    horizon_days: float = 0,
+    text: str | None = None,
+    max_shared: float = 0.01,
+    spark: SparkSession | None = None,
+) -> tuple[Finding, ...]:
+    """What the training rows know of the test rows, or of the answer.
+
+    Args:
+        features: what the model learns from.
+        keys: columns that name a row; they should not be features.
+        time: column with a row's date or moment, or a number that counts time.
+        horizon_days: how far the label reaches ahead of it; in units of `time` where that is a
+            number. A training row is of the future when its time plus this is after the earliest
+            test row.
+        text: column of texts whose near copies are looked for, too.
+        max_shared: share of the test rows that may have an equal or near training row.
+
+    Raises:
+        ConfigError: no such column, no features.
+        DataError: no training or no test rows.
+    """
+    learned, tested = as_frame(train, spark), as_frame(test, spark)
+    wanted = [*features, label, *keys, *([time] if time else []), *([text] if text else [])]
+    for df in (learned, tested):
+        need_columns(df, wanted)
+    if not features:
+        raise ConfigError("no features are named")
+    sides = {"training": learned.count(), "test": tested.count()}
+    empty = [name for name, rows in sides.items() if not rows]
+    if empty:
+        raise DataError(f"there are no {empty[0]} rows to check; look at the periods")
+    found = _shared_rows(learned, tested, features, sides["test"], max_shared)
+    if text is not None:
+        found += _near_texts(learned, tested, text, sides["test"], max_shared)
+    if time is not None:
+        found += _future(learned, tested, time, horizon_days, sides["training"])
+    sample = _sample(learned, [*dict.fromkeys([*features, label])], sides["training"])
+    found += _ids(sample, features, keys)
+    found += _alone(sample, features, label)
+    return tuple(found)
+
+
+def _shared_rows(
+    learned: DataFrame, tested: DataFrame, features: Sequence[str], rows: int, most: float
+) -> list[Finding]:
+    """Test rows whose features, as they are or rounded, a training row has, too."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import FractionalType
+
+    def rounded(name: str) -> Column:
+        column = F.col(f"`{name}`")
+        if not isinstance(learned.schema[name].dataType, FractionalType):
+            return column
+        value = column.cast("double")
+        unit = F.pow(F.lit(10.0), F.floor(F.log10(F.abs(value))) - (DIGITS - 1))
+        usual = (value != 0) & (F.abs(value) < float("inf"))
+        return F.when(usual, F.round(value / unit) * unit).otherwise(value)
+
+    exact = F.xxhash64(*(F.col(f"`{n}`") for n in features))
+    near = F.xxhash64(*(rounded(n) for n in features))
+    hashes = {
+        "equal rows": learned.select(exact.alias("hash")).distinct(),
+        "near rows": learned.select(near.alias("hash")).distinct(),
+    }
+    counts = {
+        check: tested.select((exact if check == "equal rows" else near).alias("hash"))
+        .join(known, "hash", "left_semi")
+        .count()
+        for check, known in hashes.items()
+    }
+    found = []
+    says = {
+        "equal rows": "test rows have the same features as a training row",
+        "near rows": "test rows have, but for rounding, the features of a training row",
+    }
+    for check, count in counts.items():
+        # Near rows are news only if they are more than the equal ones.
+        more = count if check == "equal rows" else count - counts["equal rows"]
+        if more > most * rows:
+            found.append(
+                Finding(
+                    check=check,  # type: ignore[arg-type]
+                    column=None,
+                    rows=count,
+                    share=count / rows,
+                    text=f"{count:,} of {rows:,} {says[check]} ({percent(count / rows)})",
+                )
+            )
+    return found
+
+
+def _near_texts(
+    learned: DataFrame, tested: DataFrame, text: str, rows: int, most: float
+) -> list[Finding]:
+    """Test rows whose text is a near copy of a training row's."""
+    from pyspark.sql import functions as F
+
+    from sparkmine.dedup import near_duplicates
+
+    def side(df: DataFrame, name: str) -> DataFrame:
+        texts = df.select(F.col(f"`{text}`").alias("text")).where("text is not null")
+        return texts.groupBy("text").agg(F.count("*").alias("rows")).withColumn("side", F.lit(name))
+
+    both = side(learned, "training").union(side(tested, "test"))
+    both = both.withColumn("id", F.concat(F.col("side"), F.lit("/"), F.sha2("text", 256))).cache()
+    try:
+        clusters = near_duplicates(both, id="id", text="text", threshold=0.8).join(both, "id")
+        seen = clusters.groupBy("cluster").agg(
+            F.bool_or(F.col("side") == "training").alias("learned"),
+            F.sum(F.when(F.col("side") == "test", F.col("rows"))).alias("rows"),
+        )
+        first = seen.where("learned").agg(F.sum("rows")).first()
+    finally:
+        both.unpersist()
+    count = int((first and first[0]) or 0)
+    if count <= most * rows:
+        return []
+    says = f"{count:,} of {rows:,} test rows have a near copy of a training row's {text}"
+    return [
+        Finding(
+            check="near texts",
+            column=text,
+            rows=count,
+            share=count / rows,
+            text=f"{says} ({percent(count / rows)})",
+        )
+    ]
+
+
+def _future(
+    learned: DataFrame, tested: DataFrame, time: str, horizon: float, rows: int
+) -> list[Finding]:
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import NumericType
+
+    column = F.col(f"`{time}`")
+    number = isinstance(tested.schema[time].dataType, NumericType)
+    first = tested.agg(F.min(column)).first()
+    start = first[0] if first is not None else None
+    if start is None:
+        raise DataError(f"column {time} is null in all test rows")
+    # Reaching exactly up to the first test moment is no overlap.
+    limit = start - horizon if number else start - datetime.timedelta(days=horizon)
+    late = column > F.lit(limit)
+    counted = learned.agg(F.count_if(late), F.max(column)).first()
+    count = int(counted[0]) if counted is not None else 0
+    if not count:
+        return []
+    return [
+        Finding(
+            check="future",
+            column=time,
+            rows=count,
+            share=count / rows,
+            text=(
+                f"the labels of {count:,} of {rows:,} training rows reach beyond {start}, where "
+                f"the test rows begin: {time} goes up to {counted and counted[1]}, and the label "
+                f"{horizon:g} {'further' if number else 'days further'}"
+            ),
+        )
+    ]
+
+
+def _sample(df: DataFrame, columns: list[str], rows: int) -> pa.Table:
+    """Training rows, the same ones whatever the partitioning."""
+    from pyspark.sql import functions as F
+
+    some = df.select(*(F.col(f"`{name}`") for name in columns))
+    if rows > SAMPLE:
+        place = F.pmod(F.xxhash64(*(F.col(f"`{name}`") for name in columns)), F.lit(1_000_003))
+        some = some.where(place < F.lit(int(1_000_003 * SAMPLE / rows)))
+    return some.toArrow()
+
+
+def _ids(sample: pa.Table, features: Sequence[str], keys: Sequence[str]) -> list[Finding]:
+    found = []
+    for name in features:
+        if name in keys:
+            text = f"{name} names rows (it is a key) and is among the features"
+            found.append(Finding(check="id", column=name, rows=None, share=1.0, text=text))
+            continue
+        column = sample.column(name).drop_null()
+        share = len(column.unique()) / len(column) if len(column) > 1 else 0.0
+        if share >= DISTINCT and _whole(column):
+            text = f"{name} has another value in {percent(share)} of the rows, as an id has"
+            found.append(Finding(check="id", column=name, rows=None, share=share, text=text))
+    return found
+
+
+def _whole(column: pa.ChunkedArray) -> bool:
+    """Whether the values could be ids: texts, or whole numbers."""
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
+        return True
+    if not pa.types.is_floating(kind):
+        return False
+    values = column.to_numpy()
+    return bool(np.all(np.isfinite(values)) and np.all(values == np.floor(values)))
+
+
+def _alone(sample: pa.Table, features: Sequence[str], label: str) -> list[Finding]:
+    answers = sample.column(label)
+    if not (pa.types.is_boolean(answers.type) or _numeric(answers.type)):
+        return []
+    truth = answers.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    two = set(np.unique(truth[~np.isnan(truth)]).tolist()) <= {0.0, 1.0}
+    found = []
+    for name in features:
+        values = _as_numbers(sample.column(name), truth)
+        if values is None:
+            continue
+        known = np.isfinite(values) & np.isfinite(truth)
+        if len(np.unique(values[known])) < 2 or len(np.unique(truth[known])) < 2:
+            continue
+        if two:
+            auc = measure(truth[known], _ranks(values[known]), ["roc_auc"])["roc_auc"]
+            strength, says = max(auc, 1 - auc), "ROC-AUC"
+        else:
+            ranks = np.corrcoef(_ranks(values[known]), _ranks(truth[known]))[0, 1]
+            strength, says = abs(float(ranks)), "rank correlation"
+        if strength >= ALONE:
+            text = f"{name} alone predicts {label} with a {says} of {strength:.3f}"
+            found.append(
+                Finding(check="single feature", column=name, rows=None, share=strength, text=text)
+            )
+    return found
+
+
+def _as_numbers(
+    column: pa.ChunkedArray, truth: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64] | None:
+    """Numbers as they are, texts as the mean answer of their other rows; None for other types."""
+    if pa.types.is_boolean(column.type) or _numeric(column.type):
+        found: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return found
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return None
+    codes = column.combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
+    known = np.where(np.isnan(truth), 0.0, truth)
+    sums, rows = np.bincount(codes, known), np.bincount(codes)
+    # Without the row itself: a category of one row knows nothing.
+    others: Any = np.maximum(rows[codes] - 1, 1)
+    means: npt.NDArray[np.float64] = np.where(
+        rows[codes] > 1, (sums[codes] - known) / others, known.mean()
+    )
+    return means
+
+
+def _numeric(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )
+
+
+def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Average ranks, scaled to [0, 1]."""
+    from scipy.stats import rankdata
+
+    found: npt.NDArray[np.float64] = (rankdata(values) - 1) / max(1, len(values) - 1)
+    return found

@@ -1,0 +1,138 @@
+"""Each kind of leakage is found where it was put, and nowhere else."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparkmine.errors import ConfigError, DataError
+from sparkmine.evaluate.leakage import check_leakage
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+FEATURES = ["sales", "visits", "shop"]
+
+
+def rows(seed: int, count: int, first: str) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    sales = generator.gamma(2, 20, count)
+    days = pd.Timestamp(first) + pd.to_timedelta(np.arange(count) % 28, unit="D")
+    return pd.DataFrame(
+        {
+            "id": np.arange(count) + 10_000 * seed,
+            "day": days.date,
+            "sales": sales,
+            "visits": generator.poisson(5, count),
+            "shop": generator.choice(["north", "south", "east"], count),
+            "label": (sales + generator.normal(0, 20, count) > 40).astype(int),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def train() -> pd.DataFrame:
+    return rows(1, 1_500, "2026-01-01")
+
+
+@pytest.fixture(scope="module")
+def test() -> pd.DataFrame:
+    return rows(2, 500, "2026-03-01")
+
+
+def check(spark: SparkSession, train, test, features=FEATURES, **how):
+    frames = [spark.createDataFrame(rows).repartition(3) for rows in (train, test)]
+    return {
+        (found.check, found.column): found
+        for found in check_leakage(*frames, features, "label", **{"keys": ["id"], **how})
+    }
+
+
+def test_clean_periods_have_no_findings(spark: SparkSession, train, test) -> None:
+    assert check(spark, train, test, time="day", horizon_days=31) == {}
+
+
+def test_shared_rows_are_counted(spark: SparkSession, train, test) -> None:
+    copied = pd.concat([train, test.head(40)])
+    moved = test.iloc[100:160].copy()
+    # A tenth of the last digit that counts: most are rounded to the same.
+    moved["sales"] *= 1 + 1e-6
+    found = check(spark, pd.concat([copied, moved]), test)
+    assert set(found) == {("equal rows", None), ("near rows", None)}
+    assert found["equal rows", None].rows == 40
+    assert found["equal rows", None].share == pytest.approx(40 / 500)
+    assert 40 + 45 <= found["near rows", None].rows <= 105
+    assert check(spark, copied, test, max_shared=0.1) == {}
+
+
+def test_the_future_in_the_training_rows(spark: SparkSession, train, test) -> None:
+    # The last training day is January 28, the first test day March 1: 32 days.
+    found = check(spark, train, test, time="day", horizon_days=33)
+    late = found["future", "day"]
+    assert late.rows == int((train.day > datetime.date(2026, 1, 27)).sum())
+    assert "2026-03-01" in late.text
+    assert ("future", "day") not in check(spark, train, test, time="day", horizon_days=32)
+    weeks = [frame.assign(week=np.where(frame.id < 15_000, 9, 10)) for frame in (train, test)]
+    assert ("future", "week") not in check(spark, *weeks, time="week", horizon_days=1)
+    assert check(spark, *weeks, time="week", horizon_days=2)["future", "week"].rows == 1_500
+
+
+def test_features_that_know_the_answer_and_ids(spark: SparkSession, train, test) -> None:
+    def known(frame: pd.DataFrame) -> pd.DataFrame:
+        generator = np.random.default_rng(0)
+        text = np.where(frame.label == 1, "bought", "left")
+        return frame.assign(
+            refund=-frame.label * 10 + generator.normal(0, 0.5, len(frame)),
+            status=np.where(generator.random(len(frame)) < 0.01, "bought", text),
+            receipt=[f"r{i}" for i in frame.id],
+            serial=frame.id * 1.0,
+        )
+
+    features = [*FEATURES, "refund", "status", "receipt", "serial", "id"]
+    found = check(spark, known(train), known(test), features)
+    assert set(found) == {
+        ("single feature", "refund"),
+        ("single feature", "status"),
+        ("id", "receipt"),
+        ("id", "serial"),
+        ("id", "id"),
+    }
+    assert found["single feature", "refund"].share == pytest.approx(1.0)
+    assert "key" in found["id", "id"].text
+
+
+def test_a_number_that_is_the_answer(spark: SparkSession, train, test) -> None:
+    frames = [frame.assign(label=frame.sales * 2, cents=frame.sales**3) for frame in (train, test)]
+    found = check(spark, *frames, ["visits", "cents"])
+    assert set(found) == {("single feature", "cents")}
+    assert found["single feature", "cents"].share == pytest.approx(1.0)
+
+
+def test_near_copies_of_texts(spark: SparkSession, train, test) -> None:
+    generator = np.random.default_rng(5)
+
+    def text() -> str:
+        return " ".join(f"w{i}" for i in generator.integers(0, 5_000, 30))
+
+    said = [text() for _ in range(1_500)]
+    also = [text() for _ in range(500)]
+    for place in range(25):
+        also[place] = said[place] + " more"
+    frames = [train.assign(said=said), test.assign(said=also)]
+    found = check(spark, *frames, text="said")
+    assert set(found) == {("near texts", "said")}
+    assert found["near texts", "said"].rows == 25
+
+
+def test_bad_input(spark: SparkSession, train, test) -> None:
+    with pytest.raises(ConfigError, match="no column age"):
+        check(spark, train, test, ["age"])
+    with pytest.raises(ConfigError, match="no features"):
+        check(spark, train, test, [])
+    with pytest.raises(DataError, match="no test rows"):
+        frames = [spark.createDataFrame(frame) for frame in (train, test)]
+        check_leakage(frames[0], frames[1].where("id < 0"), FEATURES, "label")
