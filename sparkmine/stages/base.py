@@ -148,6 +148,23 @@ class Context:
             **more,
         )
 
+    def write_side(self, table: str, rows: DataFrame) -> int:
+        """Write rows beside the main table, marked with this run; returns the version.
+
+        Rows that were written under the same fingerprint before are replaced.
+        """
+        from pyspark.sql import functions as F
+
+        marks = {"run_id": self.run_id, "fingerprint": self.fingerprint}
+        marked = [F.lit(value).alias(name) for name, value in marks.items()]
+        commit = self.target.table(table).write(
+            rows.select(*marked, *rows.columns),
+            "replace_where",
+            replace_where=f"fingerprint = '{self.fingerprint}'",
+            partition_by=["fingerprint"],
+        )
+        return commit.version
+
     def artifact(self) -> Path:
         """The folder for this stage's files; its name is the fingerprint.
 
@@ -256,6 +273,12 @@ class Stage(Block, ABC):
     def check(self, base: Path) -> None:
         """Check what needs no Spark, such as that files exist. Raises SparkmineError."""
         return
+
+    def scoped(self, context: Context, table: str) -> Snapshot:
+        """A pinned input, narrowed to the rows that the output replaces."""
+        snapshot = context.inputs[table]
+        scope = self.output.replace
+        return snapshot if scope is None else snapshot.where(scope)
 
     def again(self, context: Context, rows: DataFrame, beside: DataFrame | None) -> DataFrame:
         """Judge rows of the stage's quarantine again, by its rules as they are now.

@@ -52,9 +52,7 @@ class NearDuplicates(Stage):
         from sparkmine.dedup.near import Matching, find
         from sparkmine.dedup.survivors import examples, largest_clusters, survivors
 
-        snapshot = context.inputs[self.input]
-        if self.output.replace is not None:
-            snapshot = snapshot.where(self.output.replace)
+        snapshot = self.scoped(context, self.input)
         df = snapshot.dataframe(context.spark)
         matching = Matching.of(self.threshold, self.shingle, self.size, self.recall)
         found = find(df, self.id, self.text, matching, snapshot.rows)
@@ -64,19 +62,8 @@ class NearDuplicates(Stage):
             kept=F.count_if(~gone),
             removed=F.count_if(gone),
         )
-        removed = decided.where(gone).select(
-            F.lit(context.run_id).alias("run_id"),
-            F.lit(context.fingerprint).alias("fingerprint"),
-            F.col(self.id).alias("id"),
-            "survivor",
-            "cluster",
-        )
-        commit = context.target.table(self.sides[0]).write(
-            removed,
-            "replace_where",
-            replace_where=f"fingerprint = '{context.fingerprint}'",
-            partition_by=["fingerprint"],
-        )
+        removed = decided.where(gone).select(F.col(self.id).alias("id"), "survivor", "cluster")
+        version = context.write_side(self.sides[0], removed)
         figures: dict[str, Any] = dict(found.figures)
         figures["largest"] = largest_clusters(found.clusters)
         figures["examples"] = examples(df, found, self.text)
@@ -88,5 +75,5 @@ class NearDuplicates(Stage):
             removed=int(counts["removed"]),
             accounted=True,
             metrics={"near_duplicates": figures},
-            sides={self.sides[0]: commit.version},
+            sides={self.sides[0]: version},
         )
