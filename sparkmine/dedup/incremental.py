@@ -3,22 +3,26 @@
 An update compares new texts with the old and among themselves. The clusters that its edges touch
 are single nodes of a small graph, whose components are clusters that merge: the least id of the old
 ones stays. A deletion computes the clusters anew that it takes documents from, from the edges kept.
+
+Documents may come in parts, such as days: a part that comes again replaces what is there of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from sparkmine.dedup import joining, known, pieces
 from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.components import labels_of
-from sparkmine.dedup.documents import check_distinct, checked
+from sparkmine.dedup.documents import check_distinct, check_schema, checked
 from sparkmine.dedup.flow import Cut
 from sparkmine.dedup.joining import BUCKETS, Joined, inside
-from sparkmine.dedup.kept import Kept
+from sparkmine.dedup.kept import PART, ROWS, Kept
 from sparkmine.dedup.near import Matching, clustered, describe
+from sparkmine.dedup.small import Small
 from sparkmine.errors import ConfigError
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.inputs import as_frame
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 logger = logging.getLogger(__name__)
+
+_FIGURES = (
+    *("rows", "distinct_texts", "pairs_compared", "edges", "large_buckets"),
+    *("new_clusters", "merged"),
+)
 
 
 class NearDuplicateTables:
@@ -55,6 +64,8 @@ class NearDuplicateTables:
         size: int | None = None,
         recall: float = 0.99,
     ) -> None:
+        if id in (*ROWS, PART):
+            raise ConfigError(f"the id cannot be called {id!r} in tables of clusters; rename it")
         self.lake, self.name, self.id, self.text = lake, name, id, text
         self.matching = Matching.of(threshold, shingle, size, recall)
         made = f"{self.matching.version}/threshold-{self.matching.threshold}"
@@ -66,14 +77,28 @@ class NearDuplicateTables:
                 "use those parameters, or another name and all documents"
             )
 
+    @property
+    def version(self) -> int | None:
+        """The version of the clusters, by which `members` tells again what it tells now."""
+        self._kept.refresh()
+        return self._kept.version
+
     def clusters(self) -> DataFrame:
         """[id, cluster], one row for each document.
 
         Raises:
             TableMissingError: there was no update yet.
         """
-        self._kept.refresh()
-        return self._kept.members().select(self.id, "cluster")
+        return self.members().select(self.id, "cluster")
+
+    def members(self, version: int | None = None) -> DataFrame:
+        """[id, cluster, part], one row for each document, as of now or of a version.
+
+        Raises:
+            TableMissingError: there was no update yet.
+        """
+        self._kept.refresh(version)
+        return self._kept.members().select(self.id, "cluster", PART)
 
     def update(self, df: DataFrame | Snapshot) -> Mapping[str, int]:
         """Add documents; returns the figures of the run.
@@ -81,33 +106,8 @@ class NearDuplicateTables:
         Raises:
             ConfigError, DataError: as for `near_duplicates`; ids that are there already.
         """
-        from pyspark.sql import functions as F
-
-        documents = checked(as_frame(df, self.lake.spark), self.id, self.text)
-        with self.lake.locked(f"{self.name}/near", f"near copies of {self.name}"):
-            self._kept.roll_back()
-            state = self._kept.state
-            described = describe(documents, self.id, self.matching, BUCKETS, keep=True)
-            found = self._how(described)(described, self.matching, self._kept)
-            figures = dict(found.figures)
-            if figures.pop("suspects"):
-                check_distinct(documents, self.id)
-            one = F.col(self.id) == F.col("cluster")
-            rows, counts = cut(found.rows, clusters=F.count_if(one))
-            figures |= {"rows": described.count(pieces.IDS), "new_clusters": counts["clusters"]}
-            state = {
-                "pieces": self._kept.append(found.pieces),
-                "updates": state.get("updates", 0) + 1,
-                "settled": state.get("settled", 0),
-                "merged": state.get("merged", 0) + found.merged,
-                "deleted": state.get("deleted", False),
-                "figures": figures,
-            }
-            self._kept.commit(rows, "append" if state["updates"] > 1 else "overwrite", state)
-            described.release()
-            found.edges.release()
-        logger.info("near duplicates of %s: %s", self.name, figures)
-        return figures
+        with self._locked():
+            return self._update(df, None, {}, {}) or dict.fromkeys(_FIGURES, 0)
 
     def delete(self, ids: DataFrame) -> None:
         """Remove documents and compute their clusters anew; ids that are unknown are ignored.
@@ -115,27 +115,142 @@ class NearDuplicateTables:
         Args:
             ids: Its first column has the ids.
         """
-        from pyspark.sql import functions as F
+        with self._locked():
+            self._delete(ids, {})
 
+    def replace(self, df: DataFrame | Snapshot, part: str, work: str = "") -> Mapping[str, int]:
+        """Make these the documents of a part; documents that are as they were are left alone.
+
+        Those that are gone, or whose text has changed, are deleted in a first commit, and those
+        that are new or have changed are added in a second. Done again after it was killed in
+        between, it goes on.
+
+        Args:
+            df: All documents of the part.
+            part: Its name.
+            work: A name of this work. If it was done already, its figures are returned.
+
+        Returns:
+            The figures of `update`, and how many were `deleted`.
+
+        Raises:
+            ConfigError, DataError: as for `near_duplicates`; ids that another part has.
+        """
+        with self._locked():
+            done = self._done(work)
+            before, deleted = self._kept.of_part(part), done.get("deleted", 0)
+            if before is not None:
+                documents = self._documents(df)
+                gone, new, number = self._changes(documents, before)
+                if number:
+                    deleted += number
+                    self._delete(gone, {"work": work, "figures": {"deleted": deleted}})
+                df = documents.join(new, self.id, "left_semi")
+            figures = self._update(df, part, {"work": work}, {"deleted": deleted})
+            return figures or {**dict.fromkeys(_FIGURES, 0), **done, "deleted": deleted}
+
+    def _done(self, work: str) -> dict[str, int]:
+        """The figures of this work as far as it was done before it was killed."""
+        same = bool(work) and self._kept.state.get("work") == work
+        return dict(self._kept.state["figures"]) if same else {}
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone with the tables, as their truth says."""
         with self.lake.locked(f"{self.name}/near", f"near copies of {self.name}"):
             self._kept.roll_back()
-            members = self._kept.members()
-            gone = ids.select(F.col(ids.columns[0]).alias(self.id)).distinct()
-            touched = members.join(gone, self.id, "left_semi").select("cluster").distinct()
-            left = members.join(gone, self.id, "left_anti")
-            again = left.join(touched, "cluster", "left_semi").select(*members.columns)
-            again, _ = cut(again)
-            alive = again.where("key is not null").select("key").distinct()
-            inner = inside(self._kept.edges(), alive)
-            clusters = clustered(again, labels_of(inner, BUCKETS)[0], self.id)
-            rows = left.join(touched, "cluster", "left_anti").select(*members.columns)
-            state = {**self._kept.state, "settled": self._kept.state["updates"]}
-            state |= {"merged": 0, "deleted": True}
-            self._kept.commit(rows.union(clusters), "overwrite", state)
+            yield
 
-    def _how(self, described: Cut) -> Callable[[Cut, Matching, Kept], Joined]:
+    def _changes(self, documents: DataFrame, before: DataFrame) -> tuple[DataFrame, DataFrame, int]:
+        """The ids that have to go, those that have to come, and the number of the first."""
+        from pyspark.sql import functions as F
+
+        described = describe(documents, self.id, self.matching, BUCKETS)
+        rows = described.frame.where("kind is null").select(self.id, "key")
+        check_distinct(rows, self.id)
+        other = rows.select(F.col(self.id).alias("_id"), F.col("key").alias("_key"))
+        equal = (F.col(self.id) == F.col("_id")) & F.col("key").eqNullSafe(F.col("_key"))
+        gone, counts = cut(before.join(other, equal, "left_anti"), rows=F.count("*"))
+        other = before.select(F.col(self.id).alias("_id"), F.col("key").alias("_key"))
+        new, _ = cut(rows.join(other, equal, "left_anti").select(self.id))
+        described.release()
+        return gone.select(self.id), new, int(counts["rows"])
+
+    def _update(
+        self,
+        df: DataFrame | Snapshot,
+        part: str | None,
+        noted: Mapping[str, Any],
+        more: Mapping[str, int],
+    ) -> Mapping[str, int]:
+        """The figures and `more`; without documents nothing is done, and there are none."""
+        from pyspark.sql import functions as F
+
+        state = self._kept.state
+        described: Small | Cut | None = self._small(df)
+        if described is None:
+            documents = self._documents(df)
+            described = describe(documents, self.id, self.matching, BUCKETS, keep=True)
+        rows = described.count(pieces.IDS)
+        if not rows:
+            return {}
+        found = self._joined(described)
+        figures = dict(found.figures)
+        if figures.pop("suspects"):
+            check_distinct(self._documents(df), self.id)
+        figures |= {"rows": rows, "new_clusters": found.clusters, "merged": found.merged, **more}
+        state = {
+            **noted,
+            "pieces": self._kept.append(found.pieces),
+            "updates": state.get("updates", 0) + 1,
+            "settled": state.get("settled", 0),
+            "merged": state.get("merged", 0) + found.merged,
+            "deleted": state.get("deleted", False),
+            "figures": figures,
+        }
+        named = found.rows.withColumn(PART, F.lit(part).cast("string"))
+        self._kept.commit(named, "append" if state["updates"] > 1 else "overwrite", state)
+        described.release()
+        found.edges.release()
+        logger.info("near duplicates of %s: %s", self.name, figures)
+        return figures
+
+    def _delete(self, ids: DataFrame, noted: Mapping[str, Any]) -> None:
+        from pyspark.sql import functions as F
+
+        members = self._kept.members()
+        gone = ids.select(F.col(ids.columns[0]).alias(self.id)).distinct()
+        touched = members.join(gone, self.id, "left_semi").select("cluster").distinct()
+        left = members.join(gone, self.id, "left_anti")
+        again = left.join(touched, "cluster", "left_semi").select(*members.columns)
+        again, _ = cut(again)
+        alive = again.where("key is not null").select("key").distinct()
+        inner = inside(self._kept.edges(), alive)
+        clusters = clustered(again, labels_of(inner, BUCKETS)[0], self.id)
+        clusters = clusters.join(again.select(self.id, PART), self.id).select(*members.columns)
+        rows = left.join(touched, "cluster", "left_anti").select(*members.columns)
+        state = {**self._kept.state, "settled": self._kept.state["updates"]}
+        state |= {"merged": 0, "deleted": True, "work": "", **noted}
+        self._kept.commit(rows.union(clusters), "overwrite", state)
+
+    def _documents(self, df: DataFrame | Snapshot) -> DataFrame:
+        return checked(as_frame(df, self.lake.spark), self.id, self.text)
+
+    def _small(self, df: DataFrame | Snapshot) -> Small | None:
+        """A small table beside which something is kept, described."""
+        if not isinstance(df, Snapshot) or not self._kept.state or not self._kept.few_merged:
+            return None
+        if not {self.id, self.text} <= set(df.schema.names):
+            return None  # which `checked` says
+        check_schema(df.schema, self.id, self.text)
+        return Small.read(df, self.id, self.text, self.matching, BUCKETS)
+
+    def _joined(self, described: Small | Cut) -> Joined:
+        if isinstance(described, Small):
+            return joining.here(described, self.matching, self._kept)
         if not self._kept.state:
-            return joining.first
-        kinds = pieces.BANDS, pieces.IDS
-        few = all(described.count(kind) <= known.MOST_HASHES for kind in kinds)
-        return joining.here if few and self._kept.few_merged else joining.spread
+            return joining.first(described, self.matching, self._kept)
+        few = all(described.count(kind) <= known.MOST_HASHES for kind in (pieces.BANDS, pieces.IDS))
+        if not few or not self._kept.few_merged:
+            return joining.spread(described, self.matching, self._kept)
+        return joining.here(Small.of(described, self.id), self.matching, self._kept)

@@ -18,11 +18,12 @@ import pyarrow.compute as pc
 from sparkmine.dedup import known, pieces
 from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.components import components, label_frame, labels_of, stars
-from sparkmine.dedup.flow import Cut, Held, Here
+from sparkmine.dedup.flow import Cut, Held
 from sparkmine.dedup.kept import Kept, MergedPieces
 from sparkmine.dedup.known import Among, Fresh, union
 from sparkmine.dedup.near import Matching, clustered, compare
 from sparkmine.dedup.sets import Ints, UInts
+from sparkmine.dedup.small import Small
 from sparkmine.dedup.tasks import edge_frame
 from sparkmine.errors import DataError
 
@@ -42,13 +43,15 @@ class Joined:
         rows: [id, key, cluster] of the new documents.
         pieces: To append to those kept.
         edges: To be released when that is written.
-        merged: At least as many clusters are part of others now.
+        clusters: So many of the new documents name one.
+        merged: So many clusters became part of others.
         figures: Counts of the run.
     """
 
     rows: DataFrame
     pieces: DataFrame
     edges: Held
+    clusters: int
     merged: int
     figures: Mapping[str, int]
 
@@ -58,8 +61,9 @@ def first(described: Cut, matching: Matching, kept: Kept) -> Joined:
     edges, figures = compare(described, matching, BUCKETS)
     labels = label_frame(components(edges, BUCKETS)[0])
     rows = clustered(_rows(described, kept.id), labels, kept.id)
+    rows, clusters = _counted(rows, kept.id)
     found = described.of(*_KEPT).union(edges.of(pieces.EDGES))
-    return Joined(rows, found.frame, edges, 0, figures)
+    return Joined(rows, found.frame, edges, clusters, 0, figures)
 
 
 def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
@@ -76,10 +80,13 @@ def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
     )
     few = fresh.keys is not None and counts["edges"] <= known.MOST_HASHES
     texts = union(fresh.keys, *_ends(met.toArrow())) if few else None
-    old, counts = cut(kept.reached(texts, fresh), there=F.count_if("there"))
-    if fresh.ids is None or counts["there"]:
-        _check_new(kept.documents().join(new.select(kept.id), kept.id, "left_semi").first(), kept)
-    old = kept.renamed(old).where("key is not null").select("key", "cluster").distinct()
+    _check_new(kept.documents().join(new.select(kept.id), kept.id, "left_semi").first(), kept)
+    old = (
+        kept.renamed(cut(kept.reached(texts))[0])
+        .where("key is not null")
+        .select("key", "cluster")
+        .distinct()
+    )
     if kept.state["deleted"]:
         alive = old.select("key").union(new.select("key")).where("key is not null")
         met = inside(met, alive.distinct())
@@ -99,21 +106,29 @@ def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
     rows = rows.select(kept.id, "key", F.col("to").alias("cluster"))
     alone = new.where("key is null").select(kept.id, "key", F.col(kept.id).alias("cluster"))
     found = described.of(*_KEPT).union(edges.of(pieces.EDGES)).frame
+    merged = 0
     if counts["moved"]:
         moved = named.where("cluster <> to").select("cluster", F.col("to").alias("into")).distinct()
+        merged = moved.count()
         again = moved.select(F.col("cluster").alias("into"), F.col("into").alias("next"))
         before = kept.merged().join(again, "into").select("cluster", F.col("next").alias("into"))
         merging = MergedPieces(kept.state["updates"] + 1)
         found = found.union(moved.union(before).mapInArrow(merging, pieces.SCHEMA))
-    return Joined(rows.union(alone), found, edges, int(counts["moved"]), figures)
+    rows, clusters = _counted(rows.union(alone), kept.id)
+    return Joined(rows, found, edges, clusters, merged, figures)
 
 
-def here(described: Cut, matching: Matching, kept: Kept) -> Joined:
+def _counted(rows: DataFrame, id: str) -> tuple[DataFrame, int]:
+    """The rows, computed, and how many of them name a cluster."""
+    from pyspark.sql import functions as F
+
+    rows, counts = cut(rows, clusters=F.count_if(F.col(id) == F.col("cluster")))
+    return rows, int(counts["clusters"])
+
+
+def here(small: Small, matching: Matching, kept: Kept) -> Joined:
     """Documents of a small batch, in this process; what is kept is scanned by Spark."""
-    everything = described.frame.toArrow()
-    row = pc.is_null(everything["kind"])
-    new = everything.filter(row).select([kept.id, "key"])
-    batch = Here(everything.filter(pc.invert(row)).select(pieces.ARROW.names).to_batches())
+    new, batch = small.rows, small.pieces
     fresh = Fresh.of(batch)
     assert fresh.keys is not None
     edges, figures = compare(batch, matching, BUCKETS, kept.known(fresh))
@@ -121,8 +136,8 @@ def here(described: Cut, matching: Matching, kept: Kept) -> Joined:
     before = _ends(kept.edges(fresh.keys).toArrow())
     verified = [part[:2] for _, _, part in pieces.unpacked(edges.of(pieces.EDGES).here().batches)]
     a, b = (np.concatenate([old, *(p[i] for p in verified)]) for i, old in enumerate(before))
-    old = kept.reached(union(fresh.keys, a, b), fresh).toArrow()
-    _check_new_here(old, new, kept)
+    old = kept.reached(union(fresh.keys, a, b), new[0].combine_chunks()).toArrow()
+    _check_new_here(old, kept)
     merged = kept.merged().toArrow() if kept.state["merged"] else None
     clusters = old["cluster"] if merged is None else _renamed(old["cluster"], merged)
     with_text = pc.is_valid(old["key"])
@@ -144,8 +159,9 @@ def here(described: Cut, matching: Matching, kept: Kept) -> Joined:
         batches += MergedPieces(kept.state["updates"] + 1)(moved.combine_chunks().to_batches())
     spark = kept.lake.spark
     found = spark.createDataFrame(pa.Table.from_batches(batches, pieces.ARROW), pieces.SCHEMA)
-    frame = spark.createDataFrame(rows, kept.documents().schema)
-    return Joined(frame, found, edges, len(named.moved), figures)
+    frame = spark.createDataFrame(rows, kept.schema)
+    clusters = pc.sum(pc.equal(rows[0], rows["cluster"])).as_py() or 0
+    return Joined(frame, found, edges, clusters, len(named.moved), figures)
 
 
 @dataclass(frozen=True)
@@ -206,10 +222,9 @@ def _renamed(clusters: pa.ChunkedArray, merged: pa.Table) -> pa.ChunkedArray:
     return pc.coalesce(merged["into"].combine_chunks().cast(clusters.type).take(place), clusters)
 
 
-def _check_new_here(old: pa.Table, new: pa.Table, kept: Kept) -> None:
+def _check_new_here(old: pa.Table, kept: Kept) -> None:
     there = old.filter(old["there"])[0]
-    found = there.filter(pc.is_in(there, new[0].combine_chunks().cast(there.type)))
-    _check_new([found[0].as_py()] if len(found) else None, kept)
+    _check_new([there[0].as_py()] if len(there) else None, kept)
 
 
 def _check_new(example: Any, kept: Kept) -> None:

@@ -3,12 +3,13 @@
 Two tables below one name. `pieces` has arrays (`pieces.py`) by kind: the sets and bands of texts,
 the verified pairs, and which clusters became part of which other since `documents` was written. It
 only grows, and stays true when a document goes, because it speaks of texts. `documents` has
-[id, key, cluster]. A commit of it names the version of `pieces` that belongs to it: it is the
+[id, key, cluster, part]. A commit of it names the version of `pieces` that belongs to it: it is the
 truth, and what a killed update left behind is taken back by the next one.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,17 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparkmine.dedup import pieces
 from sparkmine.dedup.known import Among, Fresh, Known
 from sparkmine.dedup.pieces import piece, unpacked
 from sparkmine.dedup.sets import UInts
 from sparkmine.dedup.stored import Stored
-from sparkmine.lake import Lake, Snapshot
+from sparkmine.errors import VersionError
+from sparkmine.expr.nodes import Column, Compare, Literal
+from sparkmine.lake import Lake, Snapshot, Table
+from sparkmine.lake.log import Commit, standing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+# Columns of `documents` beside the id; what a document is a part of, such as a day, may be null.
+ROWS, PART = ("key", "cluster"), "part"
 # Merged clusters that every task gets, to name those of all documents.
 _MOST_MERGED = 1_000_000
 
@@ -38,30 +45,39 @@ class Kept:
         state: What the newest commit says: `made`, the version of `pieces`, the number of `updates`
             and of the one up to which `documents` has the clusters (`settled`), the rows of
             `merged`, whether documents were ever `deleted`. Empty before the first update.
+        version: Of `documents`, which the state is of; None before the first update.
     """
 
-    def __init__(self, lake: Lake, name: str, id: str, made: str) -> None:
+    def __init__(
+        self, lake: Lake, name: str, id: str, made: str, version: int | None = None
+    ) -> None:
         self.lake, self.name, self.id, self.made = lake, name, id, made
         self._documents = lake.table(f"{name}/documents")
         self._table = lake.table(f"{name}/pieces")
-        self.refresh()
+        self.refresh(version)
 
-    def refresh(self) -> None:
-        """Read the state."""
+    def refresh(self, version: int | None = None) -> None:
+        """Read the state, the newest or that of a version of `documents`.
+
+        Raises:
+            VersionError: somebody else wrote the table.
+        """
         for known in ("_written", "_snapshot"):
             self.__dict__.pop(known, None)
-        commit = next(iter(self._documents.commits()), None)
-        self._version = commit.version if commit else None
-        self.state: dict[str, Any] = dict(
-            (commit.metadata or {}).get("near") or {} if commit else {}
-        )
+        self.version, commit = _newest(self._documents, version)
+        if commit is not None and "near" not in (commit.metadata or {}):
+            raise VersionError(
+                f"table {self._documents.name}: version {commit.version} ({commit.operation}) was "
+                "not written by an update; restore the table to the version before"
+            )
+        self.state: dict[str, Any] = dict((commit.metadata or {})["near"] if commit else {})
 
     def roll_back(self) -> None:
         """Read the state, and take back what was written beside it."""
         from delta.tables import DeltaTable
 
         self.refresh()
-        newest = next(iter(self._table.commits()), None)
+        _, newest = _newest(self._table)
         if newest is None:
             return
         delta = DeltaTable.forPath(self.lake.spark, self._table.path)
@@ -71,25 +87,34 @@ class Kept:
             delta.restoreToVersion(self.state["pieces"])
 
     def documents(self) -> DataFrame:
-        """[id, key, cluster] as they were written; see `members`."""
-        return self._written.dataframe(self.lake.spark)
+        """[id, key, cluster, part] as they were written; see `members`."""
+        return self._written.dataframe(self.lake.spark).select(self.id, *ROWS, PART)
 
     def members(self) -> DataFrame:
-        """[id, key, cluster] as of now."""
+        """[id, key, cluster, part] as of now."""
         return self.renamed(self.documents())
 
-    def reached(self, texts: UInts | None, fresh: Fresh) -> DataFrame:
+    def of_part(self, part: str) -> DataFrame | None:
+        """[id, key] of the documents of a part; None if there are none for sure."""
+        if self.version is None:
+            return None
+        some = self._written.where(Compare("=", Column(PART), Literal(part)))
+        return some.dataframe(self.lake.spark).select(self.id, "key") if some.files else None
+
+    def reached(self, texts: UInts | None, ids: pa.Array | None = None) -> DataFrame:
         """[id, key, cluster, there] of the documents with one of these texts or ids.
 
-        `cluster` is as it was written, and `there` tells those whose id has the hash of a new one.
+        `cluster` is as it was written, and `there` tells those with one of the ids.
         """
-        from pyspark.sql import functions as F
+        columns = (self.id, *ROWS)
+        stored = Stored(self._written, self.lake.spark, columns)
+        return stored.rows(_Reached(texts, ids), f"{self.schema}, there boolean")
 
-        documents = self.documents()
-        schema = ", ".join(f"`{f.name}` {f.dataType.simpleString()}" for f in documents.schema)
-        return documents.select(self.id, "key", "cluster", F.xxhash64(self.id)).mapInArrow(
-            _Reached(texts, fresh.ids), f"{schema}, there boolean"
-        )
+    @property
+    def schema(self) -> str:
+        """Of rows [id, key, cluster]."""
+        kinds = {f.name: f.dataType.simpleString() for f in self._written.schema.fields}
+        return ", ".join(f"`{name}` {kinds[name]}" for name in (self.id, *ROWS))
 
     def renamed(self, rows: DataFrame) -> DataFrame:
         """The rows, with what their `cluster` is part of now."""
@@ -113,7 +138,7 @@ class Kept:
         """[cluster, into]: the clusters of `documents` that are parts of others now."""
         from pyspark.sql import functions as F
 
-        kind = self.documents().schema[self.id].dataType.simpleString()
+        kind = self._written.schema[self.id].dataType.simpleString()
         rows = self._pieces(pieces.MERGED).rows(
             _merged_rows, f"cluster {kind}, into {kind}, number long"
         )
@@ -138,20 +163,31 @@ class Kept:
         return self._table.write(found, "append", partition_by=["kind"]).version
 
     def commit(self, rows: DataFrame, mode: str, state: Mapping[str, Any]) -> None:
-        """Write rows [id, key, cluster], and what else belongs to them."""
+        """Write rows [id, key, cluster, part], and what else belongs to them."""
         self._documents.write(rows, mode, metadata={"near": {**state, "made": self.made}})
         self.refresh()
 
     @cached_property
     def _written(self) -> Snapshot:
-        return self._documents.snapshot(self._version)
+        return self._documents.snapshot(self.version)
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        return self._table.snapshot(self.state["pieces"])
+        version, commit = _newest(self._table)
+        same = commit is not None and commit.version == self.state["pieces"]
+        return self._table.snapshot(version if same else self.state["pieces"])
 
     def _pieces(self, kind: int) -> Stored:
         return Stored(self._snapshot.where(f"kind = {kind}"), self.lake.spark)
+
+
+def _newest(table: Table, version: int | None = None) -> tuple[int | None, Commit | None]:
+    """The newest version up to one, and the commit that its rows are of; None without a table."""
+    commits = (c for c in table.commits() if version is None or c.version <= version)
+    newest = next(commits, None)
+    if newest is None:
+        return None, None
+    return newest.version, next(standing(itertools.chain([newest], commits)), None)
 
 
 @dataclass(frozen=True)
@@ -169,19 +205,20 @@ class _EdgesAt:
 @dataclass(frozen=True)
 class _Reached:
     texts: UInts | None
-    ids: UInts | None
+    ids: pa.Array | None
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        texts, ids = Among(self.texts), Among(self.ids)
+        texts = Among(self.texts)
         for batch in batches:
-            keys, hashes = batch.column(1), batch.column(3).to_numpy().view(np.uint64)
-            there = ids.mask(hashes)
+            ids, keys, _ = batch.columns
+            there = pa.repeat(False, batch.num_rows)
+            if self.ids is not None:
+                there = pc.is_in(ids, self.ids.cast(ids.type))
             with_text = keys.is_valid().to_numpy(zero_copy_only=False)
             values = keys.fill_null(0).to_numpy().view(np.uint64)
-            mask = pa.array((texts.mask(values) & with_text) | there)
-            columns = [*batch.columns[:3], pa.array(there)]
-            names = [*batch.schema.names[:3], "there"]
-            yield pa.RecordBatch.from_arrays(columns, names=names).filter(mask)
+            mask = pc.or_(pa.array(texts.mask(values) & with_text), there)
+            names = [*batch.schema.names, "there"]
+            yield pa.RecordBatch.from_arrays([*batch.columns, there], names=names).filter(mask)
 
 
 @dataclass(frozen=True)

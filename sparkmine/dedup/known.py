@@ -32,17 +32,15 @@ class Fresh:
     Attributes:
         bands: Its bands.
         keys: Its texts.
-        ids: Its ids.
     """
 
     bands: UInts | None
     keys: UInts | None
-    ids: UInts | None
 
     @classmethod
     def of(cls, described: Held) -> Fresh:
         """What `describe` found."""
-        return cls(*_hashes(described, pieces.BANDS, pieces.DOCUMENTS, pieces.IDS))
+        return cls(*_hashes(described, pieces.BANDS, pieces.DOCUMENTS))
 
 
 @dataclass(frozen=True)

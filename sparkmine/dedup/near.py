@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sparkmine.dedup import pieces
 from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.components import components, label_frame
-from sparkmine.dedup.documents import check_distinct, checked
+from sparkmine.dedup.documents import check_distinct, checked, null_ids
 from sparkmine.dedup.flow import Cut, Held
 from sparkmine.dedup.known import Known
 from sparkmine.dedup.shingles import Shingling
@@ -205,7 +205,7 @@ def describe(
     nulls = described.count(pieces.NULL_IDS)
     if nulls:
         described.release()
-        raise DataError(f"column {id!r} is null in {nulls} rows; give each row an id")
+        raise null_ids(id, nulls)
     return described
 
 

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 
 class Stored(Spread):
-    """The pieces of a snapshot.
+    """The pieces of a snapshot, or other columns.
 
     Payloads of megabytes take the way through rows of the JVM slowly, so tasks read the files by
     themselves if they can.
     """
 
-    def __init__(self, snapshot: Snapshot, spark: SparkSession) -> None:
-        self.snapshot, self._spark = snapshot, spark
+    def __init__(
+        self, snapshot: Snapshot, spark: SparkSession, columns: Sequence[str] = ARROW.names
+    ) -> None:
+        self.snapshot, self._spark, self._columns = snapshot, spark, list(columns)
 
     @cached_property
     def frame(self) -> DataFrame:  # type: ignore[override]
-        return self.snapshot.dataframe(self._spark).select(*ARROW.names)
+        return self.snapshot.dataframe(self._spark).select(*self._columns)
 
     @property
     def size(self) -> int:
@@ -43,7 +45,7 @@ class Stored(Spread):
     def rows(self, task: Task, schema: str) -> DataFrame:
         """What the tasks make of them, as rows."""
         try:
-            scan = Scan.of(self.snapshot, ARROW.names)
+            scan = Scan.of(self.snapshot, self._columns)
         except DirectScanRefused:
             return self.frame.mapInArrow(task, schema)
         shares = shared(scan.blocks(), self._spark.sparkContext.defaultParallelism)

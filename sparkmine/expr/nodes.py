@@ -477,3 +477,15 @@ def _from_json(value: Any) -> Any:
             return found if isinstance(found, Vocabulary) else Vocabulary.from_json(found)
         return Expr.from_json(value)
     return value
+
+
+def equalities(condition: Expr) -> dict[str, Any]:
+    """The columns that the condition sets equal to a constant, with their constants."""
+    match condition:
+        case Logic("and", one, two):
+            return {**equalities(one), **equalities(two)}
+        case Compare("=", Column(name), Literal(value)) | Compare(
+            "=", Literal(value), Column(name)
+        ):
+            return {name: value}
+    return {}

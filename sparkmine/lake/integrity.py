@@ -49,16 +49,21 @@ def check_files(path: str, version: int, files: int, size: int) -> None:
     Raises:
         TableDamagedError: the log has lost lines.
     """
-    summary = Path(path) / "_delta_log" / f"{version:020}.crc"
-    try:
-        expected = json.loads(summary.read_text())
-        counts = expected["numFiles"], expected["tableSizeBytes"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return  # not written, or damaged itself: Delta does without it, too
-    if counts != (files, size):
+    counts = summary(path, version)
+    if counts not in (None, (files, size)):
+        assert counts is not None
         raise damaged(
             path,
-            str(summary.with_suffix(".json")),
+            str(Path(path) / "_delta_log" / f"{version:020}.json"),
             f"version {version} has {files} files of {size} bytes by the log and {counts[0]} of "
             f"{counts[1]} by its summary, so an entry up to this version has lost lines",
         )
+
+
+def summary(path: str, version: int) -> tuple[int, int] | None:
+    """How many files a version has, and their bytes, by Delta's own summary of it."""
+    try:
+        found = json.loads((Path(path) / "_delta_log" / f"{version:020}.crc").read_text())
+        return found["numFiles"], found["tableSizeBytes"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # not written, or damaged itself: Delta does without it, too

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from sparkmine.errors import TableMissingError, VersionError
-from sparkmine.lake import integrity
+from sparkmine.lake import entries, integrity
 from sparkmine.lake.failures import translated
 from sparkmine.lake.snapshot import DataFile, Snapshot, typed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.types import StructType
+
+# Commits of these change no row: whoever compacts or vacuums a table does not own its content.
+MAINTENANCE = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "REORG", "FSCK")
 
 
 @dataclass(frozen=True)
@@ -56,26 +59,37 @@ def read_snapshot(spark: SparkSession, path: str, version: int | None) -> Snapsh
         schema_json = metadata.schemaString()
         protocol = json.loads(snapshot.protocol().json())["protocol"]
         configuration = json.loads(metadata.json())["metaData"]["configuration"]
-        files = DataFrame(snapshot.allFiles().toDF(), spark).select(
-            "path", "partitionValues", "size", "stats", "deletionVector"
-        )
-        rows = files.collect()
-    if path.startswith("/"):
-        size = sum(row["size"] for row in rows)
-        integrity.check_files(path, int(snapshot.version()), len(rows), size)
+        version_read = int(snapshot.version())
+        rows = _rows_here(path, version_read)
+        if rows is None:
+            columns = ("path", "partitionValues", "size", "stats", "deletionVector")
+            files = DataFrame(snapshot.allFiles().toDF(), spark).select(*columns)
+            rows = [row.asDict() for row in files.collect()]
+            if path.startswith("/"):
+                size = sum(row["size"] for row in rows)
+                integrity.check_files(path, version_read, len(rows), size)
     schema = StructType.fromJson(json.loads(schema_json))
     features = set(protocol.get("readerFeatures", []))
     if configuration.get("delta.columnMapping.mode", "none") != "none":
         features.add("columnMapping")
     return Snapshot(
         path=path,
-        version=int(snapshot.version()),
+        version=version_read,
         schema_json=schema_json,
         partition_by=tuple(json.loads(metadata.json())["metaData"]["partitionColumns"]),
         features=frozenset(features),
         # The log's order depends on its checkpoint; ours must not.
         files=tuple(sorted((_file(path, row, schema) for row in rows), key=lambda f: f.path)),
     )
+
+
+def _rows_here(path: str, version: int) -> list[dict[str, Any]] | None:
+    """The files of a version without asking Delta, if its summary agrees with them."""
+    rows = entries.files(path, version) if path.startswith("/") else None
+    if rows is None:
+        return None
+    counts = len(rows), sum(row["size"] for row in rows)
+    return rows if integrity.summary(path, version) == counts else None
 
 
 def _log_and_newest(spark: SparkSession, path: str) -> tuple[Any, Any]:
@@ -109,10 +123,10 @@ def _jvm_snapshot(spark: SparkSession, path: str, version: int | None) -> Any:
     )
 
 
-def _file(root: str, row: Any, schema: StructType) -> DataFile:
-    relative = unquote(row.path)
+def _file(root: str, row: Mapping[str, Any], schema: StructType) -> DataFile:
+    relative = unquote(row["path"])
     absolute = relative if re.match(r"^(/|[a-z0-9]+:)", relative) else f"{root}/{relative}"
-    stats = json.loads(row.stats) if row.stats else {}
+    stats = json.loads(row["stats"]) if row["stats"] else {}
     kinds = {field.name: field.dataType for field in schema.fields}
 
     def bounds(key: str) -> dict[str, Any]:
@@ -125,12 +139,12 @@ def _file(root: str, row: Any, schema: StructType) -> DataFile:
 
     return DataFile(
         path=absolute.removeprefix("file://").removeprefix("file:"),
-        size=row.size,
+        size=row["size"],
         rows=stats.get("numRecords"),
-        partition={n: typed(v or None, kinds[n]) for n, v in row.partitionValues.items()},
+        partition={n: typed(v or None, kinds[n]) for n, v in row["partitionValues"].items()},
         minimum=bounds("minValues"),
         maximum=bounds("maxValues"),
-        deletion_vector=row.deletionVector is not None,
+        deletion_vector=row["deletionVector"] is not None,
     )
 
 
@@ -151,6 +165,18 @@ def commits(spark: SparkSession, path: str) -> Iterator[Commit]:
         first = delta.DeltaHistoryManager.getEarliestDeltaFile(log)
         for version in range(last, first - 1, -1):
             yield _commit(jvm, log, version)
+
+
+def standing(commits: Iterable[Commit]) -> Iterator[Commit]:
+    """Those commits, of the newest first, that make the rows: no upkeep, nothing restored away."""
+    restored: int | None = None
+    for commit in commits:
+        if restored is not None and commit.version > restored:
+            continue
+        if commit.operation == "RESTORE" and commit.parameters.get("version") is not None:
+            restored = int(commit.parameters["version"])
+        elif commit.operation not in MAINTENANCE:
+            yield commit
 
 
 def commit(spark: SparkSession, path: str, version: int) -> Commit:
@@ -193,7 +219,10 @@ def _commit(jvm: Any, log: Any, version: int) -> Commit:
 
 def _output_rows(metrics: dict[str, str]) -> int | None:
     value = metrics.get("numOutputRows")
-    return int(value) if value is not None else None
+    if value is None:
+        # Rows that were replaced by none.
+        return 0 if metrics.get("numFiles") == "0" else None
+    return int(value)
 
 
 def _json_object(text: str | None) -> dict[str, Any] | None:

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparkmine.errors import VersionError
-from sparkmine.expr import Expr, parse
-from sparkmine.expr.nodes import Column, Compare, Literal, Logic
+from sparkmine.expr import equalities, parse
 from sparkmine.lake import Lake, Snapshot, ledger
-from sparkmine.lake.log import Commit
+from sparkmine.lake.log import Commit, standing
 from sparkmine.pipeline.book import Book
 from sparkmine.pipeline.config import Pipeline
 from sparkmine.pipeline.fingerprint import components, difference, fingerprint
 from sparkmine.stages import Stage
 from sparkmine.stages.base import artifact_folder
-
-# Commits of these change no row: whoever compacts or vacuums a table does not own its content.
-_MAINTENANCE = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "REORG", "FSCK")
 
 
 @dataclass(frozen=True)
@@ -76,6 +72,8 @@ class Decisions:
                 reason = "its rows did not add up"
             elif stage.always:
                 reason = stage.always
+            elif outdated := self._outdated(stage, last, newest):
+                reason = outdated
             elif force:
                 reason = "forced"
         current = self._current.get(stage.writes, -1)
@@ -141,22 +139,33 @@ class Decisions:
 
     def _own_commits(self, stage: Stage) -> Iterator[Commit]:
         """The commits of a stage to its table that still count, newest first."""
-        restored: int | None = None
-        for commit in self._lake.table(stage.writes).commits():
-            self._current[stage.writes] = max(commit.version, self._current.get(stage.writes, -1))
-            if restored is not None and commit.version > restored:
-                continue
+        for commit in standing(self._seen(stage.writes)):
             data = commit.metadata or {}
-            if data.get("sparkmine") == 1 and data.get("stage") == stage.name:
-                yield commit
-            elif commit.operation == "RESTORE" and commit.parameters.get("version") is not None:
-                restored = int(commit.parameters["version"])
-            elif commit.operation not in _MAINTENANCE:
+            if data.get("sparkmine") != 1 or data.get("stage") != stage.name:
                 raise VersionError(
                     f"table {stage.writes}: version {commit.version} ({commit.operation}) was not "
                     f"written by stage {stage.name}; restore the table to the version before, or "
                     "move it away and run again"
                 )
+            yield commit
+
+    def _seen(self, table: str) -> Iterator[Commit]:
+        """All commits of a table, whose newest version is noted."""
+        for commit in self._lake.table(table).commits():
+            self._current[table] = max(commit.version, self._current.get(table, -1))
+            yield commit
+
+    def _outdated(self, stage: Stage, last: Commit, newest: int | None) -> str:
+        """Why a newer result of another scope makes that of this one wrong; empty if none does."""
+        if newest is None or newest == last.version:
+            return ""
+        for commit in self._own_commits(stage):
+            if commit.version <= last.version:
+                break
+            data = commit.metadata or {}
+            if stage.part in data.get("outdated", ()):
+                return f"rows that survived instead of its own went when {data['scope']} ran again"
+        return ""
 
 
 def adds_up(line: ledger.Line, accounted: bool) -> bool:
@@ -173,17 +182,5 @@ def apart(scope: str | None, other: str | None) -> bool:
     """True when no row can match both scopes: they want different constants in one column."""
     if scope is None or other is None or scope == other:
         return False
-    left, right = _constants(parse(scope)), _constants(parse(other))
+    left, right = equalities(parse(scope)), equalities(parse(other))
     return any(left[name] != right[name] for name in set(left) & set(right))
-
-
-def _constants(condition: Expr) -> dict[str, object]:
-    """Columns that the condition sets equal to a constant, by name."""
-    match condition:
-        case Logic("and", one, two):
-            return {**_constants(one), **_constants(two)}
-        case Compare("=", Column(name), Literal(value)) | Compare(
-            "=", Literal(value), Column(name)
-        ):
-            return {name: value}
-    return {}

@@ -22,6 +22,7 @@ def record(
 
     `components` are what the fingerprint was made of; `read` are the versions that were read, which
     may hold the same rows as those that count for it, and `followed` the commits that they are of.
+    `outdated` are the parts of the table that have to be made again because of this one.
 
     Args:
         seconds: That the stage took until now.
@@ -37,7 +38,10 @@ def record(
         "at": datetime.datetime.now(datetime.UTC).isoformat(),
         "fingerprint": decision.fingerprint,
         "components": decision.parts,
-        "read": {table: snapshot.version for table, snapshot in context.inputs.items()},
+        "read": {
+            **{table: snapshot.version for table, snapshot in context.inputs.items()},
+            **result.read,
+        },
         "followed": {table: commit.version for table, commit in context.commits.items()},
         "base": str(pipeline.base.absolute()),
         "config": decision.parts["config"],
@@ -51,5 +55,6 @@ def record(
         "accounted": result.accounted,
         "metrics": result.metrics,
         "sides": result.sides,
+        "outdated": result.outdated,
         "artifact": result.artifact,
     }

@@ -6,8 +6,9 @@ rows of its one main table. The pipeline commits that table last, so its commit 
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -16,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from sparkmine.clean.quarantine import Tally, quarantine
 from sparkmine.errors import ConfigError, ExpressionError
-from sparkmine.expr import parse
+from sparkmine.expr import equalities, parse
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.log import Commit
 from sparkmine.lake.table import TABLE_NAME
@@ -82,6 +83,8 @@ class Result:
         mismatch: What it means when that does not hold, and what to do.
         metrics: JSON for the ledger and the report.
         sides: Versions of the side tables written.
+        read: Versions of the stage's own tables that it read after it had changed them.
+        outdated: Parts (`Stage.part`) of the main table that have to be made again because of this.
         artifact: True when files were written to the context's artifact folder.
     """
 
@@ -93,6 +96,8 @@ class Result:
     mismatch: str = "its input changed while it ran; run again"
     metrics: Mapping[str, Any] = field(default_factory=dict)
     sides: Mapping[str, int] = field(default_factory=dict)
+    read: Mapping[str, int] = field(default_factory=dict)
+    outdated: Sequence[str] = ()
     artifact: bool = False
 
 
@@ -147,6 +152,23 @@ class Context:
             source=source,
             **more,
         )
+
+    def write_side(self, table: str, rows: DataFrame) -> int:
+        """Write rows beside the main table, marked with this run; returns the version.
+
+        Rows that were written under the same fingerprint before are replaced.
+        """
+        from pyspark.sql import functions as F
+
+        marks = {"run_id": self.run_id, "fingerprint": self.fingerprint}
+        marked = [F.lit(value).alias(name) for name, value in marks.items()]
+        commit = self.target.table(table).write(
+            rows.select(*marked, *rows.columns),
+            "replace_where",
+            replace_where=f"fingerprint = '{self.fingerprint}'",
+            partition_by=["fingerprint"],
+        )
+        return commit.version
 
     def artifact(self) -> Path:
         """The folder for this stage's files; its name is the fingerprint.
@@ -237,6 +259,12 @@ class Stage(Block, ABC):
         return False
 
     @property
+    def part(self) -> str:
+        """The constants of `output.replace`, by which parts of the table are told apart; JSON."""
+        scope = self.output.replace
+        return json.dumps(equalities(parse(scope)) if scope else {}, sort_keys=True, default=str)
+
+    @property
     def always(self) -> str:
         """Why the stage runs every time; empty when its fingerprint tells whether it must."""
         return ""
@@ -256,6 +284,12 @@ class Stage(Block, ABC):
     def check(self, base: Path) -> None:
         """Check what needs no Spark, such as that files exist. Raises SparkmineError."""
         return
+
+    def scoped(self, context: Context, table: str) -> Snapshot:
+        """A pinned input, narrowed to the rows that the output replaces."""
+        snapshot = context.inputs[table]
+        scope = self.output.replace
+        return snapshot if scope is None else snapshot.where(scope)
 
     def again(self, context: Context, rows: DataFrame, beside: DataFrame | None) -> DataFrame:
         """Judge rows of the stage's quarantine again, by its rules as they are now.

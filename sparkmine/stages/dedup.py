@@ -37,9 +37,7 @@ class Dedup(Stage):
         return True
 
     def run(self, context: Context) -> Result:
-        snapshot = context.inputs[self.input]
-        if self.output.replace is not None:
-            snapshot = snapshot.where(self.output.replace)
+        snapshot = self.scoped(context, self.input)
         df = snapshot.dataframe(context.spark)
         rows = snapshot.rows if snapshot.rows is not None else df.count()
         return Result(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,9 +17,6 @@ from sparkmine.dedup.fuzzy import (
     check_installed,
 )
 from sparkmine.stages.base import Block, Context, Names, Result, Stage, TableName
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 Share = Annotated[float, Field(gt=0.0, le=1.0, strict=False)]
 Columns = Annotated[Names, Field(min_length=1)]
@@ -107,17 +104,14 @@ class FuzzyRecords(Stage):
         from sparkmine.dedup.fuzzy import fuzzy_records, measured, merged
         from sparkmine.dedup.survivors import largest_clusters
 
-        snapshot = context.inputs[self.input]
-        if self.output.replace is not None:
-            snapshot = snapshot.where(self.output.replace)
-        df = snapshot.dataframe(context.spark)
+        df = self.scoped(context, self.input).dataframe(context.spark)
         found = fuzzy_records(df, self._linkage(context.seed))
         together = merged(df, found.clusters, self.order_by, self._merges())
         sides = {
             f"removed/{self.name}": together.removed.withColumnRenamed(self.id, "id"),
             f"pairs/{self.name}": found.pairs,
         }
-        versions = {table: self._written(context, table, rows) for table, rows in sides.items()}
+        versions = {table: context.write_side(table, rows) for table, rows in sides.items()}
         figures = _plain(found)
         figures["largest"] = largest_clusters(found.clusters)
         figures["threshold"] = self.threshold
@@ -132,21 +126,6 @@ class FuzzyRecords(Stage):
             metrics={"fuzzy_records": figures},
             sides=versions,
         )
-
-    def _written(self, context: Context, table: str, rows: DataFrame) -> int:
-        from pyspark.sql import functions as F
-
-        marks = [
-            F.lit(context.run_id).alias("run_id"),
-            F.lit(context.fingerprint).alias("fingerprint"),
-        ]
-        commit = context.target.table(table).write(
-            rows.select(*marks, *rows.columns),
-            "replace_where",
-            replace_where=f"fingerprint = '{context.fingerprint}'",
-            partition_by=["fingerprint"],
-        )
-        return commit.version
 
     def _linkage(self, seed: int) -> Linkage:
         training = self.training.model_dump()

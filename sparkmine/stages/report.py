@@ -169,6 +169,14 @@ def _info(data: dict[str, Any], commit: Commit, context: Context) -> StageInfo:
     )
 
 
+# Figures of an update of what other runs have kept.
+_CHANGES = {
+    "survived": "Rows that stay",
+    "new": "Texts new or changed",
+    "deleted": "Texts gone or changed",
+    "new_clusters": "New clusters",
+    "merged": "Clusters that became part of others",
+}
 _NOTES = {"dropped": "dropped", "warned": "warning", "repairs": "values repaired"}
 
 
@@ -200,7 +208,8 @@ def _copies(table: str, figures: dict[str, Any]) -> NearCopies:
         near=figures["edges"],
         threshold=figures["threshold"],
         largest=tuple((str(name), rows) for name, rows in figures["largest"]),
-        examples=tuple((s, one, other) for s, one, other in figures["examples"]),
+        examples=tuple((s, one, other) for s, one, other in figures.get("examples", ())),
+        changes=tuple((what, figures[name]) for name, what in _CHANGES.items() if name in figures),
     )
 
 

@@ -79,7 +79,7 @@ def test_pairs_of_a_first_and_a_second_batch(texts: dict[int, str]) -> None:
     taken, _ = known.bands(batch, 16)
     all_bands = len(old) * MATCHING.banding.bands
     assert 0 < taken.here().count(pieces.KNOWN_BANDS) < all_bands / 2
-    everything, _ = Known(signed, sets, 0, 0, Fresh(None, None, None)).bands(batch, 16)
+    everything, _ = Known(signed, sets, 0, 0, Fresh(None, None)).bands(batch, 16)
     assert everything.here().count(pieces.KNOWN_BANDS) == all_bands
 
 

@@ -32,6 +32,7 @@ class Kept:
     def __init__(self, spark: SparkSession, lake: Lake) -> None:
         self.spark, self.lake = spark, lake
         self.texts: dict[int, str | None] = {}
+        self.as_tables = False  # which are described without Spark
 
     @property
     def tables(self) -> NearDuplicateTables:
@@ -42,7 +43,10 @@ class Kept:
 
     def add(self, texts: dict[int, str | None]) -> None:
         self.texts.update(texts)
-        self.tables.update(self.frame(list(texts.items())))
+        df = self.frame(list(texts.items()))
+        if self.as_tables:
+            self.lake.table("new/texts").write(df)
+        self.tables.update(self.lake.table("new/texts").snapshot() if self.as_tables else df)
 
     def delete(self, ids: list[int]) -> None:
         for name in ids:
@@ -61,10 +65,11 @@ def kept(spark: SparkSession, lake: Lake) -> Kept:
 
 
 @pytest.fixture(params=["here", "spread"])
-def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Small batches are joined in this process, and all others by Spark."""
     if request.param == "spread":
         monkeypatch.setattr("sparkmine.dedup.known.MOST_HASHES", 0)
+    return str(request.param)
 
 
 @pytest.mark.slow
@@ -86,15 +91,19 @@ def test_clusters_merge_and_fall_apart(kept: Kept, brute_force: BruteForce) -> N
     assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
     with pytest.raises(DataError, match="id 20 is in the tables"):
         kept.tables.update(kept.frame([(20, "again")]))
+    for rows, wrong in (([(99, "x"), (99, "y")], "such as 99"), ([(None, "x")], "null in 1 rows")):
+        kept.lake.table("new/texts").write(kept.frame(rows))
+        with pytest.raises(DataError, match=wrong):
+            kept.tables.update(kept.lake.table("new/texts").snapshot())
     with pytest.raises(ConfigError, match="were made with word-2/"):
         NearDuplicateTables(kept.lake, "near/texts", threshold=0.6, size=2)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("place")
 def test_many_updates_and_deletions(
-    kept: Kept, documents: Callable[..., list[str]], brute_force: BruteForce
+    kept: Kept, documents: Callable[..., list[str]], brute_force: BruteForce, place: str
 ) -> None:
+    kept.as_tables = place == "here"
     rng = np.random.default_rng(8)
     texts: dict[int, Any] = dict(enumerate(documents(400, seed=2)))
     order = rng.permutation(400).tolist()

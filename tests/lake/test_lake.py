@@ -127,6 +127,9 @@ def test_replace_where_touches_its_partition_only(spark: SparkSession, lake: Lak
         for row in table.snapshot().dataframe(spark).groupBy("day").count().collect()
     }
     assert counts == {datetime.date(2026, 1, 1): 5, datetime.date(2026, 1, 2): 4}
+    none = frame.where("id < 0")
+    assert table.write(none, "replace_where", replace_where="day = '2026-01-02'").rows == 0
+    assert table.snapshot().rows == 5
 
 
 def test_deletion_vectors_and_maps_go_through_spark(spark: SparkSession, lake: Lake) -> None:

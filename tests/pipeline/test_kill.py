@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,37 +22,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 Small = Callable[..., Path]
+Started = Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]]
 
 # Columns that name a run or its source's folder, and so differ between two runs.
 RUN_COLUMNS = {"run_id", "sha256", "bytes", "file", "fingerprint", "source"}
-
-
-@contextlib.contextmanager
-def started(file: Path, warehouse: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """`sparkmine COMMAND` in a process group of its own, which has ended afterwards."""
-    # What a killed process leaves goes with the test's folder.
-    temporary = file.parent / "tmp"
-    temporary.mkdir(exist_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sparkmine.cli", *command, "--warehouse", str(warehouse)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={
-            **os.environ,
-            "SPARKMINE_MASTER": "local[2]",
-            "SPARK_LOCAL_DIRS": str(temporary),
-            "TMPDIR": str(temporary),
-            "JDK_JAVA_OPTIONS": f"-Djava.io.tmpdir={temporary}",
-        },
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(30)
 
 
 def events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
@@ -63,7 +35,7 @@ def events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def kill_in(file: Path, warehouse: Path, stage: str, delay: float) -> None:
+def kill_in(started: Started, file: Path, warehouse: Path, stage: str, delay: float) -> None:
     """Run until `stage` has been running for `delay` seconds, then SIGKILL driver and JVM."""
     with started(file, warehouse, "run", str(file), "--log-json") as process:
         for event in events(process):
@@ -73,17 +45,6 @@ def kill_in(file: Path, warehouse: Path, stage: str, delay: float) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
                 return
         raise AssertionError(f"the run ended before stage {stage}")
-
-
-def kill_at(entry: Path, file: Path, warehouse: Path, *command: str) -> None:
-    """Run a command, and SIGKILL driver and JVM as soon as a table's log has this entry."""
-    with started(file, warehouse, *command) as process:
-        while not entry.exists():
-            if process.poll() is not None:
-                assert process.stdout is not None
-                raise AssertionError(f"it ended before {entry}: {process.stdout.read()}")
-            time.sleep(0.002)
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def finish(spark: SparkSession, file: Path, warehouse: Path) -> dict[str, str]:
@@ -123,10 +84,10 @@ def first_stages(file: Path) -> Path:
 
 
 def test_a_killed_run_resumes(
-    spark: SparkSession, small: Small, finished: Path, tmp_path: Path
+    spark: SparkSession, small: Small, finished: Path, tmp_path: Path, started: Started
 ) -> None:
     file, warehouse = first_stages(small()), tmp_path / "killed"
-    kill_in(file, warehouse, "ingest", 0.5)
+    kill_in(started, file, warehouse, "ingest", 0.5)
     lake = Lake(warehouse, spark)
     assert not lake.table("raw/visits").exists()  # it was killed in time
     assert set(finish(spark, file, warehouse).values()) == {"done"}
@@ -138,13 +99,15 @@ def test_a_killed_run_resumes(
 
 
 @pytest.mark.slow
-def test_kills_in_every_kind_of_stage(spark: SparkSession, small: Small, tmp_path: Path) -> None:
+def test_kills_in_every_kind_of_stage(
+    spark: SparkSession, small: Small, tmp_path: Path, started: Started
+) -> None:
     file = small(training=True)
     kills = {"ingest": 0.5, "clean": 1.0, "features": 1.5, "mlp": 15.0, "report": 1.0}
     tables = {stage.name: stage.writes for stage in load_pipeline(file).stages}
     lake = Lake(tmp_path / "killed", spark)
     for stage, delay in kills.items():
-        kill_in(file, tmp_path / "killed", stage, delay)
+        kill_in(started, file, tmp_path / "killed", stage, delay)
         assert not lake.table(tables[stage]).exists()  # it was killed in time
     statuses = finish(spark, file, tmp_path / "killed")
     assert statuses.pop("report") == "done"
@@ -155,7 +118,12 @@ def test_kills_in_every_kind_of_stage(spark: SparkSession, small: Small, tmp_pat
 
 @pytest.mark.slow
 def test_rows_are_sent_again_once(
-    spark: SparkSession, small: Small, finished: Path, tmp_path: Path
+    spark: SparkSession,
+    small: Small,
+    finished: Path,
+    tmp_path: Path,
+    started: Started,
+    kill_at: Callable[..., None],
 ) -> None:
     """Killed after the first commit, and after the second; the third command goes through."""
     file, warehouse = first_stages(small()), tmp_path / "sent"

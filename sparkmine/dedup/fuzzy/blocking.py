@@ -63,7 +63,7 @@ def prepared(df: DataFrame, linkage: Linkage) -> Prepared:
     from pyspark.sql import functions as F
 
     need_columns(df, [linkage.id, *linkage.columns])
-    check_id(df, linkage.id)
+    check_id(df.schema, linkage.id)
     kinds = {name: item.kind for name, item in linkage.compared.items()}
     for name, kind in kinds.items():
         check_type(name, kind, df.schema[name].dataType)

@@ -67,6 +67,7 @@ class NearCopies:
     """What one search for near copies found.
 
     `largest` has (cluster, rows), `examples` (similarity, text, other text) of verified pairs.
+    `changes` says what became of clusters that other runs have kept: (what, number).
     """
 
     table: str
@@ -77,6 +78,7 @@ class NearCopies:
     threshold: float
     largest: tuple[tuple[str, int], ...] = ()
     examples: tuple[tuple[float, str, str], ...] = ()
+    changes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
