@@ -17,17 +17,19 @@ on the driver for the last two.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.metrics import percent
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.tables import values_of
 from sparkmine.evaluate.tasks import measure
 from sparkmine.lake.inputs import as_frame, need_columns
 
@@ -254,8 +256,10 @@ def _ids(sample: pa.Table, features: Sequence[str], keys: Sequence[str]) -> list
             found.append(Finding(check="id", column=name, rows=None, share=1.0, text=text))
             continue
         column = sample.column(name).drop_null()
-        share = len(column.unique()) / len(column) if len(column) > 1 else 0.0
-        if share >= DISTINCT and _whole(column):
+        if len(column) < 2 or not _whole(column):
+            continue
+        share = len(column.unique()) / len(column)
+        if share >= DISTINCT:
             text = f"{name} has another value in {percent(share)} of the rows, as an id has"
             found.append(Finding(check="id", column=name, rows=None, share=share, text=text))
     return found
@@ -279,10 +283,7 @@ def _alone(sample: pa.Table, features: Sequence[str], label: str) -> list[Findin
     truth = answers.cast(pa.float64()).to_numpy(zero_copy_only=False)
     two = set(np.unique(truth[~np.isnan(truth)]).tolist()) <= {0.0, 1.0}
     found = []
-    for name in features:
-        values = _as_numbers(sample.column(name), truth)
-        if values is None:
-            continue
+    for name, values in _numbers(sample, features, truth):
         known = np.isfinite(values) & np.isfinite(truth)
         if len(np.unique(values[known])) < 2 or len(np.unique(truth[known])) < 2:
             continue
@@ -298,6 +299,21 @@ def _alone(sample: pa.Table, features: Sequence[str], label: str) -> list[Findin
                 Finding(check="single feature", column=name, rows=None, share=strength, text=text)
             )
     return found
+
+
+def _numbers(
+    sample: pa.Table, features: Sequence[str], truth: npt.NDArray[np.float64]
+) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+    """Each feature as numbers; of an array each element."""
+    for name in features:
+        column = sample.column(name)
+        if pa.types.is_list(column.type) and not column.null_count:
+            for place in range(len(column[0]) if len(column) else 0):
+                yield f"{name}[{place}]", values_of(pc.list_element(column, place), name)
+        else:
+            values = _as_numbers(column, truth)
+            if values is not None:
+                yield name, values
 
 
 def _as_numbers(

@@ -67,7 +67,7 @@ def roll_back(lake: Lake, name: str, version: int) -> dict[str, Any]:
             "at": today.isoformat(),
             "reason": why,
             "seconds": round(time.monotonic() - began, 3),
-            "metrics": metrics_of(rows, promoted=False, verdict=data["metrics"]["verdict"]),
+            "metrics": metrics_of(rows, promoted=False, verdict=data["metrics"]["evaluation"]),
         }
         lake.table(name).write(
             lake.spark.createDataFrame(pa.Table.from_pylist(rows, SCHEMA)),

@@ -94,5 +94,5 @@ def metrics_of(rows: list[dict[str, Any]], *, promoted: bool, verdict: str) -> d
         "version": last and last["version"],
         "why": last and last["why"],
         "promoted": promoted,
-        "verdict": verdict,
+        "evaluation": verdict,
     }

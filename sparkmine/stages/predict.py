@@ -49,7 +49,9 @@ class Predict(Stage):
         assert source is not None
         metrics = (context.commits[source].metadata or {})["metrics"]
         if metrics["champion"] is None:
-            raise DataError(f"stage {self.name}: {source} has no model yet: {metrics['verdict']}")
+            raise DataError(
+                f"stage {self.name}: {source} has no model yet: {metrics['evaluation']}"
+            )
         model = Model.load(Path(context.lake.root) / metrics["champion"])
         rows = context.frame(self.input, self.where)
         scored = model.transform(rows).select(

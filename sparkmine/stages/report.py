@@ -248,7 +248,7 @@ def _champion(table: str, metrics: dict[str, Any]) -> Champion:
         version=metrics["version"],
         why=metrics["why"],
         promoted=metrics["promoted"],
-        verdict=metrics["verdict"],
+        verdict=metrics["evaluation"],
     )
 
 

@@ -90,13 +90,18 @@ def test_features_that_know_the_answer_and_ids(spark: SparkSession, train, test)
             status=np.where(generator.random(len(frame)) < 0.01, "bought", text),
             receipt=[f"r{i}" for i in frame.id],
             serial=frame.id * 1.0,
+            mix=[
+                [sales, 100.0 - label]
+                for sales, label in zip(frame.sales, frame.label, strict=True)
+            ],
         )
 
-    features = [*FEATURES, "refund", "status", "receipt", "serial", "id"]
+    features = [*FEATURES, "refund", "status", "receipt", "serial", "id", "mix"]
     found = check(spark, known(train), known(test), features)
     assert set(found) == {
         ("single feature", "refund"),
         ("single feature", "status"),
+        ("single feature", "mix[1]"),
         ("id", "receipt"),
         ("id", "serial"),
         ("id", "id"),
