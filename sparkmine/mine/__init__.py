@@ -11,6 +11,7 @@ from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
+from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.rules import association_rules
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "ExpressionModel",
     "LogisticRegression",
     "MajorityClass",
+    "OutlierModel",
+    "Outliers",
     "Persistence",
     "SingleRule",
     "StratifiedRandom",

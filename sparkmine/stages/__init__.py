@@ -13,6 +13,7 @@ from sparkmine.stages.fuzzy_records import FuzzyRecords
 from sparkmine.stages.ingest import Ingest
 from sparkmine.stages.leakage import Leakage
 from sparkmine.stages.near_duplicates import NearDuplicates
+from sparkmine.stages.outliers import Outliers
 from sparkmine.stages.predict import Predict
 from sparkmine.stages.query import Query
 from sparkmine.stages.report import Report
@@ -34,6 +35,7 @@ __all__ = [
     "Ingest",
     "Leakage",
     "NearDuplicates",
+    "Outliers",
     "Predict",
     "Query",
     "Report",

@@ -22,6 +22,7 @@ from sparkmine.evaluate.report import (
     ScoredPair,
     Spectrum,
     StageInfo,
+    StrangeRows,
     TableQuality,
     WeightLevel,
     render,
@@ -80,6 +81,7 @@ class Report(Stage):
         learning, spectra, missing, quality, copies, fuzzy = [], [], [], [], [], []
         evaluation, champion, rules, predictions = None, None, None, None
         leakage: list[Leakage] = []
+        outliers: list[StrangeRows] = []
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
             if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
@@ -100,6 +102,8 @@ class Report(Stage):
                 )
             if data["kind"] == "champion":
                 champion = _champion(data["table"], metrics)
+            if "outliers" in metrics:
+                outliers.append(_outliers(data["table"], metrics["outliers"]))
             if "leakage" in metrics:
                 leakage.append(_leakage(data))
             if data["kind"] == "rules":
@@ -122,6 +126,7 @@ class Report(Stage):
             missing=tuple(missing),
             spectra=tuple(spectra),
             learning=tuple(learning),
+            outliers=tuple(outliers),
             leakage=tuple(leakage),
             evaluation=evaluation,
             champion=champion,
@@ -249,6 +254,17 @@ def _champion(table: str, metrics: dict[str, Any]) -> Champion:
         why=metrics["why"],
         promoted=metrics["promoted"],
         verdict=metrics["evaluation"],
+    )
+
+
+def _outliers(table: str, figures: dict[str, Any]) -> StrangeRows:
+    return StrangeRows(
+        table=table,
+        rows=figures["rows"],
+        features=figures["features"],
+        methods=tuple(figures["methods"]),
+        top=tuple((row["row"], row["score"], tuple(row["reasons"])) for row in figures["top"]),
+        roc_auc=figures.get("roc_auc"),
     )
 
 

@@ -16,6 +16,7 @@ from sparkmine.evaluate.report.data import (
     ScoredPair,
     Spectrum,
     StageInfo,
+    StrangeRows,
     TableQuality,
     WeightLevel,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "ScoredPair",
     "Spectrum",
     "StageInfo",
+    "StrangeRows",
     "TableQuality",
     "WeightLevel",
     "render",

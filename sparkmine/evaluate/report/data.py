@@ -192,6 +192,18 @@ class Champion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StrangeRows:
+    """The strangest rows of a table: `top` has (row, score, reasons), the strangest first."""
+
+    table: str
+    rows: int
+    features: int
+    methods: tuple[str, ...]
+    top: tuple[tuple[str, float, tuple[str, ...]], ...]
+    roc_auc: float | None = None  # where it is known which rows are outliers
+
+
+@dataclass(frozen=True, kw_only=True)
 class Leakage:
     """What a leakage check found: (check, what in words). `train` and `test` are conditions."""
 
@@ -250,6 +262,7 @@ class ReportData(PlainData):
     missing: tuple[MissingValues, ...] = ()
     spectra: tuple[Spectrum, ...] = ()
     learning: tuple[LearningCurve, ...] = ()
+    outliers: tuple[StrangeRows, ...] = ()
     leakage: tuple[Leakage, ...] = ()
     evaluation: Evaluation | None = None
     champion: Champion | None = None

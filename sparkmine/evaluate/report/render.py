@@ -52,6 +52,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("missing", "Missing values", report.missing),
         ("components", "Principal components", report.spectra),
         ("learning", "Learning curves", report.learning),
+        ("outliers", "Outliers", report.outliers),
         ("leakage", "Leakage", report.leakage),
         ("evaluation", "Evaluation", report.evaluation),
         ("rules", "Association rules", report.rules),

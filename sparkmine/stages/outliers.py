@@ -1,0 +1,107 @@
+"""outliers: how strange each row is, by several methods, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sparkmine.errors import ConfigError
+from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.features import feature_columns
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+SHOWN = 15
+
+
+class Outliers(Stage):
+    """Score rows by their strangeness: see `sparkmine.mine.Outliers`.
+
+    Attributes:
+        features: A selector; all numbers and arrays of the table when left out, as for models.
+        train: Rows to learn from; all if left out.
+        score: Rows to score; all if left out.
+        label: A column of 0 and 1 that says which rows are known to be outliers; it is not learned
+            from, and the ledger gets the ROC-AUC of the scores.
+    """
+
+    kind: ClassVar[str] = "outliers"
+    stage: Literal["outliers"]
+    input: TableName
+    table: TableName
+    keys: Names
+    features: str | None = None
+    train: Condition | None = None
+    score: Condition | None = None
+    label: str | None = None
+    methods: list[Literal["isolation_forest", "mahalanobis", "pca", "univariate"]] = Field(
+        default=["isolation_forest", "mahalanobis", "pca", "univariate"], min_length=1
+    )
+    trees: int = Field(default=100, ge=1)
+    sample: int = Field(default=256, ge=2)
+    explained: Annotated[float, Field(gt=0.0, lt=1.0, strict=False)] = 0.9
+    reasons: int = Field(default=3, ge=0)
+
+    @property
+    def writes(self) -> str:
+        return self.table
+
+    @property
+    def reads(self) -> dict[str, str]:
+        return {"input": self.input}
+
+    def run(self, context: Context) -> Result:
+        from sparkmine import mine
+
+        label = [self.label] if self.label else []
+        features = feature_columns(context, self.input, self.features, [*self.keys, *label])
+        if self.label in features:
+            raise ConfigError(f"stage {self.name}: the label {self.label} is among the features")
+        training = context.inputs[self.input]
+        method = mine.Outliers(
+            methods=tuple(self.methods),
+            trees=self.trees,
+            sample=self.sample,
+            explained=self.explained,
+            reasons=self.reasons,
+            seed=context.seed,
+        )
+        model = method.fit(
+            training.where(self.train) if self.train else training, features, spark=context.spark
+        )
+        model.save(context.artifact())
+        scores = [f"score_{name}" for name in self.methods]
+        scored = model.transform(context.frame(self.input, self.score)).select(
+            *self.keys, *label, "score", *scores, "reasons"
+        )
+        return Result(
+            frame=scored,
+            rows_in=context.inputs[self.input].rows if self.score is None else None,
+            metrics={"outliers": {**self._figures(context, scored), "features": len(features)}},
+            artifact=True,
+        )
+
+    def _figures(self, context: Context, scored: DataFrame) -> dict[str, Any]:
+        from pyspark.sql import functions as F
+
+        top = scored.orderBy(F.col("score").desc(), *self.keys).limit(SHOWN).collect()
+        figures = {
+            "methods": self.methods,
+            "rows": context.frame(self.input, self.score).count(),
+            "top": [
+                {
+                    "row": ", ".join(f"{key} {row[key]}" for key in self.keys),
+                    "score": row["score"],
+                    "reasons": row["reasons"],
+                }
+                for row in top
+            ],
+        }
+        if self.label is not None:
+            from sparkmine.evaluate import measure_table
+
+            found = measure_table(scored, self.label, "score", ["roc_auc"], spark=context.spark)
+            figures["roc_auc"] = found.column("roc_auc")[0].as_py()
+        return figures
