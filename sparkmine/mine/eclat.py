@@ -51,10 +51,12 @@ class Baskets:
         """Index baskets of `lengths` [baskets] over `codes` [sum of lengths], `items` in all."""
         offsets = np.cumsum(lengths, dtype=np.int64)
         counts = np.bincount(codes, minlength=items)
+        # Numbers of 16 bits are sorted by their digits, in a third of the time.
+        sortable = codes.astype(np.uint16) if items <= 1 << 16 else codes
         return cls(
             codes=codes,
             ends=np.repeat(offsets, lengths),
-            positions=np.argsort(codes, kind="stable"),
+            positions=np.argsort(sortable, kind="stable"),
             starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         )
 

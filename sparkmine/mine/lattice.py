@@ -8,6 +8,7 @@ an earlier item is the prefix without it, extended by the last item: one binary 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,24 +46,31 @@ class Itemsets:
         levels = {k: level for k, level in self.levels.items() if k <= length}
         return Itemsets(items=self.items, levels=levels, baskets=self.baskets)
 
-    def texts(self, indices: Array) -> pa.ListArray:
-        """Rows of indices [n, k] as lists of item texts."""
-        rows, length = indices.shape
-        offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(length))
-        texts = pa.array(self.items, pa.string()).take(pa.array(indices.ravel()))
-        return pa.ListArray.from_arrays(offsets, texts)
+    def texts(self, groups: Sequence[Array], order: Array) -> pa.ListArray:
+        """Rows of indices [n, k], all groups together and in `order`, as lists of item texts.
+
+        Numbers are put in order, not lists of texts: that takes a tenth of the time.
+        """
+        lengths = np.concatenate(
+            [np.zeros(0, np.int64), *(np.full(len(group), group.shape[1]) for group in groups)]
+        )
+        starts = np.cumsum(lengths) - lengths
+        indices = np.concatenate([np.zeros(0, np.int32), *(group.ravel() for group in groups)])
+        lengths, starts = lengths[order], starts[order]
+        ends = np.cumsum(lengths)
+        places = np.repeat(starts - (ends - lengths), lengths) + np.arange(len(indices))
+        texts = pa.array(self.items, pa.string()).take(pa.array(indices[places]))
+        return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], ends]), pa.int32()), texts)
 
     def to_frame(self, spark: SparkSession) -> DataFrame:
         """[items, support, count], the most frequent first, then the shorter, then by items."""
-        parts = [self.texts(indices) for indices, _ in self.levels.values()]
         counts = np.concatenate([np.zeros(0, np.int64), *(n for _, n in self.levels.values())])
-        order = pa.array(np.argsort(-counts, kind="stable"))
-        texts = pa.chunked_array(parts, pa.list_(pa.string())).combine_chunks()
+        order = np.argsort(-counts, kind="stable")
         table = pa.table(
             {
-                "items": texts.take(order),
-                "support": pa.array(counts / max(1, self.baskets)).take(order),
-                "count": pa.array(counts).take(order),
+                "items": self.texts([indices for indices, _ in self.levels.values()], order),
+                "support": counts[order] / max(1, self.baskets),
+                "count": counts[order],
             }
         )
         return spark.createDataFrame(table, SCHEMA)

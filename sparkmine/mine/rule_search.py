@@ -148,15 +148,9 @@ def _most_general(
 
 def _table(found: Itemsets, groups: list[tuple[Array, Array]], counts: list[Array]) -> pa.Table:
     """The rules as a table, in order."""
-    texts = pa.list_(pa.string())
-    sides = [
-        pa.chunked_array([found.texts(group[side]) for group in groups], texts) for side in (0, 1)
-    ]
     both, left, right = np.concatenate([np.zeros((3, 0), np.int64), *counts], axis=1)
-    measured = columns(both, left, right, max(1, found.baskets))
-    order = np.lexsort((-measured["support"].to_numpy(), -measured["lift"].to_numpy()))
-    table = pa.table(
-        [*sides, *(measured[name] for name in MEASURES)],
-        names=["antecedent", "consequent", *MEASURES],
-    )
-    return table.combine_chunks().take(pa.array(order))
+    baskets = max(1, found.baskets)
+    order = np.lexsort((-both, -MEASURES["lift"](both, left, right, baskets)))
+    sides = [found.texts([group[side] for group in groups], order) for side in (0, 1)]
+    measured = columns(both[order], left[order], right[order], baskets)
+    return pa.table([*sides, *measured.values()], names=["antecedent", "consequent", *measured])
