@@ -100,7 +100,7 @@ def recommendations(df: DataFrame, runs: int) -> None:
     rules = mine.association_rules(df, "basket_id", "category", 0.01, CONFIDENCE).persist()
     for how in ("broadcast", "join"):
         seconds = median_seconds(
-            lambda how=how: consume(mine.recommend(df, rules, top_k=3, how=how)),  # type: ignore[misc]
+            lambda how=how: consume(mine.recommend(df, rules, top_k=3, how=how)),
             runs if how == "broadcast" else 1,
             1 if how == "broadcast" else 0,
         )
