@@ -120,18 +120,22 @@ def encoded(
         F.col(item).cast("string").alias("item"),
         F.pmod(F.xxhash64(basket), F.lit(number)).cast("int").alias("bucket"),
     )
-    frame = pairs.mapInArrow(_encode, PIECES).persist()
+    frame = pairs.mapInArrow(encode, PIECES).persist()
     try:
         sizes = [F.length(name) for name in ("codes", "ids", "lengths")]
         row = frame.agg(
             F.sum(sizes[0] / 4).cast("long"), F.sum(sum(sizes[1:], sizes[0])), F.sum("ignored")
         ).first()
         entries, size, ignored = (value or 0 for value in row or (0, 0, 0))
-        if ignored:
-            logger.warning("%d rows with a null basket or item are ignored", ignored)
+        warn_of_nulls(ignored)
         yield Pieces(frame=frame, entries=entries, bytes=size, buckets=number)
     finally:
         frame.unpersist()
+
+
+def warn_of_nulls(rows: int) -> None:
+    if rows:
+        logger.warning("%d rows with a null basket or item are ignored", rows)
 
 
 def _comparable(rows: DataFrame, basket: str) -> Column:
@@ -145,7 +149,7 @@ def _comparable(rows: DataFrame, basket: str) -> Column:
     return F.when(F.col(basket).isNotNull(), text)
 
 
-def _encode(batches: Batches) -> Iterator[pa.RecordBatch]:
+def encode(batches: Batches) -> Iterator[pa.RecordBatch]:
     """Rows [basket, item, bucket] of a task as pieces."""
     columns: list[tuple[pa.Array, pa.Array, Array]] = []
     ignored = 0

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Literal, get_args
 
 from sparkmine.errors import ConfigError
-from sparkmine.lake.inputs import as_frame
+from sparkmine.lake.inputs import session_of
 from sparkmine.mine.lattice import Itemsets, closed, maximal
 from sparkmine.mine.mining import mine_itemsets
 
@@ -73,7 +73,7 @@ def frequent_itemsets(
         partitions=partitions,
         spark=spark,
     )
-    return found.to_frame(as_frame(df, spark).sparkSession)
+    return found.to_frame(session_of(df, spark))
 
 
 def find_itemsets(

@@ -22,12 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.mine.baskets import Pieces, encoded
+from sparkmine.lake.inputs import session_of
+from sparkmine.mine.baskets import CodedBaskets, Pieces, encoded
 from sparkmine.mine.bounded import GivenUp, bounded
 from sparkmine.mine.eclat import Baskets, by_length
 from sparkmine.mine.lattice import Itemsets
 from sparkmine.mine.memory import BYTES_PER_ITEMSET, TASK_BYTES, Budget, bytes_per_task
 from sparkmine.mine.partition import BILLION, COUNTED, MINED, Counter, Miner, unpack
+from sparkmine.mine.scanned_baskets import scanned
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -86,20 +88,29 @@ def mine_itemsets(
     spark: SparkSession | None = None,
 ) -> Itemsets:
     """All frequent itemsets, as arrays on the driver; see `itemsets.frequent_itemsets`."""
+    from pyspark.sql import DataFrame
+
     if not 0 < min_support <= 1:
         raise ConfigError(f"min_support is {min_support}; it must be above 0 and at most 1")
     numbers = {"max_length": max_length, "partitions": partitions, "max_itemsets": max_itemsets}
     for name, number in numbers.items():
         if number is not None and number < 1:
             raise ConfigError(f"{name} is {number}; it must be 1 or more")
+    session = session_of(df, spark)
+    most, allowed = _allowed(session, max_itemsets)
+    wanted = _Wanted(
+        min_support=min_support, max_length=max_length, max_itemsets=most, allowed=allowed
+    )
+    short = HERE_ITEMSETS if session.sparkContext.defaultParallelism > 1 else None
+    found: Itemsets | None = None
+    if partitions is None and not isinstance(df, DataFrame):
+        baskets = scanned(df, basket, item)
+        found = _mine_here(baskets, wanted, short) if baskets is not None else None
+        if found is not None:
+            return found
     with encoded(df, basket, item, buckets=partitions, spark=spark) as pieces:
-        most, allowed = _allowed(pieces.frame.sparkSession, max_itemsets)
-        wanted = _Wanted(
-            min_support=min_support, max_length=max_length, max_itemsets=most, allowed=allowed
-        )
-        found = None
         if partitions is None and pieces.bytes <= HERE_BYTES:
-            found = _mine_here(pieces, wanted)
+            found = _mine_here(pieces.collected(), wanted, short)
         return found or _mine_apart(pieces, wanted, partitions)
 
 
@@ -122,9 +133,8 @@ def _allowed(spark: SparkSession, max_itemsets: int | None) -> tuple[int, str]:
     return budget.allows(BYTES_PER_ITEMSET), reason
 
 
-def _mine_here(pieces: Pieces, wanted: _Wanted) -> Itemsets | None:
-    """The itemsets, found in this process; None where that would take long."""
-    baskets = pieces.collected()
+def _mine_here(baskets: CodedBaskets, wanted: _Wanted, short: int | None) -> Itemsets | None:
+    """The itemsets, found in this process; None when more than `short` are expected."""
     total = len(baskets.lengths)
     minimum = minimum_count(wanted.min_support, total)
     often = np.flatnonzero(baskets.counts >= minimum)
@@ -142,9 +152,7 @@ def _mine_here(pieces: Pieces, wanted: _Wanted) -> Itemsets | None:
         wanted.max_length,
         wanted.max_itemsets,
         total,
-        short=HERE_ITEMSETS
-        if pieces.frame.sparkSession.sparkContext.defaultParallelism > 1
-        else None,
+        short=short,
     )
     if isinstance(found, GivenUp):
         if found.fits is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from sparkmine.errors import ConfigError
-from sparkmine.lake.inputs import as_frame
+from sparkmine.lake.inputs import session_of
 from sparkmine.mine.lattice import Itemsets
 from sparkmine.mine.measures import MEASURES, Ranges, check_ranges
 from sparkmine.mine.memory import BYTES_PER_RULE, Budget
@@ -103,7 +103,7 @@ def association_rules(
         partitions=partitions,
         spark=spark,
     )
-    return as_frame(df, spark).sparkSession.createDataFrame(table, SCHEMA)
+    return session_of(df, spark).createDataFrame(table, SCHEMA)
 
 
 def find_rules(
@@ -134,23 +134,23 @@ def find_rules(
         if number is not None and number < 1:
             raise ConfigError(f"{name} is {number}; it must be 1 or more")
     check_ranges(filters or {})
-    frame = as_frame(df, spark)
     search = Search(
         ranges=_ranges(min_confidence, min_lift, filters or {}),
         max_consequent=max_consequent,
         antecedent=Side(has=_names(antecedent_has), lacks=_names(antecedent_lacks)),
         consequent=Side(has=_names(consequent_has), lacks=_names(consequent_lacks)),
         prune=prune,
-        max_rules=max_rules or Budget.of(frame.sparkSession).allows(BYTES_PER_RULE),
+        max_rules=max_rules or Budget.of(session_of(df, spark)).allows(BYTES_PER_RULE),
     )
     found = mine_itemsets(
-        frame,
+        df,
         basket,
         item,
         min_support,
         max_length,
         max_itemsets=max_itemsets,
         partitions=partitions,
+        spark=spark,
     )
     _warn_of_rare(found, search)
     table = search.rules(found)

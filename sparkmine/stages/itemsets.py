@@ -18,15 +18,15 @@ class Itemsets(MiningStage):
     def run(self, context: Context) -> Result:
         from sparkmine.mine.itemsets import find_itemsets
 
-        rows = context.frame(self.input, self.where).select(self.basket, self.item)
         found, mined = find_itemsets(
-            rows,
+            self.rows(context),
             basket=self.basket,
             item=self.item,
             min_support=self.min_support,
             max_length=self.max_length,
             keep=self.keep,
             max_itemsets=self.max_itemsets,
+            spark=context.spark,
         )
         return Result(
             frame=found.to_frame(context.spark),

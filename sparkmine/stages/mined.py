@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from sparkmine.stages.base import Condition, Stage, TableName
+from sparkmine.lake import Snapshot
+from sparkmine.stages.base import Condition, Context, Stage, TableName
 
 Measure = Literal["support", "confidence", "lift", "leverage", "conviction", "zhang"]
 
@@ -27,6 +28,11 @@ class BasketStage(Stage):
     @property
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
+
+    def rows(self, context: Context) -> Snapshot:
+        """What is mined, as a snapshot: a small one is read without a Spark job."""
+        snapshot = context.inputs[self.input]
+        return snapshot.where(self.where) if self.where else snapshot
 
 
 class MiningStage(BasketStage):

@@ -27,11 +27,12 @@ class Recommend(BasketStage):
         from sparkmine import mine
 
         found = mine.recommend(
-            context.frame(self.input, self.where),
+            self.rows(context),
             context.frame(self.rules),
             basket=self.basket,
             item=self.item,
             top_k=self.top_k,
             score=self.score,
+            spark=context.spark,
         )
         return Result(frame=found, rows_in=context.inputs[self.input].rows)

@@ -47,9 +47,8 @@ class Rules(MiningStage):
     def run(self, context: Context) -> Result:
         from sparkmine.mine import rules
 
-        rows = context.frame(self.input, self.where).select(self.basket, self.item)
         table, itemsets = rules.find_rules(
-            rows,
+            self.rows(context),
             basket=self.basket,
             item=self.item,
             min_support=self.min_support,
@@ -64,6 +63,7 @@ class Rules(MiningStage):
             consequent_lacks=self.consequent_lacks,
             prune=self.prune,
             max_itemsets=self.max_itemsets,
+            spark=context.spark,
             max_rules=self.max_rules,
         )
         return Result(

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 import sparkmine as sm
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.mine import baskets, bounded, frequent_itemsets, mining
+from sparkmine.mine import baskets, bounded, frequent_itemsets, mining, scanned_baskets
 from sparkmine.mine.eclat import Baskets, by_length, count, frequent
 from sparkmine.mine.mining import minimum_count
 
@@ -110,6 +110,36 @@ def test_any_types_and_snapshot(spark: SparkSession, lake: sm.Lake) -> None:
     receipts = [((1, None), 10), ((1, None), 9), ((None, 1), 10), (None, 9)]
     structs = spark.createDataFrame(receipts, "basket struct<shop: int, till: int>, item int")
     assert as_dict(frequent_itemsets(structs, "basket", "item", 0.5)) == expected
+
+
+def test_a_small_snapshot_needs_no_job(
+    shop: DataFrame,
+    lake: sm.Lake,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = lake.table("shop")
+    table.write(shop)
+    snapshot = table.snapshot().where("basket_id < 5 or basket_id is null")
+    expected = {
+        frozenset({"beer", "nappies"}): 3,
+        frozenset({"beer"}): 3,
+        frozenset({"nappies"}): 3,
+    }
+    expected |= {frozenset({"milk"}): 3, frozenset({"bread"}): 3}
+
+    def no_job(*_: object, **__: object) -> None:
+        raise AssertionError("Spark is asked to read the table")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(mining, "encoded", no_job)
+        found = mining.mine_itemsets(snapshot, "basket_id", "category", 0.7)
+        texts = {frozenset(found.items[i] for i in row) for row in found.levels[2][0]}
+        assert texts == {frozenset({"beer", "nappies"})}
+        assert len(found) == len(expected)
+    assert "2 rows with a null basket or item are ignored" in caplog.text
+    monkeypatch.setattr(scanned_baskets, "ROWS", 3)
+    assert as_dict(frequent_itemsets(snapshot, "basket_id", "category", 0.7)) == expected
 
 
 def test_nothing_to_find(spark: SparkSession) -> None:
