@@ -152,7 +152,7 @@ def rules(df: DataFrame, support: float, model: Any, runs: int) -> None:
     )
 
 
-def against_mlxtend(df: DataFrame, support: float, runs: int) -> None:
+def against_mlxtend(df: DataFrame, support: float) -> None:
     """From a table of booleans in memory, which mlxtend's user must make first."""
     import pandas as pd
     from mlxtend.frequent_patterns import fpgrowth as mlxtend
@@ -160,7 +160,7 @@ def against_mlxtend(df: DataFrame, support: float, runs: int) -> None:
     pairs = df.select("basket_id", "category").distinct().toPandas()
     table = pd.crosstab(pairs["basket_id"], pairs["category"]).astype(bool)
     found: list[Any] = []
-    seconds = median_seconds(lambda: found.append(mlxtend(table, support)), runs)
+    seconds = median_seconds(lambda: found.append(mlxtend(table, support)), 1)
     print(f"  itemsets at {support}: mlxtend {seconds:.2f} s, {len(found[0]):,} itemsets, without")
     print(f"    reading, of {table.shape[0]:,} x {table.shape[1]} booleans", flush=True)
 
@@ -181,7 +181,7 @@ def main() -> None:
             if "table" in options.only:
                 of_a_table(df, support, options)
     if "mlxtend" in options.only:
-        against_mlxtend(df, 0.01, options.runs)
+        against_mlxtend(df, 0.01)
     if "recommend" in options.only:
         recommendations(df, options.runs)
     if "products" in options.only:
