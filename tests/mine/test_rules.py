@@ -169,6 +169,18 @@ def test_redundant_rules_are_pruned(
     assert search(mined, prune=True, ranges={"lift": (lift, None)}) == wanted & above
 
 
+def test_a_part_of_a_part_makes_a_rule_redundant(spark: SparkSession) -> None:
+    # a -> d holds for 102 of 123; ab, ac and bc -> d for 2 of 13 each; abc -> d for 2 of 3.
+    bought = [("ad", 100), ("ab", 10), ("ac", 10), ("bc", 10), ("abcd", 2), ("abc", 1)]
+    baskets = [items for items, times in bought for _ in range(times)]
+    rows = [(number, item) for number, items in enumerate(baskets) for item in items]
+    df = spark.createDataFrame(rows, "basket_id int, category string")
+    for prune, antecedents in ((False, ["a", "abc"]), (True, ["a"])):
+        rules = association_rules(df, *("basket_id", "category", 0.01, 0.5), prune=prune)
+        found = rules.where("consequent[0] = 'd'").collect()
+        assert sorted("".join(row["antecedent"]) for row in found) == antecedents
+
+
 def test_least_lift_and_filters_of_the_function(
     shop: DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
