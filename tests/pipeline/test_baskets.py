@@ -92,7 +92,7 @@ def test_tables_and_report(spark: SparkSession, tmp_path: Path) -> None:
         (["milk", "nappies"], 0.4, 2),
         (["nappies"], 0.6, 3),
     ]
-    # {nappies} -> {beer} and {beer} -> {nappies}, 2 of 5: lift 0.4 / 0.36; 0.04 / (0.6 * 0.2).
+    # {nappies} -> {beer} and {beer} -> {nappies}, 2 of 5: the leverage is 0.4 - 0.6 * 0.6.
     assert [row[:2] for row in rows("mined/rules")] == [
         (["beer"], ["nappies"]),
         (["nappies"], ["beer"]),
@@ -103,7 +103,7 @@ def test_tables_and_report(spark: SparkSession, tmp_path: Path) -> None:
         (5, "beer", ["nappies"], ["beer"]),
     ]
     zhang = [row[2] for row in rows("mined/recommendations")]
-    assert zhang == pytest.approx([0.04 / (0.6 * 0.2)] * 2)
+    assert zhang == pytest.approx([0.04 / (0.4 * 0.4)] * 2)
     metadata = next(iter(lake.table("mined/itemsets").commits())).metadata
     assert metadata is not None
     assert metadata["metrics"]["itemsets"] == {"baskets": 5, "mined": 5}
