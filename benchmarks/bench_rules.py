@@ -180,8 +180,6 @@ def main() -> None:
             against_fpgrowth(df, support, options)
             if "table" in options.only:
                 of_a_table(df, support, options)
-    if "mlxtend" in options.only:
-        against_mlxtend(df, 0.01)
     if "recommend" in options.only:
         recommendations(df, options.runs)
     if "products" in options.only:
@@ -192,6 +190,8 @@ def main() -> None:
             )
         print(f"  products at {PRODUCT_SUPPORT}: {counts[0]:,} itemsets in {seconds:.2f} s,")
         print(f"    peak {peak.bytes / 2**30:.2f} GiB in all processes", flush=True)
+    if "mlxtend" in options.only:
+        against_mlxtend(df, 0.01)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Which rules a basket fulfils, for thousands of baskets at once in NumPy.
+"""Which rules a basket fulfils, for tens of thousands of baskets at once in NumPy.
 
-A rule is looked at only in baskets that hold its anchor, the item of its antecedent that is in the
-fewest antecedents. A matrix of booleans, baskets by items, then answers for the other items. Rules
-come in order of preference, so their number is their rank.
+Baskets become bits, a row for each item: the baskets that hold an antecedent are the AND of its
+rows, as in Eclat (`eclat.py`). Rules come in order of preference, and each takes the baskets that
+lack an item of its consequent and were not recommended that item by an earlier rule; so an item
+gets its best rule. That is some ten NumPy calls a rule, whatever the number of baskets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sparkmine.mine.eclat import bit_matrix
+
 if TYPE_CHECKING:
     from sparkmine.mine.baskets import Batches
     from sparkmine.mine.eclat import Array
 
-# Cells of the matrix of baskets by items, and pairs of basket and rule, that one step may hold.
-CELLS = 1 << 25
-PAIRS = 1 << 22
+# Most baskets in one step, and bytes of their bits.
+BASKETS = 1 << 17
+BITS = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +34,13 @@ class Matcher:
 
     Fields:
         items: all items of the rules, ascending.
-        antecedents, consequents: places in `items` [rules, longest], filled up with len(items).
-        anchored: the rules ordered by their anchor; anchors: where each item's begin.
+        antecedents, consequents: of each rule, as places in `items`.
         rules: [antecedent, consequent, score] of each rule, the best one first.
     """
 
     items: pa.Array
-    antecedents: Array
-    consequents: Array
-    anchored: Array
-    anchors: Array
+    antecedents: list[Array]
+    consequents: list[Array]
     rules: pa.Table
     top_k: int
 
@@ -51,94 +51,84 @@ class Matcher:
         sides = [rules.column(name).combine_chunks() for name in ("antecedent", "consequent")]
         texts = pa.chunked_array([side.flatten() for side in sides], pa.string())
         items = pc.unique(texts).sort()
-        left, right = (_padded(side, items) for side in sides)
-        uses = np.bincount(left.ravel(), minlength=len(items) + 1)
-        uses[len(items)] = np.iinfo(np.int64).max
-        anchor = left[np.arange(len(left)), uses[left].argmin(axis=1)] if len(left) else left[:, :0]
-        return cls(
-            items=items,
-            antecedents=left,
-            consequents=right,
-            anchored=np.argsort(anchor.ravel(), kind="stable"),
-            anchors=np.searchsorted(np.sort(anchor.ravel()), np.arange(len(items) + 1)),
-            rules=rules,
-            top_k=top_k,
-        )
+        left, right = (_places(side, items) for side in sides)
+        return cls(items=items, antecedents=left, consequents=right, rules=rules, top_k=top_k)
 
     def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            lists = batch.column(1)
-            codes = pc.index_in(lists.flatten(), value_set=self.items)
-            known = pc.is_valid(codes)
-            homes = pc.list_parent_indices(lists).filter(known).to_numpy(zero_copy_only=False)
-            codes = codes.filter(known).to_numpy(zero_copy_only=False)
-            for begin, end in self._steps(homes, codes, batch.num_rows):
-                low, high = np.searchsorted(homes, [begin, end])
-                found = self._best(homes[low:high] - begin, codes[low:high], end - begin)
-                if len(found[0]):
-                    yield self._rows(batch, begin, *found)
+        if not self.antecedents:
+            return
+        step = max(64, min(BASKETS, 8 * BITS // len(self.items)))
+        for table in _tables(batches, step):
+            for begin in range(0, len(table), step):
+                yield from self._matched(table.slice(begin, step))
 
-    def _steps(self, homes: Array, codes: Array, baskets: int) -> Iterator[tuple[int, int]]:
-        """Ranges of baskets that are small enough to match at once."""
-        pairs = np.bincount(homes, np.diff(self.anchors)[codes], minlength=baskets)
-        total = np.concatenate([[0], np.cumsum(pairs)])
-        most = max(1, CELLS // (len(self.items) + 1))
-        begin = 0
-        while begin < baskets:
-            fit = int(np.searchsorted(total, total[begin] + PAIRS, side="right")) - 1
-            end = min(max(begin + 1, fit), begin + most, baskets)
-            if total[end] > total[begin]:
-                yield begin, end
-            begin = end
-
-    def _best(self, homes: Array, codes: Array, baskets: int) -> tuple[Array, Array, Array]:
-        """Baskets, items and rules of what is recommended, basket by basket, the best first."""
-        width = len(self.items) + 1
-        holds = np.zeros((baskets, width), dtype=bool)
-        holds[homes, codes] = True
-        holds[:, -1] = True  # what rules are filled up with
-        numbers = np.diff(self.anchors)[codes]
-        places = np.arange(numbers.sum()) + np.repeat(
-            self.anchors[codes] - (np.cumsum(numbers) - numbers), numbers
+    def _matched(self, table: pa.Table) -> Iterator[pa.RecordBatch]:
+        lists = pa.concat_arrays(table.column(1).chunks)
+        codes = pc.index_in(lists.flatten(), value_set=self.items)
+        known = pc.is_valid(codes)
+        homes = pc.list_parent_indices(lists).filter(known).to_numpy(zero_copy_only=False)
+        codes = codes.filter(known).to_numpy(zero_copy_only=False)
+        items = len(self.items)
+        homes, items_of, rules = self._best(
+            bit_matrix(codes, homes, len(lists), np.arange(items), items)
         )
-        homes, rules = np.repeat(homes, numbers), self.anchored[places]
-        for place in range(self.antecedents.shape[1]):
-            passes = holds[homes, self.antecedents[rules, place]]
-            homes, rules = homes[passes], rules[passes]
-        items = self.consequents[rules].ravel()
-        homes, rules = (np.repeat(v, self.consequents.shape[1]) for v in (homes, rules))
-        new = ~holds[homes, items]
-        homes, items, rules = homes[new], items[new], rules[new]
-        order = np.lexsort((items, rules, homes))
-        homes, items, rules = homes[order], items[order], rules[order]
-        # The first of each basket and item is by its best rule.
-        first = np.sort(np.unique(homes * np.int64(width) + items, return_index=True)[1])
-        homes, items, rules = homes[first], items[first], rules[first]
-        rank = np.arange(len(homes)) - np.searchsorted(homes, homes)
-        best = rank < self.top_k
-        return homes[best], items[best], rules[best]
-
-    def _rows(
-        self, batch: pa.RecordBatch, begin: int, homes: Array, items: Array, rules: Array
-    ) -> pa.RecordBatch:
+        if not len(homes):
+            return
         given = self.rules.take(pa.array(rules)).combine_chunks()
         columns = [given.column(n).combine_chunks() for n in ("score", "antecedent", "consequent")]
-        return pa.record_batch(
+        yield pa.record_batch(
             [
-                batch.column(0).take(pa.array(homes + begin)),
-                self.items.take(pa.array(items)),
+                pa.concat_arrays(table.column(0).chunks).take(pa.array(homes)),
+                self.items.take(pa.array(items_of)),
                 *columns,
             ],
             names=["basket", "item", "score", "antecedent", "consequent"],
         )
 
+    def _best(self, holds: Array) -> tuple[Array, Array, Array]:
+        """Baskets, items and rules of what is recommended, basket by basket, the best first.
 
-def _padded(lists: pa.ListArray, items: pa.Array) -> Array:
-    """Places in `items` [rules, longest]; rows that are shorter are filled up with len(items)."""
-    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
-    table = np.full((len(lists), int(lengths.max(initial=0))), len(items), dtype=np.int64)
-    rows = np.repeat(np.arange(len(lists)), lengths)
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        Args:
+            holds: which basket holds which item, as bits [items, words].
+        """
+        lacks = ~holds
+        found: list[Array] = [np.zeros((3, 0), np.int64)]
+        for rule, (left, right) in enumerate(zip(self.antecedents, self.consequents, strict=True)):
+            cover = np.bitwise_and.reduce(holds[left], axis=0)
+            for item in right if cover.any() else ():
+                new = cover & lacks[item]
+                if new.any():
+                    lacks[item] ^= new
+                    homes = _set_bits(new)
+                    found.append(np.stack([homes, *np.full((2, len(homes)), [[item], [rule]])]))
+        homes, items, rules = np.concatenate(found, axis=1)
+        order = np.lexsort((items, rules, homes))
+        homes, items, rules = homes[order], items[order], rules[order]
+        first = np.arange(len(homes)) - np.searchsorted(homes, homes) < self.top_k
+        return homes[first], items[first], rules[first]
+
+
+def _set_bits(words: Array) -> Array:
+    """The places of the bits that are set; most words have none."""
+    used = np.flatnonzero(words)
+    word, bit = np.divmod(np.flatnonzero(np.unpackbits(words[used].view(np.uint8))), 64)
+    places: Array = used[word] * 64 + bit
+    return places
+
+
+def _tables(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """The batches together, `rows` or more at a time."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(len(batch) for batch in waiting) >= rows:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _places(lists: pa.ListArray, items: pa.Array) -> list[Array]:
     codes = pc.index_in(lists.flatten(), value_set=items).to_numpy(zero_copy_only=False)
-    table[rows, places] = codes
-    return table
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    return np.split(codes, np.cumsum(lengths)[:-1]) if len(lists) else []
