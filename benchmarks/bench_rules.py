@@ -1,7 +1,7 @@
 """Frequent itemsets and association rules against `pyspark.ml.fpm.FPGrowth` and mlxtend.
 
 The Complete Journey: a year of a grocer's lines in 155,659 baskets, of 302 product categories
-or 68,509 products. Itemsets are timed from the Parquet files to a count of the result, with the
+or 68,150 products. Itemsets are timed from the Parquet files to a count of the result, with the
 join of lines and products; FPGrowth needs `collect_set` before it. Rules are timed from itemsets
 that are there already, single consequents at confidence 0.3, to a DataFrame whose columns are all
 consumed. All results are compared: the same itemsets, the same counts, as many rules.
