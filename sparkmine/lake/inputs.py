@@ -15,14 +15,21 @@ if TYPE_CHECKING:
 
 def as_frame(data: DataFrame | Snapshot, spark: SparkSession | None = None) -> DataFrame:
     """The rows as a DataFrame; a snapshot is read in `spark`, or else in the active session."""
+    from pyspark.sql import DataFrame
+
+    return data if isinstance(data, DataFrame) else data.dataframe(session_of(data, spark))
+
+
+def session_of(data: DataFrame | Snapshot, spark: SparkSession | None = None) -> SparkSession:
+    """The session of a DataFrame; for a snapshot `spark`, or else the active session."""
     from pyspark.sql import DataFrame, SparkSession
 
     if isinstance(data, DataFrame):
-        return data
+        return data.sparkSession
     session = spark or SparkSession.getActiveSession()
     if session is None:
         raise ConfigError("reading a snapshot needs a Spark session: open one, or pass spark=")
-    return data.dataframe(session)
+    return session
 
 
 def need_columns(df: DataFrame, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Mining: association rules, classical models, baselines and ensembles."""
+"""Mining: itemsets and association rules, classical models, baselines and ensembles."""
 
 from sparkmine.mine.baseline import (
     Constant,
@@ -12,7 +12,11 @@ from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
 from sparkmine.mine.outliers import OutlierModel, Outliers
+from sparkmine.mine.recommend import recommend
 from sparkmine.mine.rules import association_rules
+
+# The name under which textbooks introduce frequent itemsets; the result is the same.
+apriori = frequent_itemsets
 
 __all__ = [
     "Averaging",
@@ -27,6 +31,8 @@ __all__ = [
     "SingleRule",
     "StratifiedRandom",
     "Voting",
+    "apriori",
     "association_rules",
     "frequent_itemsets",
+    "recommend",
 ]

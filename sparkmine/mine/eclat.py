@@ -26,8 +26,8 @@ Array: TypeAlias = "NDArray[Any]"
 
 # Bytes that one intersection step may touch: small enough to stay in a core's cache.
 STEP_BYTES = 1 << 22
-# Baskets whose bits are set in one go; bounds the unpacked scratch matrix.
-PACK_BASKETS = 1 << 16
+# Bytes of the unpacked scratch matrix, of which each holds one bit.
+PACK_BYTES = 1 << 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +51,12 @@ class Baskets:
         """Index baskets of `lengths` [baskets] over `codes` [sum of lengths], `items` in all."""
         offsets = np.cumsum(lengths, dtype=np.int64)
         counts = np.bincount(codes, minlength=items)
+        # Numbers of 16 bits are sorted by their digits, in a third of the time.
+        sortable = codes.astype(np.uint16) if items <= 1 << 16 else codes
         return cls(
             codes=codes,
             ends=np.repeat(offsets, lengths),
-            positions=np.argsort(codes, kind="stable"),
+            positions=np.argsort(sortable, kind="stable"),
             starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         )
 
@@ -91,7 +93,7 @@ def frequent(
         pairs = np.stack([head, partners], axis=1).astype(np.int32)
         yield pairs, counts[partners]
         if len(partners) > 1 and (max_length is None or max_length > 2):
-            bits = _pack(codes, places, size, partners, items)
+            bits = bit_matrix(codes, places, size, partners, items)
             yield from _grow(pairs, bits, threshold, max_length)
 
 
@@ -104,7 +106,7 @@ def count(baskets: Baskets, itemsets: Array, items: int) -> Array:
         codes, places, size = baskets.following(int(head))
         tails = itemsets[rows, 1:]
         wanted = np.unique(tails)
-        bits = _pack(codes, places, size, wanted, items)
+        bits = bit_matrix(codes, places, size, wanted, items)
         tails = np.searchsorted(wanted, tails)
         step = max(1, STEP_BYTES // max(1, bits.shape[1] * 8))
         for start in range(0, len(rows), step):
@@ -112,11 +114,11 @@ def count(baskets: Baskets, itemsets: Array, items: int) -> Array:
             cover = bits[block[:, 0]]
             for column in range(1, block.shape[1]):
                 cover &= bits[block[:, column]]
-            counts[rows[start : start + step]] = _ones(cover)
+            counts[rows[start : start + step]] = ones(cover)
     return counts
 
 
-def _pack(codes: Array, places: Array, size: int, wanted: Array, items: int) -> Array:
+def bit_matrix(codes: Array, places: Array, size: int, wanted: Array, items: int) -> Array:
     """Bit matrix uint64 [len(wanted), ceil(size / 64)]: which basket holds which wanted code."""
     row = np.full(items, -1)
     row[wanted] = np.arange(len(wanted))
@@ -125,8 +127,9 @@ def _pack(codes: Array, places: Array, size: int, wanted: Array, items: int) -> 
     rows, places = rows[known], places[known]
     words = -(-size // 64)
     bits = np.zeros((len(wanted), words * 8), dtype=np.uint8)
-    for start in range(0, size, PACK_BASKETS):
-        width = min(PACK_BASKETS, words * 64 - start)
+    step = max(64, PACK_BYTES // max(1, len(wanted)) // 64 * 64)
+    for start in range(0, size, step):
+        width = min(step, words * 64 - start)
         low, high = np.searchsorted(places, [start, start + width])
         unpacked = np.zeros((len(wanted), width), dtype=bool)
         unpacked[rows[low:high], places[low:high] - start] = True
@@ -157,7 +160,7 @@ def _grow(
         right = np.arange(len(left)) - np.repeat(first, partners[start:stop]) + left + 1
         cover = bits[left]
         cover &= bits[right]
-        counts = _ones(cover)
+        counts = ones(cover)
         kept = np.flatnonzero(counts >= threshold)
         if not len(kept):
             continue
@@ -171,7 +174,7 @@ def _grow(
             stack.append((longer, cover[kept], ends_of, 0))
 
 
-def _ones(bits: Array) -> Array:
+def ones(bits: Array) -> Array:
     """Bits that are set in each row of uint64 [n, words] -> int64 [n]."""
     counts: Array = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
     return counts

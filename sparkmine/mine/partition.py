@@ -1,12 +1,13 @@
 """What the tasks of partitioned itemset mining do with their part of the baskets.
 
-Functions for `mapInArrow`, as frozen picklable values: encode baskets, mine a part, count
-candidates in a part. Itemsets travel as keys, the little-endian int32 codes as bytes.
+Functions for `mapInArrow` over blocks of baskets (`baskets.py`), as frozen picklable values: mine
+a part, count candidates in a part. Itemsets travel as keys, the little-endian int32 codes as bytes;
+a code is a place in `items`, which ascend by frequency.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,40 +15,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkmine.mine.eclat import Baskets, by_length, count, frequent
+from sparkmine.mine.baskets import read_blocks
+from sparkmine.mine.bounded import GivenUp, bounded
+from sparkmine.mine.eclat import Baskets, by_length, count
 
 if TYPE_CHECKING:
+    from sparkmine.mine.baskets import Batches
     from sparkmine.mine.eclat import Array
 
-ENCODED = "codes array<int>"
 MINED = "key binary, count long, slack long"
 COUNTED = "candidate long, count long"
 
 # Keys that are no itemset. Every part reports itself under PART: its baskets, and the slack an
-# itemset has that the part did not find. A part that found too many says so under TOO_MANY.
+# itemset has that the part did not find. A part with too many itemsets says so under TOO_MANY and
+# its own number: how many it expects, and a threshold that fits, in billionths of its baskets.
 PART = b""
 TOO_MANY = b"!"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoder:
-    """Baskets of texts to ascending codes of the frequent items; a code is a place in `items`."""
-
-    items: tuple[str, ...]
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        values = pa.array(self.items, pa.string())
-        for batch in batches:
-            lists = batch.column(0)
-            codes = pc.index_in(lists.flatten(), value_set=values)
-            known = pc.is_valid(codes)
-            codes = codes.filter(known).to_numpy(zero_copy_only=False)
-            parents = pc.list_parent_indices(lists).filter(known).to_numpy(zero_copy_only=False)
-            codes = codes[np.lexsort((codes, parents))]
-            lengths = np.bincount(parents, minlength=len(lists))
-            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-            encoded = pa.ListArray.from_arrays(pa.array(offsets), pa.array(codes, pa.int32()))
-            yield pa.record_batch([encoded], names=["codes"])
+BILLION = 10**9
+_LARGEST = 1 << 62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,43 +44,45 @@ class Miner:
     in at most threshold - 1 of its baskets: the part's slack.
     """
 
-    items: int
+    items: tuple[str, ...]
     minimum: int
     total: int
     max_length: int | None
     max_itemsets: int
 
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        baskets, size = _read(batches, self.items)
+    def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
+        codes, lengths, size = _read(batches, self.items)
         if size == 0:
             return
         threshold = max(1, -(-self.minimum * size // self.total))
+        baskets = Baskets.of(codes, lengths, len(self.items))
         yield _mined(pa.array([PART], pa.binary()), np.array([size]), threshold - 1)
-        found = 0
-        blocks: list[tuple[Array, Array]] = []
-        for codes, counts in frequent(baskets, self.items, threshold, self.max_length):
-            found += len(codes)
-            if found > self.max_itemsets:
-                yield _mined(pa.array([TOO_MANY], pa.binary()), np.array([found]), 0)
-                return
-            blocks.append((codes, counts))
-        for codes, counts in by_length(blocks).values():
-            yield _mined(pack(codes), counts, threshold - 1)
+        found = bounded(
+            baskets, len(self.items), threshold, self.max_length, self.max_itemsets, size
+        )
+        if isinstance(found, GivenUp):
+            expected = np.array([int(min(found.expected, _LARGEST))])
+            share = -(-(found.fits or size) * BILLION // size)
+            yield _mined(pa.array([TOO_MANY + _number()], pa.binary()), expected, share)
+            return
+        for itemsets, counts in by_length(found).values():
+            yield _mined(pack(itemsets), counts, threshold - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counter:
     """Baskets of a part that hold each candidate; a candidate is a place in `keys`."""
 
-    items: int
+    items: tuple[str, ...]
     keys: pa.Array
 
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        baskets, size = _read(batches, self.items)
+    def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
+        codes, lengths, size = _read(batches, self.items)
         if size == 0:
             return
-        for places, codes in unpack(self.keys):
-            counts = count(baskets, codes, self.items)
+        baskets = Baskets.of(codes, lengths, len(self.items))
+        for places, itemsets in unpack(self.keys):
+            counts = count(baskets, itemsets, len(self.items))
             yield pa.record_batch(
                 [pa.array(places, pa.int64()), pa.array(counts, pa.int64())],
                 names=["candidate", "count"],
@@ -121,34 +108,26 @@ def unpack(keys: pa.Array) -> Iterator[tuple[Array, Array]]:
         yield places, data.reshape(len(places), -1)
 
 
-def bytes_per_task(counts: Array, parts: int) -> int:
-    """Memory estimate for mining one of `parts`: the entries' index and the largest bit matrix.
-
-    Args:
-        counts: baskets of each frequent item, ascending.
-    """
-    extensions = np.arange(len(counts))[::-1]
-    bits = int((counts * extensions).max(initial=0)) // 8
-    index = 24 * int(counts.sum())
-    return (bits + index) // parts
-
-
-def _read(batches: Iterable[pa.RecordBatch], items: int) -> tuple[Baskets, int]:
-    """The part's baskets of two codes and more (others hold no pair), and the number of all."""
-    codes: list[Array] = []
-    lengths: list[Array] = []
+def _read(batches: Batches, items: tuple[str, ...]) -> tuple[Array, Array, int]:
+    """The part's baskets over `items`, and the number of all of them."""
+    values = pa.array(items, pa.string())
+    codes: list[Array] = [np.zeros(0, np.int32)]
+    lengths: list[Array] = [np.zeros(0, np.int64)]
     size = 0
-    for batch in batches:
-        lists = batch.column(0)
-        length = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
-        values = lists.flatten().to_numpy(zero_copy_only=False)
-        size += len(length)
-        codes.append(values[np.repeat(length > 1, length)])
-        lengths.append(length[length > 1])
-    empty = np.zeros(0, dtype=np.int32)
-    return Baskets.of(
-        np.concatenate([empty, *codes]), np.concatenate([empty, *lengths]), items
-    ), size
+    for block in read_blocks(batches):
+        own, length = block.of(values)
+        codes.append(own)
+        lengths.append(length)
+        size += len(block.lengths)
+    return np.concatenate(codes), np.concatenate(lengths), size
+
+
+def _number() -> bytes:
+    """Two bytes that differ between the parts, or nearly so; a key has less than four."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return (context.partitionId() % (1 << 16)).to_bytes(2, "little") if context else b""
 
 
 def _mined(keys: pa.Array, counts: Array, slack: int) -> pa.RecordBatch:

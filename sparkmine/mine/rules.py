@@ -1,36 +1,29 @@
-"""Association rules from frequent itemsets: every split of an itemset in two, measured exactly.
+"""Association rules: `mining.py` finds the itemsets, `rule_search.py` their rules.
 
-Agrawal and Srikant, "Fast Algorithms for Mining Association Rules" (VLDB 1994); conviction is
-from Brin, Motwani, Ullman and Tsur (SIGMOD 1997). All counts are known from the itemsets, since
-every subset of a frequent itemset is frequent, so rules cost no further pass over the data.
-They are computed on the driver, a length and a choice of positions at a time in NumPy.
-
-For antecedent A and consequent C, with supports as shares of all baskets:
-confidence = s(AC) / s(A); lift = confidence / s(C); leverage = s(AC) - s(A) s(C);
-conviction = (1 - s(C)) / (1 - confidence), which is infinite, and given as null, for rules
-that always hold (confidence 1).
+Cost: what the itemsets cost, and NumPy on the driver; `measures.py` defines the measures.
 """
 
 from __future__ import annotations
 
 import logging
-from itertools import combinations
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from sparkmine.errors import ConfigError
-from sparkmine.lake.inputs import as_frame
-from sparkmine.mine.itemsets import Itemsets, mine_itemsets
+from sparkmine.lake.inputs import session_of
+from sparkmine.mine.lattice import Itemsets
+from sparkmine.mine.measures import MEASURES, Ranges, check_ranges
+from sparkmine.mine.memory import BYTES_PER_RULE, Budget
+from sparkmine.mine.mining import mine_itemsets
+from sparkmine.mine.rule_search import Search, Side
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkmine.lake import Snapshot
-    from sparkmine.mine.eclat import Array
 
-MEASURES = ("support", "confidence", "lift", "leverage", "conviction")
 SCHEMA = "antecedent array<string>, consequent array<string>, " + ", ".join(
     f"{name} double" for name in MEASURES
 )
@@ -48,7 +41,14 @@ def association_rules(
     min_lift: float = 0.0,
     max_length: int | None = None,
     max_consequent: int | None = 1,
-    max_itemsets: int = 5_000_000,
+    filters: Ranges | None = None,
+    antecedent_has: Collection[str] = (),
+    antecedent_lacks: Collection[str] = (),
+    consequent_has: Collection[str] = (),
+    consequent_lacks: Collection[str] = (),
+    prune: bool = False,
+    max_itemsets: int | None = None,
+    max_rules: int | None = None,
     partitions: int | None = None,
     spark: SparkSession | None = None,
 ) -> DataFrame:
@@ -60,26 +60,88 @@ def association_rules(
         item: the column with the item; its text is what counts.
         min_support: least share of the baskets that hold the whole rule, in (0, 1].
         min_confidence: least share, in [0, 1], of the antecedent's baskets.
-        min_lift: least lift; 1 keeps what occurs together more often than by chance.
+        min_lift: least lift; 1 keeps what occurs together at least as often as by chance.
         max_length: most items in a rule, both sides together; None for all.
         max_consequent: most items in a consequent; None for any number.
-        max_itemsets: stop with an error when more itemsets are found.
+        filters: least and largest value of any measure, None for no limit, such as
+            {"conviction": (1.5, None), "support": (None, 0.2)}.
+        antecedent_has, consequent_has: the side must hold at least one of these items.
+        antecedent_lacks, consequent_lacks: the side must hold none of these items.
+        prune: leave out redundant rules: those whose antecedent has a part, not empty, with which
+            the same consequent follows with at least the same confidence.
+        max_itemsets: most itemsets to find; None allows as many as the driver's memory holds.
+        max_rules: most rules to return; None allows as many as the driver's memory holds.
         partitions: parts to mine separately; None chooses by size. The result is the same.
         spark: session in which a snapshot is read; by default the active one.
 
     Returns:
         DataFrame [antecedent: array<string>, consequent: array<string>, support, confidence,
-        lift, leverage, conviction: double], items ascending. Conviction is null where the
-        confidence is 1. Empty for empty input.
+        lift, leverage, conviction, zhang: double], items ascending. Conviction is null where the
+        confidence is 1; filters take it for infinite. Empty for empty input.
 
     Raises:
         ConfigError: a parameter or a column name is wrong.
-        DataError: more than `max_itemsets` itemsets.
+        DataError: more itemsets or rules than allowed.
     """
+    table, _ = find_rules(
+        df,
+        basket,
+        item,
+        min_support,
+        min_confidence,
+        min_lift=min_lift,
+        max_length=max_length,
+        max_consequent=max_consequent,
+        filters=filters,
+        antecedent_has=antecedent_has,
+        antecedent_lacks=antecedent_lacks,
+        consequent_has=consequent_has,
+        consequent_lacks=consequent_lacks,
+        prune=prune,
+        max_itemsets=max_itemsets,
+        max_rules=max_rules,
+        partitions=partitions,
+        spark=spark,
+    )
+    return session_of(df, spark).createDataFrame(table, SCHEMA)
+
+
+def find_rules(
+    df: DataFrame | Snapshot,
+    basket: str,
+    item: str,
+    min_support: float,
+    min_confidence: float,
+    *,
+    min_lift: float = 0.0,
+    max_length: int | None = None,
+    max_consequent: int | None = 1,
+    filters: Ranges | None = None,
+    antecedent_has: Collection[str] = (),
+    antecedent_lacks: Collection[str] = (),
+    consequent_has: Collection[str] = (),
+    consequent_lacks: Collection[str] = (),
+    prune: bool = False,
+    max_itemsets: int | None = None,
+    max_rules: int | None = None,
+    partitions: int | None = None,
+    spark: SparkSession | None = None,
+) -> tuple[pa.Table, Itemsets]:
+    """As `association_rules`, as an Arrow table, and the itemsets that the rules are made of."""
     if not 0 <= min_confidence <= 1:
         raise ConfigError(f"min_confidence is {min_confidence}; it must be between 0 and 1")
-    if max_consequent is not None and max_consequent < 1:
-        raise ConfigError(f"max_consequent is {max_consequent}; it must be 1 or more")
+    for name, number in {"max_consequent": max_consequent, "max_rules": max_rules}.items():
+        if number is not None and number < 1:
+            raise ConfigError(f"{name} is {number}; it must be 1 or more")
+    check_ranges(filters or {})
+    search = Search(
+        ranges=_ranges(min_confidence, min_lift, filters or {}),
+        max_consequent=max_consequent,
+        antecedent=Side(has=_names(antecedent_has), lacks=_names(antecedent_lacks)),
+        consequent=Side(has=_names(consequent_has), lacks=_names(consequent_lacks)),
+        prune=prune,
+        max_rules=max_rules or Budget.of(session_of(df, spark)).allows(BYTES_PER_RULE),
+    )
     found = mine_itemsets(
         df,
         basket,
@@ -90,95 +152,29 @@ def association_rules(
         partitions=partitions,
         spark=spark,
     )
-    table = rules_of(
-        found, min_confidence=min_confidence, min_lift=min_lift, max_consequent=max_consequent
-    )
+    _warn_of_rare(found, search)
+    table = search.rules(found)
     logger.info("%d rules from %d itemsets", table.num_rows, len(found))
-    return as_frame(df, spark).sparkSession.createDataFrame(table, SCHEMA)
+    return table, found
 
 
-def rules_of(
-    found: Itemsets,
-    *,
-    min_confidence: float,
-    min_lift: float = 0.0,
-    max_consequent: int | None = 1,
-) -> pa.Table:
-    """The rules that `found` holds, as an Arrow table; see `association_rules`."""
-    lookup = _Lookup(found)
-    parts: list[pa.Table] = []
-    for length, (itemsets, counts) in found.levels.items():
-        longest = min(length - 1, max_consequent or length - 1)
-        for size in range(1, longest + 1):
-            for right in combinations(range(length), size):
-                left = [place for place in range(length) if place not in right]
-                antecedent, consequent = itemsets[:, left], itemsets[:, list(right)]
-                rules = _measure(
-                    counts, lookup.counts(antecedent), lookup.counts(consequent), found.baskets
-                )
-                kept = rules["confidence"] >= min_confidence
-                kept &= rules["lift"] >= min_lift
-                sides = {
-                    "antecedent": found.texts(antecedent[kept]),
-                    "consequent": found.texts(consequent[kept]),
-                }
-                measures = {name: _doubles(rules[name][kept]) for name in MEASURES}
-                parts.append(pa.table({**sides, **measures}))
-    if not parts:
-        parts = [_nothing()]
-    table = pa.concat_tables(parts).combine_chunks()
-    order = np.lexsort((-table["support"].to_numpy(), -table["lift"].to_numpy()))
-    return table.take(pa.array(order))
+def _ranges(min_confidence: float, min_lift: float, filters: Ranges) -> Ranges:
+    """All limits together; where a measure has two least values, the larger holds."""
+    ranges = dict(filters)
+    for name, least in (("confidence", min_confidence), ("lift", min_lift)):
+        low, high = ranges.get(name, (None, None))
+        ranges[name] = (least if low is None else max(low, least), high)
+    return ranges
 
 
-def _measure(both: Array, left: Array, right: Array, baskets: int) -> dict[str, Array]:
-    """The measures of rules with the given counts of the rule and of its two sides."""
-    support, share = both / baskets, right / baskets
-    confidence = both / left
-    certain = both == left
-    return {
-        "support": support,
-        "confidence": confidence,
-        "lift": confidence / share,
-        "leverage": support - left / baskets * share,
-        # NaN stands for null until `_doubles`; no measure is NaN otherwise.
-        "conviction": np.where(certain, np.nan, (1 - share) / np.where(certain, 1, 1 - confidence)),
-    }
+def _names(items: Collection[str]) -> list[str]:
+    if isinstance(items, str):
+        raise ConfigError(f"{items!r} is one text; give a list of items")
+    return [str(item) for item in items]
 
 
-def _doubles(values: Array) -> pa.Array:
-    return pa.array(values, pa.float64(), mask=np.isnan(values))
-
-
-def _nothing() -> pa.Table:
-    texts = pa.list_(pa.string())
-    fields = [("antecedent", texts), ("consequent", texts), *((m, pa.float64()) for m in MEASURES)]
-    return pa.schema(fields).empty_table()
-
-
-class _Lookup:
-    """Counts of itemsets by their indices, in as many binary searches as they have items.
-
-    Rows of a level are in ascending order, so an itemset is found by its number: the place of
-    its first k - 1 items in their level, times the number of items, plus its last item.
-    """
-
-    def __init__(self, found: Itemsets) -> None:
-        self._width = max(1, len(found.items))
-        self._counts = [counts for _, counts in found.levels.values()]
-        self._numbers: list[Array] = []
-        for itemsets, _ in found.levels.values():
-            self._numbers.append(self._number(itemsets))
-
-    def counts(self, itemsets: Array) -> Array:
-        """Counts [n] of the itemsets [n, k], which must all be there."""
-        places = np.searchsorted(self._numbers[itemsets.shape[1] - 1], self._number(itemsets))
-        counts: Array = self._counts[itemsets.shape[1] - 1][places]
-        return counts
-
-    def _number(self, itemsets: Array) -> Array:
-        numbers: Array = itemsets[:, 0].astype(np.int64)
-        for place in range(1, itemsets.shape[1]):
-            prefix = np.searchsorted(self._numbers[place - 1], numbers)
-            numbers = prefix * self._width + itemsets[:, place]
-        return numbers
+def _warn_of_rare(found: Itemsets, search: Search) -> None:
+    wanted = {*search.antecedent.has, *search.consequent.has}
+    rare = sorted(wanted.difference(found.items))
+    if rare:
+        logger.warning("not frequent, so in no rule: %s", ", ".join(rare))

@@ -11,11 +11,13 @@ from sparkmine.stages.evaluate import Evaluate
 from sparkmine.stages.features import Features
 from sparkmine.stages.fuzzy_records import FuzzyRecords
 from sparkmine.stages.ingest import Ingest
+from sparkmine.stages.itemsets import Itemsets
 from sparkmine.stages.leakage import Leakage
 from sparkmine.stages.near_duplicates import NearDuplicates
 from sparkmine.stages.outliers import Outliers
 from sparkmine.stages.predict import Predict
 from sparkmine.stages.query import Query
+from sparkmine.stages.recommend import Recommend
 from sparkmine.stages.report import Report
 from sparkmine.stages.rules import Rules
 from sparkmine.stages.train import Train
@@ -33,11 +35,13 @@ __all__ = [
     "Features",
     "FuzzyRecords",
     "Ingest",
+    "Itemsets",
     "Leakage",
     "NearDuplicates",
     "Outliers",
     "Predict",
     "Query",
+    "Recommend",
     "Report",
     "Result",
     "Rules",

@@ -148,10 +148,14 @@ class Report(Stage):
                     support=row["support"],
                     confidence=row["confidence"],
                     lift=row["lift"],
+                    leverage=row["leverage"],
+                    conviction=row["conviction"],
+                    zhang=row["zhang"],
                 )
                 for row in found.limit(MAX_RULES).collect()
             ),
             total=commit.rows or 0,
+            baskets=data["metrics"]["rules"]["baskets"],
             item=data["config"].get("item", "items"),
         )
 

@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sparkmine.stages.base import Condition, Context, Result, Stage, TableName
+from sparkmine.stages.base import Block, Context, Names, Result
+from sparkmine.stages.mined import Measure, MiningStage
 
 
-class Rules(Stage):
-    """Mine rules over `item` per `basket` of `input`, where `where` is true."""
+class Range(Block):
+    """The least and the largest value of a measure."""
+
+    minimum: float | None = Field(default=None, strict=False)
+    maximum: float | None = Field(default=None, strict=False)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        return self
+
+
+class Rules(MiningStage):
+    """Mine rules, the highest lift first.
+
+    `filters` name measures; a side of a rule holds any of its `has` and none of its `lacks`;
+    `prune` leaves out rules whose antecedent could be shorter without loss of confidence.
+    """
 
     kind: ClassVar[str] = "rules"
     stage: Literal["rules"]
-    input: TableName
-    table: TableName
-    basket: str
-    item: str
-    where: Condition | None = None
-    min_support: float = Field(default=0.01, gt=0.0, le=1.0, strict=False)
     min_confidence: float = Field(default=0.3, ge=0.0, le=1.0, strict=False)
     min_lift: float = Field(default=0.0, ge=0.0, strict=False)
-    max_length: int | None = Field(default=None, ge=1)
     max_consequent: int | None = Field(default=1, ge=1)
-
-    @property
-    def writes(self) -> str:
-        return self.table
-
-    @property
-    def reads(self) -> dict[str, str]:
-        return {"input": self.input}
+    filters: Mapping[Measure, Range] = Field(default_factory=dict)
+    antecedent_has: Names = Field(default_factory=list)
+    antecedent_lacks: Names = Field(default_factory=list)
+    consequent_has: Names = Field(default_factory=list)
+    consequent_lacks: Names = Field(default_factory=list)
+    prune: bool = False
+    max_rules: int | None = Field(default=None, ge=1)
 
     def run(self, context: Context) -> Result:
-        from sparkmine import mine
+        from sparkmine.mine import rules
 
-        rows = context.frame(self.input, self.where).select(self.basket, self.item)
-        rules = mine.association_rules(
-            rows,
+        table, itemsets = rules.find_rules(
+            self.rows(context),
             basket=self.basket,
             item=self.item,
             min_support=self.min_support,
@@ -46,5 +56,18 @@ class Rules(Stage):
             min_lift=self.min_lift,
             max_length=self.max_length,
             max_consequent=self.max_consequent,
+            filters={name: (at.minimum, at.maximum) for name, at in self.filters.items()},
+            antecedent_has=self.antecedent_has,
+            antecedent_lacks=self.antecedent_lacks,
+            consequent_has=self.consequent_has,
+            consequent_lacks=self.consequent_lacks,
+            prune=self.prune,
+            max_itemsets=self.max_itemsets,
+            spark=context.spark,
+            max_rules=self.max_rules,
         )
-        return Result(frame=rules, rows_in=context.inputs[self.input].rows)
+        return Result(
+            frame=context.spark.createDataFrame(table, rules.SCHEMA),
+            rows_in=context.inputs[self.input].rows,
+            metrics={"rules": {"baskets": itemsets.baskets, "itemsets": len(itemsets)}},
+        )

@@ -197,6 +197,9 @@ def full(name: str = "network") -> ReportData:
                     support=0.01 * place,
                     confidence=0.3,
                     lift=1.0 + place,
+                    leverage=0.0123 * place,
+                    conviction=None if place == 3 else 1.5,
+                    zhang=0.777,
                 )
                 for place in range(1, 41)
             ),
@@ -245,6 +248,10 @@ def test_page_is_whole_and_has_every_section(page: str, read_page: ReadPage) -> 
         "20 pairs, recall \u2013",
         "Match probability 96.12\u00a0%: taken for one.",
         "Grey: no pair",
+        "2,212 rules over items in 155,659 baskets",
+        "0.0123",
+        "0.78",
+        "∞",
         "No missing values in complete.",
     ):
         assert expected in parsed.text, expected

@@ -1,54 +1,29 @@
-"""Itemsets and rules against mlxtend and tables worked out by hand."""
+"""Itemsets against mlxtend, brute force and tables worked out by hand."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
-from mlxtend.frequent_patterns import association_rules as mlxtend_rules
-from mlxtend.frequent_patterns import fpgrowth
+from mlxtend.frequent_patterns import fpgrowth, fpmax
 from pyspark.sql import DataFrame, SparkSession
 
+import sparkmine as sm
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.mine import association_rules, frequent_itemsets
+from sparkmine.mine import baskets, bounded, frequent_itemsets, mining, scanned_baskets
 from sparkmine.mine.eclat import Baskets, by_length, count, frequent
-from sparkmine.mine.itemsets import minimum_count
+from sparkmine.mine.mining import minimum_count
 
-# Five baskets; a repeated item, a null item and a null basket must not matter.
-ROWS = [
-    *[(1, "bread"), (1, "milk"), (1, "milk")],
-    *[(2, "bread"), (2, "beer"), (2, "nappies")],
-    *[(3, "milk"), (3, "beer"), (3, "nappies"), (3, None)],
-    *[(4, "bread"), (4, "milk"), (4, "beer"), (4, "nappies")],
-    *[(5, "bread"), (5, "milk")],
-    *[(None, "beer"), (6, None)],
-]
+Make = Callable[[int, int], pd.DataFrame]
+Turn = Callable[[pd.DataFrame], DataFrame]
+Counts = dict[frozenset[str], int]
 
 
-@pytest.fixture(scope="module")
-def shop(spark: SparkSession) -> DataFrame:
-    return spark.createDataFrame(ROWS, "basket_id int, category string")
-
-
-def random_baskets(baskets: int, items: int) -> pd.DataFrame:
-    """Membership [baskets, items] with correlated items of unequal frequency."""
-    random = np.random.default_rng(7)
-    likely = 0.5 / (1 + np.arange(items) / 3)
-    table = random.random((baskets, items)) < likely * random.choice([0.5, 1.6], (baskets, 1))
-    table[~table.any(axis=1), 0] = True  # a basket of nothing has no row in the long form
-    return pd.DataFrame(table, columns=[f"item {n}" for n in range(items)])
-
-
-def pairs(spark: SparkSession, table: pd.DataFrame) -> DataFrame:
-    baskets, items = np.nonzero(table.to_numpy())
-    names = table.columns.to_numpy()[items]
-    return spark.createDataFrame(pd.DataFrame({"basket": baskets, "item": names}))
-
-
-def as_dict(df: DataFrame) -> dict[frozenset[str], int]:
+def as_dict(df: DataFrame) -> Counts:
     rows = df.collect()
     found = {frozenset(row["items"]): row["count"] for row in rows}
     assert len(found) == len(rows)
@@ -56,8 +31,15 @@ def as_dict(df: DataFrame) -> dict[frozenset[str], int]:
     return found
 
 
+def of_mlxtend(found: pd.DataFrame, baskets: int) -> Counts:
+    return {
+        frozenset(items): round(support * baskets)
+        for items, support in zip(found["itemsets"], found["support"], strict=True)
+    }
+
+
 def test_itemsets_by_hand(shop: DataFrame, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="sparkmine.mine.itemsets"):
+    with caplog.at_level(logging.WARNING, logger="sparkmine.mine.baskets"):
         found = frequent_itemsets(shop, "basket_id", "category", 0.6).collect()
     expected = {
         ("bread",): 4,
@@ -73,90 +55,114 @@ def test_itemsets_by_hand(shop: DataFrame, caplog: pytest.LogCaptureFixture) -> 
     assert "3 rows with a null basket or item are ignored" in caplog.text
 
 
-def test_rules_by_hand(shop: DataFrame) -> None:
-    rules = association_rules(shop, "basket_id", "category", 0.6, 0.75)
-    assert [name for name, _ in rules.dtypes] == [
-        *("antecedent", "consequent", "support", "confidence", "lift", "leverage", "conviction")
-    ]
-    found = {(row[0][0], row[1][0]): tuple(row[2:]) for row in rules.collect()}
-    assert set(found) == {
-        *{("beer", "nappies"), ("nappies", "beer")},
-        *{("bread", "milk"), ("milk", "bread")},
-    }
-    # s(beer) = s(nappies) = s(both) = 3/5: it always holds, so conviction is null.
-    assert found["beer", "nappies"][:4] == pytest.approx((0.6, 1.0, 5 / 3, 0.6 - 0.36))
-    assert found["beer", "nappies"][4] is None
-    # s(bread) = s(milk) = 4/5, s(both) = 3/5.
-    assert found["bread", "milk"] == pytest.approx((0.6, 0.75, 0.9375, -0.04, 0.8))
-
-
 @pytest.mark.parametrize("partitions", [1, 2, 3, 7])
-def test_itemsets_equal_mlxtend(spark: SparkSession, partitions: int) -> None:
+def test_itemsets_equal_mlxtend(random_baskets: Make, long_form: Turn, partitions: int) -> None:
     table = random_baskets(600, 14)
     expected = fpgrowth(table, min_support=0.03, use_colnames=True)
-    found = frequent_itemsets(pairs(spark, table), "basket", "item", 0.03, partitions=partitions)
-    assert as_dict(found) == {
-        frozenset(items): round(support * len(table))
-        for items, support in zip(expected["itemsets"], expected["support"], strict=True)
+    found = frequent_itemsets(long_form(table), "basket", "item", 0.03, partitions=partitions)
+    assert as_dict(found) == of_mlxtend(expected, len(table))
+
+
+@pytest.mark.parametrize("max_length", [None, 1, 2, 3])
+def test_closed_and_maximal(random_baskets: Make, long_form: Turn, max_length: int | None) -> None:
+    table = random_baskets(60, 12)
+    # Two items that are always together, and one in every basket: closures that are not trivial.
+    table["item 4"], table["item 9"] = table["item 1"], True
+    df = long_form(table).cache()
+    everything = of_mlxtend(fpgrowth(table, min_support=0.08, use_colnames=True), len(table))
+    shown = {items for items in everything if max_length is None or len(items) <= max_length}
+    closed = {
+        items: number
+        for items, number in everything.items()
+        if items in shown
+        and not any(items < other and number == n for other, n in everything.items())
     }
+    found = as_dict(
+        frequent_itemsets(df, "basket", "item", 0.08, max_length=max_length, keep="closed")
+    )
+    assert found == closed
+    assert len(closed) < len(shown)
+    # mlxtend's max_len shows the maximal itemsets that are not longer, too.
+    maximal = fpmax(table, min_support=0.08, use_colnames=True, max_len=max_length)
+    found = as_dict(
+        frequent_itemsets(df, "basket", "item", 0.08, max_length=max_length, keep="maximal")
+    )
+    assert found == of_mlxtend(maximal, len(table))
+    df.unpersist()
 
 
-@pytest.mark.parametrize("max_consequent", [1, None])
-def test_rules_equal_mlxtend(spark: SparkSession, max_consequent: int | None) -> None:
-    table = random_baskets(400, 12)
-    itemsets = fpgrowth(table, min_support=0.05, use_colnames=True)
-    expected = mlxtend_rules(itemsets, metric="confidence", min_threshold=0.35)
-    if max_consequent is not None:
-        expected = expected[expected["consequents"].map(len) <= max_consequent]
-    found = association_rules(
-        pairs(spark, table),
-        *("basket", "item", 0.05, 0.35),
-        max_consequent=max_consequent,
-        partitions=2,
-    ).toPandas()
-    names = ["support", "confidence", "lift", "leverage", "conviction"]
-    measures = {
-        (frozenset(row["antecedent"]), frozenset(row["consequent"])): row[names].to_numpy(float)
-        for _, row in found.iterrows()
-    }
-    assert len(measures) == len(found) == len(expected) > 20
-    for _, row in expected.iterrows():
-        wanted = row[names].replace(np.inf, np.nan).to_numpy(float)
-        actual = measures[row["antecedents"], row["consequents"]]
-        np.testing.assert_allclose(actual, wanted, rtol=1e-9, atol=1e-12)
-    assert found["lift"].is_monotonic_decreasing
-
-
-def test_length_and_lift_limits(shop: DataFrame) -> None:
+def test_length_limit(shop: DataFrame) -> None:
     found = frequent_itemsets(shop, "basket_id", "category", 0.2, max_length=2)
     assert {len(items) for items in as_dict(found)} == {1, 2}
-    rules = association_rules(shop, "basket_id", "category", 0.2, 0.0, min_lift=1.0).collect()
-    assert rules and all(row["lift"] >= 1.0 for row in rules)
     singles = frequent_itemsets(shop, "basket_id", "category", 0.2, max_length=1)
     assert {len(items) for items in as_dict(singles)} == {1}
 
 
-def test_any_types_and_snapshot(spark: SparkSession, lake: object) -> None:
+def test_any_types_and_snapshot(spark: SparkSession, lake: sm.Lake) -> None:
     df = spark.createDataFrame([("a", 10), ("a", 9), ("b", 10)], "basket string, item int")
-    table = lake.table("baskets")  # type: ignore[attr-defined]
+    table = lake.table("baskets")
     table.write(df)
     found = frequent_itemsets(table.snapshot(), "basket", "item", 0.5, spark=spark)
     assert dict(found.dtypes)["items"] == "array<string>"
-    assert as_dict(found) == {
-        frozenset({"10"}): 2,
-        frozenset({"9"}): 1,
-        frozenset({"10", "9"}): 1,
+    expected = {frozenset({"10"}): 2, frozenset({"9"}): 1, frozenset({"10", "9"}): 1}
+    assert as_dict(found) == expected
+    # A null within a struct is a value; the struct itself is no null.
+    receipts = [((1, None), 10), ((1, None), 9), ((None, 1), 10), (None, 9)]
+    structs = spark.createDataFrame(receipts, "basket struct<shop: int, till: int>, item int")
+    assert as_dict(frequent_itemsets(structs, "basket", "item", 0.5)) == expected
+
+
+def test_a_small_snapshot_needs_no_job(
+    shop: DataFrame,
+    lake: sm.Lake,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = lake.table("shop")
+    table.write(shop)
+    snapshot = table.snapshot().where("basket_id < 5 or basket_id is null")
+    expected = {
+        frozenset({"beer", "nappies"}): 3,
+        frozenset({"beer"}): 3,
+        frozenset({"nappies"}): 3,
     }
+    expected |= {frozenset({"milk"}): 3, frozenset({"bread"}): 3}
+
+    def no_job(*_: object, **__: object) -> None:
+        raise AssertionError("Spark is asked to read the table")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(mining, "encoded", no_job)
+        found = mining.mine_itemsets(snapshot, "basket_id", "category", 0.7)
+        texts = {frozenset(found.items[i] for i in row) for row in found.levels[2][0]}
+        assert texts == {frozenset({"beer", "nappies"})}
+        assert len(found) == len(expected)
+    assert "2 rows with a null basket or item are ignored" in caplog.text
+    monkeypatch.setattr(scanned_baskets, "ROWS", 3)
+    assert as_dict(frequent_itemsets(snapshot, "basket_id", "category", 0.7)) == expected
 
 
 def test_nothing_to_find(spark: SparkSession) -> None:
     empty = spark.createDataFrame([], "basket_id long, category string")
-    assert frequent_itemsets(empty).collect() == []
-    rules = association_rules(empty)
-    assert rules.collect() == []
-    assert dict(rules.dtypes)["antecedent"] == "array<string>"
+    assert frequent_itemsets(empty, keep="closed").collect() == []
     rare = spark.createDataFrame([(n, str(n)) for n in range(9)], empty.schema)
     assert frequent_itemsets(rare, min_support=0.5).collect() == []
+    nulls = spark.createDataFrame([(None, "a"), (1, None)], empty.schema)
+    assert frequent_itemsets(nulls, min_support=0.5).collect() == []
+
+
+def test_one_basket_and_one_item(spark: SparkSession) -> None:
+    basket = spark.createDataFrame([(1, "a"), (1, "b"), (1, "a")], "basket_id int, category string")
+    assert as_dict(frequent_itemsets(basket, min_support=1.0)) == {
+        frozenset("a"): 1,
+        frozenset("b"): 1,
+        frozenset("ab"): 1,
+    }
+    assert as_dict(frequent_itemsets(basket, min_support=1.0, keep="maximal")) == {
+        frozenset("ab"): 1
+    }
+    item = spark.createDataFrame([(n, "a") for n in range(3)], basket.schema)
+    assert as_dict(frequent_itemsets(item, min_support=1.0)) == {frozenset("a"): 3}
 
 
 def test_bad_parameters(shop: DataFrame) -> None:
@@ -165,15 +171,46 @@ def test_bad_parameters(shop: DataFrame) -> None:
             frequent_itemsets(shop, min_support=support)
     with pytest.raises(ConfigError, match=r"no column receipt.*basket_id"):
         frequent_itemsets(shop, basket="receipt")
-    with pytest.raises(ConfigError, match="min_confidence"):
-        association_rules(shop, min_confidence=1.5)
-    with pytest.raises(ConfigError, match="max_length"):
-        frequent_itemsets(shop, max_length=0)
+    for name in ("max_length", "partitions", "max_itemsets"):
+        with pytest.raises(ConfigError, match=name):
+            frequent_itemsets(shop, **{name: 0})
+    with pytest.raises(ConfigError, match=r"keep is 'most'.*closed"):
+        frequent_itemsets(shop, keep="most")  # type: ignore[arg-type]
 
 
-def test_too_many_itemsets_is_an_error_with_advice(shop: DataFrame) -> None:
-    with pytest.raises(DataError, match="raise min_support"):
-        frequent_itemsets(shop, min_support=0.2, max_itemsets=3)
+@pytest.mark.parametrize("partitions", [None, 2])
+def test_too_many_itemsets_are_refused_with_advice(
+    shop: DataFrame, spark: SparkSession, partitions: int | None
+) -> None:
+    few = r"4 itemsets or more .* 3 are allowed \(max_itemsets\): raise min_support, set max_length"
+    with pytest.raises(DataError, match=few):
+        frequent_itemsets(shop, min_support=0.2, max_itemsets=3, partitions=partitions)
+    # Fifteen itemsets: found out while mining.
+    with pytest.raises(DataError, match=r"at min_support 0.2, and 6 .* \(\d[.\d]* should do\)"):
+        frequent_itemsets(shop, min_support=0.2, max_itemsets=6, partitions=partitions)
+    # 2^60 itemsets: nothing but the estimate can say so in time.
+    rows = [(b, n) for b in (1, 2) for n in range(60 * b - 60, 60 * b)]
+    long = spark.createDataFrame(rows, "basket_id int, category int")
+    with pytest.raises(DataError, match=r"bytes each in .* MiB: .*spark.driver.m.* \(1 should do"):
+        frequent_itemsets(long, min_support=0.5, partitions=partitions)
+
+
+def test_a_long_search_is_left_to_tasks(
+    random_baskets: Make, long_form: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = random_baskets(300, 10)
+    expected = of_mlxtend(fpgrowth(table, min_support=0.05, use_colnames=True), len(table))
+    monkeypatch.setattr(bounded, "SURE", 20)
+    monkeypatch.setattr(mining, "HERE_ITEMSETS", 20)
+    assert as_dict(frequent_itemsets(long_form(table), "basket", "item", 0.05)) == expected
+    # Too many bytes for the driver, and blocks of few baskets.
+    monkeypatch.setattr(mining, "HERE_BYTES", 100)
+    monkeypatch.setattr(baskets, "BLOCK_BASKETS", 7)
+    assert as_dict(frequent_itemsets(long_form(table), "basket", "item", 0.05)) == expected
+
+
+def test_apriori_is_another_name() -> None:
+    assert sm.mine.apriori is sm.mine.frequent_itemsets
 
 
 def test_minimum_count_is_the_least_share() -> None:

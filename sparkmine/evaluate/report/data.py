@@ -160,13 +160,16 @@ class LearningCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One association rule."""
+    """One association rule; a conviction of None has no end, the rule always holds."""
 
     antecedent: tuple[str, ...]
     consequent: tuple[str, ...]
     support: float
     confidence: float
     lift: float
+    leverage: float
+    conviction: float | None
+    zhang: float
 
 
 @dataclass(frozen=True, kw_only=True)

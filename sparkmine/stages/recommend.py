@@ -1,0 +1,38 @@
+"""recommend: association rules applied to baskets."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sparkmine.stages.base import Context, Result, TableName
+from sparkmine.stages.mined import BasketStage, Measure
+
+
+class Recommend(BasketStage):
+    """For each basket the `top_k` items that `rules`, a table of the stage `rules`, recommend."""
+
+    kind: ClassVar[str] = "recommend"
+    stage: Literal["recommend"]
+    rules: TableName
+    top_k: int = Field(default=5, ge=1)
+    score: Measure = "confidence"
+
+    @property
+    def reads(self) -> dict[str, str]:
+        return {"input": self.input, "rules": self.rules}
+
+    def run(self, context: Context) -> Result:
+        from sparkmine import mine
+
+        found = mine.recommend(
+            self.rows(context),
+            context.frame(self.rules),
+            basket=self.basket,
+            item=self.item,
+            top_k=self.top_k,
+            score=self.score,
+            spark=context.spark,
+        )
+        return Result(frame=found, rows_in=context.inputs[self.input].rows)
