@@ -143,7 +143,7 @@ def _stage(lake: Lake, name: str, a: Line | None, b: Line | None) -> StagePair:
         gone = " and ".join(run for run, at in (("A", one), ("B", other)) if at is None)
         return replace(pair, note=f"What differs is not known: the commit of run {gone} is gone.")
     old, new = one.metadata or {}, other.metadata or {}
-    found = tuple(_in_words(x) for x in changes(old["components"], new["components"]))
+    found = tuple(in_words(x) for x in changes(old["components"], new["components"]))
     note = ""
     if not found:
         why = (new if other.version > one.version else old)["reason"]
@@ -190,7 +190,8 @@ def _side(line: Line) -> StageSide:
     )
 
 
-def _in_words(change: Change) -> StageChange:
+def in_words(change: Change) -> StageChange:
+    """A change as the page and the console show it: values cut, of lists what the other lacks."""
     if change.what == "file":
         a, b = (None if v is ABSENT else "there" for v in (change.old, change.new))
         if a == b:

@@ -99,7 +99,9 @@ def verdict(pair: EvaluationPair) -> str:
     """In one sentence, which run's best model has the better figure."""
     if pair.a is None or pair.b is None:
         there = [name for name, e in (("A", pair.a), ("B", pair.b)) if e is not None]
-        return f"Only run {there[0]} has an evaluation." if there else "Neither run has one."
+        return (
+            f"Only run {there[0]} has an evaluation." if there else "Neither run has an evaluation."
+        )
     if pair.a.primary != pair.b.primary:
         return "The runs compare their models by different metrics."
     metric = pair.b.primary
