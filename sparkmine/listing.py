@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sparkmine.errors import ConfigError
-
 if TYPE_CHECKING:
     from sparkmine.clean.findings import Reasons
+    from sparkmine.evaluate.changes import EvaluationPair, RunComparison, StagePair
+    from sparkmine.evaluate.intervals import Interval
     from sparkmine.lake.maintenance import Upkeep
     from sparkmine.pipeline.replay import Outcome
 
@@ -24,17 +24,14 @@ def run_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         by_run.setdefault(row["run_id"], []).append(row)
     lines = [("run", "pipeline", "date", "status", "stages run", "up to date", "seconds")]
     for run_id, found in by_run.items():
-        whole = [row for row in found if not row["stage"]]
-        status = whole[-1]["status"] if whole else "unknown"
+        status, seconds = ledger.outcome(found)
         stages = [row["status"] for row in found if row["stage"]]
-        seconds = whole[-1]["seconds"] if whole else None
         lines.append(
             (
                 run_id,
                 found[0]["pipeline"],
                 found[0]["date"],
-                # A run that started and said no more was killed, or is running now.
-                "not finished" if status == ledger.STARTED else status,
+                status,
                 str(stages.count("succeeded")),
                 str(stages.count("up to date")),
                 "" if seconds is None else f"{seconds:.1f}",
@@ -43,14 +40,8 @@ def run_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return _columns(lines)
 
 
-def stage_lines(rows: Sequence[Mapping[str, Any]], run_id: str) -> list[str]:
-    """The stages of one run, one a line.
-
-    Raises:
-        ConfigError: there is no such run.
-    """
-    if not rows:
-        raise ConfigError(f"there is no run {run_id!r}; `sparkmine runs` lists them")
+def stage_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The stages of one run, one a line."""
     lines = [
         (
             "stage",
@@ -124,6 +115,73 @@ def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
+
+
+def comparison_lines(found: RunComparison) -> list[str]:
+    """What differs between two runs, in short."""
+    head = ("run", "", "pipeline", "date", "status", "seconds", "seed", "code")
+    runs = [
+        (
+            name,
+            run.run_id,
+            run.pipeline,
+            run.date,
+            run.status,
+            "" if run.seconds is None else f"{run.seconds:.1f}",
+            "" if run.seed is None else str(run.seed),
+            run.code_version,
+        )
+        for name, run in (("A", found.a), ("B", found.b))
+    ]
+    lines = [*_columns([head, *runs]), *found.notes, ""]
+    lines.append(f"{len(found.changed)} of {len(found.stages)} stages have other results")
+    lines += [f"  {stage.name}: {_change_text(stage)}" for stage in found.changed]
+    for note in dict.fromkeys(stage.note for stage in found.unknown):
+        names = ", ".join(stage.name for stage in found.unknown if stage.note == note)
+        lines.append(f"  {names}: {note}")
+    for pair in found.evaluations:
+        lines += ["", *_evaluation_lines(pair)]
+    for champion in found.champions:
+        models = [(side and side.model) or "none" for side in (champion.a, champion.b)]
+        what = "the same model" if champion.same else f"{models[0]} after A, {models[1]} after B"
+        lines += ["", f"champion {champion.table}: {what}"]
+    return [*lines, ""]
+
+
+def _change_text(stage: StagePair) -> str:
+    if not stage.changes:
+        return stage.note
+    first, *more = stage.changes
+    values = "" if first.what == "file" else f" {first.a or 'none'} → {first.b or 'none'}"
+    others = f", and {len(more)} more" if more else ""
+    name = first.name if first.what == "setting" else f"{first.what} {first.name}".rstrip()
+    return f"{name}{values}{others}"
+
+
+def _evaluation_lines(pair: EvaluationPair) -> list[str]:
+    """The primary metric of every model, and which run has the better one."""
+    from sparkmine.evaluate.changes import models_of
+    from sparkmine.evaluate.changes.judge import primaries_of, verdict
+    from sparkmine.evaluate.tasks import metric_label
+
+    lines = [f"{pair.stage}: {verdict(pair)}", *filter(None, [pair.rows_note]), *pair.notes]
+    for metric in primaries_of(pair):
+        table = [(metric_label(metric), "A", "95 %", "B", "95 %", "change", "better")]
+        for model in models_of(pair):
+            one = model.metrics[metric]
+            change = "" if one.change is None else f"{one.change:+.4f}"
+            how = f"{one.better}{', intervals apart' if one.apart else ''}"
+            word = f"only in {model.only}" if model.only else how
+            table.append((model.name, *_figure(one.a), *_figure(one.b), change, word))
+        lines += [f"  {line}" for line in _columns(table)]
+    return lines
+
+
+def _figure(found: Interval | None) -> tuple[str, str]:
+    if found is None or found.value is None:
+        return "", ""
+    bounds = "" if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
+    return f"{found.value:.4f}", bounds
 
 
 def outcome_lines(outcome: Outcome) -> list[str]:

@@ -30,8 +30,7 @@ def _runs(options: argparse.Namespace) -> int:
         lake = existing(options.warehouse)
     rows = ledger.read(lake)
     if options.run is not None:
-        rows = [row for row in rows if row["run_id"] == options.run]
-        print("\n".join(stage_lines(rows, options.run)))
+        print("\n".join(stage_lines(ledger.of_run(rows, options.run))))
     else:
         print("\n".join(run_lines(rows)))
     return 0

@@ -7,12 +7,13 @@ rebuilt from it (all but the lines of failures, which commit nothing).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import pyarrow as pa
 
+from sparkmine.errors import ConfigError
 from sparkmine.lake.log import Commit
 from sparkmine.lake.table import Lake
 
@@ -95,6 +96,28 @@ def read(lake: Lake) -> list[dict[str, Any]]:
         return []
     rows = table.snapshot().dataframe(lake.spark).toArrow().to_pylist(maps_as_pydicts="strict")
     return sorted(rows, key=lambda row: (row["at"], row["run_id"], row["stage"]))
+
+
+def of_run(lines: Sequence[Mapping[str, Any]], run_id: str) -> list[Mapping[str, Any]]:
+    """The lines of one run.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    found = [line for line in lines if line["run_id"] == run_id]
+    if not found:
+        raise ConfigError(f"there is no run {run_id!r}; `sparkmine runs` lists them")
+    return found
+
+
+def outcome(lines: Iterable[Mapping[str, Any]]) -> tuple[str, float | None]:
+    """How a run ended, of all its lines: its status in words, and its seconds if it has ended."""
+    whole = [line for line in lines if not line["stage"]]
+    if not whole:
+        return "unknown", None
+    status = whole[-1]["status"]
+    # A run that started and said no more was killed, or is running now.
+    return "not finished" if status == STARTED else status, whole[-1]["seconds"]
 
 
 def line_of(commit: Commit, **changes: Any) -> Line:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -14,6 +15,43 @@ import sparkmine
 from sparkmine.stages import Stage
 
 _HASHED_BYTES = 1 << 20
+ABSENT = object()  # what has no value, before or now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One part of a stage's components that is not as it was.
+
+    Attributes:
+        what: `input`, `file`, `setting`, `seed` or `code`.
+        name: The table, the file or the key's path; empty for the seed and the code.
+        old, new: Its values as JSON; a file's say nothing to a reader. `ABSENT` for none.
+    """
+
+    what: str
+    name: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        old, new = _short(self.old), _short(self.new)
+        match self.what:
+            case "seed":
+                return f"seed changed ({old} → {new})"
+            case "code":
+                return f"the code changed ({old} → {new})"
+            case "setting" if self.old is ABSENT:
+                return f"{self.name} is new ({new})"
+            case "setting" if self.new is ABSENT:
+                return f"{self.name} was removed ({old})"
+            case "setting":
+                return f"{self.name} changed ({old} → {new})"
+        if self.old is ABSENT:
+            return f"{self.what} {self.name} is new"
+        if self.new is ABSENT:
+            return f"{self.what} {self.name} is gone"
+        versions = f" (version {old} → {new})" if self.what == "input" else ""
+        return f"{self.what} {self.name} changed{versions}"
 
 
 @cache
@@ -72,22 +110,24 @@ def difference(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:
     """In one line, why a stage must run: the first input, file or key that changed."""
     if old is None:
         return "it has not run yet"
+    return str(next(changes(old, new), "its table holds another run"))
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """All that differs between the components of two results of a stage."""
     for table, version in new["inputs"].items():
-        if table not in old["inputs"]:
-            return f"input {table} is new"
-        if old["inputs"][table] != version:
-            return f"input {table} changed (version {old['inputs'][table]} → {version})"
-    file = _changed_file(old["files"], new["files"])
-    if file:
-        return file
-    changed = _changed(old["config"], new["config"], "")
-    if changed:
-        return changed
-    if old["seed"] != new["seed"]:
-        return f"seed changed ({old['seed']} → {new['seed']})"
-    if old["code"] != new["code"]:
-        return f"the code changed ({old['code']} → {new['code']})"
-    return "its table holds another run"
+        before = old["inputs"].get(table, ABSENT)
+        if before != version:
+            yield Change(what="input", name=table, old=before, new=version)
+    yield from _files_changed(old["files"], new["files"])
+    yield from _settings_changed(old["config"], new["config"], "")
+    for what in ("seed", "code"):
+        if old[what] != new[what]:
+            yield Change(what=what, name="", old=old[what], new=new[what])
+    # Last: a table that is no longer read is a setting that changed, which says more.
+    for table, version in old["inputs"].items():
+        if table not in new["inputs"]:
+            yield Change(what="input", name=table, old=version, new=ABSENT)
 
 
 def changed_file(old: Mapping[str, Any], stage: Stage, base: Path) -> str:
@@ -97,42 +137,34 @@ def changed_file(old: Mapping[str, Any], stage: Stage, base: Path) -> str:
         old: The `files` of its components then.
     """
     try:
-        return _changed_file(old, _files(stage, base))
+        return str(next(_files_changed(old, _files(stage, base)), ""))
     except FileNotFoundError as error:
         return f"file {Path(error.filename).name} is gone"
 
 
-def _changed_file(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def _files_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     before = {_name(f): v for f, v in old.items()}
     now = {_name(f): v for f, v in new.items()}
-    for file in now:
-        if before.get(file) != now[file]:
-            return f"file {file} {'changed' if file in before else 'is new'}"
-    gone = sorted(set(before) - set(now))
-    return f"file {gone[0]} is gone" if gone else ""
+    for file in (*now, *sorted(set(before) - set(now))):
+        was, is_ = before.get(file, ABSENT), now.get(file, ABSENT)
+        if was != is_:
+            yield Change(what="file", name=file, old=was, new=is_)
 
 
-def _changed(old: Any, new: Any, path: str) -> str | None:
+def _settings_changed(old: Any, new: Any, path: str) -> Iterator[Change]:
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*new, *(k for k in old if k not in new)]:
+        for key in (*new, *(k for k in old if k not in new)):
             inner = f"{path}.{key}" if path else str(key)
-            if key not in old:
-                return f"{inner} is new ({_short(new[key])})"
-            if key not in new:
-                return f"{inner} was removed ({_short(old[key])})"
-            found = _changed(old[key], new[key], inner)
-            if found:
-                return found
-        return None
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+            yield from _settings_changed(old.get(key, ABSENT), new.get(key, ABSENT), inner)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, (a, b) in enumerate(zip(old, new, strict=True)):
-            found = _changed(a, b, f"{path}[{index}]")
-            if found:
-                return found
-        return None
-    return None if old == new else f"{path} changed ({_short(old)} → {_short(new)})"
+            yield from _settings_changed(a, b, f"{path}[{index}]")
+    elif old != new:
+        yield Change(what="setting", name=path, old=old, new=new)
 
 
 def _short(value: Any) -> str:
+    if value is ABSENT:
+        return ""
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -61,9 +61,7 @@ class Replay:
     def __init__(self, lake: Lake, run_id: str) -> None:
         self.lake = lake
         self.run_id = run_id
-        found = [row for row in ledger.read(lake) if row["run_id"] == run_id]
-        if not found:
-            raise ConfigError(f"there is no run {run_id!r}; `sparkmine runs` lists them")
+        found = ledger.of_run(ledger.read(lake), run_id)
         self.lines = [row for row in found if row["stage"] and row["status"] == ledger.SUCCEEDED]
         if not self.lines:
             raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -189,6 +190,15 @@ _CHANGES = {
 _NOTES = {"dropped": "dropped", "warned": "warning", "repairs": "values repaired"}
 
 
+def notes_of(metrics: Mapping[str, Any]) -> dict[str, int]:
+    """Counts of a stage's metrics that are no reasons for quarantine, by what they count."""
+    return {
+        f"{what}: {name}": count
+        for key, what in _NOTES.items()
+        for name, count in metrics.get(key, {}).items()
+    }
+
+
 def _quality(data: dict[str, Any], commit: Commit) -> TableQuality:
     accounts = ledger.accounts_of(commit)
     sent = {"kept when sent again": accounts.sent_again} if accounts.sent_again else {}
@@ -199,12 +209,7 @@ def _quality(data: dict[str, Any], commit: Commit) -> TableQuality:
         quarantined=accounts.quarantined or 0,
         removed=accounts.removed or 0,
         reasons=data["metrics"].get("reasons", {}),
-        notes=sent
-        | {
-            f"{what}: {name}": count
-            for key, what in _NOTES.items()
-            for name, count in data["metrics"].get(key, {}).items()
-        },
+        notes=sent | notes_of(data["metrics"]),
     )
 
 

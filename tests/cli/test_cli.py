@@ -45,7 +45,13 @@ def test_runs_and_report(command: Command, warehouse: str) -> None:
     code, output, _ = command("report", "--warehouse", warehouse)
     assert code == 0 and Path(output.strip()).name == "report.html"
     assert Path(output.strip()).is_file()
-    for wrong in (["runs", "no-such-run"], ["report", "no-such-run"]):
+    wrongs = (
+        ["runs", "no-such-run"],
+        ["report", "no-such-run"],
+        ["report", run_id, "no-such-run"],
+        ["report", "no-such-run", "no-such-run"],
+    )
+    for wrong in wrongs:
         code, output, errors = command(*wrong, "--warehouse", warehouse)
         assert code == 1 and errors.startswith("CONFIG_INVALID: ") and "no-such-run" in errors
 
@@ -82,6 +88,19 @@ def test_quarantine(command: Command, small: Small, warehouse: str) -> None:
     assert code == 0 and output == (
         "clean/visits: 15 rows sent again, 5 kept, 10 quarantined, 0 removed; version 1\n"
     )
+    code, output, _ = command("runs", "--warehouse", warehouse)
+    first, again = (line.split()[0] for line in output.splitlines()[1:])
+    code, output, errors = command("report", first, again, "--warehouse", warehouse)
+    lines = output.splitlines()
+    assert (code, errors) == (0, "") and lines[1].split()[:2] == ["A", first]
+    assert "1 of 13 stages have other results" in lines
+    reason = "rows of its quarantine were sent again"
+    assert f"  clean: Both depend on the same; version 1: {reason}." in lines
+    (missing,) = [line for line in lines if line.endswith(": Run B has no line of it.")]
+    assert missing.startswith("  ingest, dedup, table, ") and missing.count(",") == 11
+    assert "evaluate: Only run A has an evaluation." in lines
+    assert lines[-1] == f"{warehouse}/_reports/{first}..{again}.html"
+    assert "known shop" in Path(lines[-1]).read_text(encoding="utf-8")
     code, output, _ = command("quarantine", "quarantine/clean", "--warehouse", warehouse)
     assert code == 0 and "10 rows" in output and "not_null" not in output
     for wrong in (["clean/none"], ["clean/visits", "--run", "no-such-run"]):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkmine.errors import BaselineNotBeatenError, ConfigError, DataError
-from sparkmine.lake import Lake
+from sparkmine.lake import Lake, ledger
 from sparkmine.listing import champion_lines
 from sparkmine.pipeline import Runner, load_pipeline
 from sparkmine.pipeline.champion import history, roll_back
+from sparkmine.pipeline.compare import compare
 from sparkmine.pipeline.replay import SAME, Replay
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def test_champions_come_stay_and_return(run) -> None:
     assert [row["version"] for row in rows] == [1, 2]
     assert rows[1]["folder"] != rows[0]["folder"]
     assert _used(lake) == rows[1]["folder"]
+    _compares(lake, rows)
 
     # Taken back, it stays although the pipeline runs again, and scores.
     roll_back(lake, "champions/visits", 1)
@@ -119,6 +121,20 @@ def test_champions_come_stay_and_return(run) -> None:
 def test_no_model_has_passed(run) -> None:
     with pytest.raises(DataError, match="champions/visits has no model yet"):
         run(SELF, start="evaluate")
+
+
+def _compares(lake: Lake, rows: list[dict[str, Any]]) -> None:
+    """The comparison tells the champion after each run, and that both measured the same rows."""
+    first, one, other = dict.fromkeys(line["run_id"] for line in ledger.read(lake))
+    (pair,) = compare(lake, one, other).champions
+    assert pair.a is not None and pair.b is not None and not pair.same
+    assert (pair.a.version, pair.a.model, pair.a.promoted) == (1, rows[0]["model"], True)
+    assert (pair.b.version, pair.b.model, pair.b.promoted) == (2, rows[1]["model"], True)
+    found = compare(lake, first, other)
+    assert found.champions[0].a is None
+    # All scores were made anew, of the same rows.
+    (evaluations,) = found.evaluations
+    assert evaluations.rows == "same" and "mart/visits@0" in evaluations.rows_note
 
 
 def _used(lake: Lake) -> str:

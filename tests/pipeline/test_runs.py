@@ -21,8 +21,10 @@ from sparkmine.errors import (
     TooManyBadRowsError,
     VersionError,
 )
+from sparkmine.evaluate.changes import StageChange
 from sparkmine.lake import Lake, ledger
 from sparkmine.pipeline import Runner, load_pipeline
+from sparkmine.pipeline.compare import compare
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -119,6 +121,7 @@ def test_a_change_reruns_what_depends_on_it_and_says_why(spark: SparkSession, do
     assert ran == {"tree", "averaging", "evaluate", "predict", "report"}
     assert events["tree"]["reason"] == "model.max_depth changed (3 → 2)"
     assert events["averaging"]["reason"] == "input scores/tree changed (version 0 → 1)"
+    compares_both_runs(lake_of(spark, file))
     # Back to the first setting: the table holds the other result, so it must run again.
     assert decided(spark, file, "tree") == "model.max_depth changed (2 → 3)"
     (file.parent / "table.sql").write_text(
@@ -127,6 +130,50 @@ def test_a_change_reruns_what_depends_on_it_and_says_why(spark: SparkSession, do
     assert decided(spark, file, "table") == "file table.sql changed"
     assert decided(spark, file, "clean") == ""
     assert decided(spark, file, "clean", force=True) == "forced"
+
+
+def compares_both_runs(lake: Lake) -> None:
+    """The comparison of the first run and the one with a shallower tree."""
+    lines = ledger.read(lake)
+    a, b = dict.fromkeys(line["run_id"] for line in lines)
+    found = compare(lake, a, b)
+    assert (found.a.run_id, found.b.run_id, found.notes) == (a, b, ())
+    assert found.a.status == found.b.status == "succeeded" and found.b.seed == 3
+    seconds = {x["run_id"]: x["seconds"] for x in lines if not x["stage"] and x["seconds"]}
+    assert (found.a.seconds, found.b.seconds) == (seconds[a], seconds[b])
+    stages = {stage.name: stage for stage in found.stages}
+    assert list(stages)[:4] == ["ingest", "clean", "dedup", "table"] and len(stages) == 13
+    differ = {"tree", "averaging", "evaluate", "predict", "report"}
+    assert {stage.name for stage in found.changed} == differ
+    assert stages["tree"].changes == (
+        StageChange(what="setting", name="model.max_depth", a="3", b="2"),
+    )
+    assert stages["averaging"].changes == (
+        StageChange(what="input", name="scores/tree", a="0", b="1"),
+    )
+    tree, clean = stages["tree"], stages["clean"]
+    assert tree.a and tree.b and clean.a and clean.b
+    assert (tree.a.version, tree.b.version, tree.b.read) == (0, 1, {"features/visits": 0})
+    assert tree.b.why == "model.max_depth changed (3 → 2)"
+    assert (clean.a.status, clean.b.status, clean.b.rows_in) == ("done", "up to date", 1208)
+    assert clean.b.reasons == {"known shop": 10, "not_null (household)": 5}
+    (pair,) = found.evaluations
+    assert (pair.rows, pair.rows_note) == (
+        "same",
+        "Both evaluations are over the same rows, of mart/visits@0.",
+    )
+    # What the page shows of each run is what its evaluation left in the table.
+    for version, evaluation in ((0, pair.a), (1, pair.b)):
+        assert evaluation is not None
+        rows = lake.table("evaluation/models").snapshot(version).dataframe(lake.spark).collect()
+        shown = {
+            (m.name, name): i.value for m in evaluation.models for name, i in m.metrics.items()
+        }
+        assert {(row["model"], row["metric"]): row["value"] for row in rows} == shown
+    # Without the files of one, the rest stands.
+    shutil.rmtree(Path(lake.root) / "_artifacts" / "evaluate")
+    (pair,) = compare(lake, a, b).evaluations
+    assert pair.a is None and pair.b is None and len(pair.notes) == 2
 
 
 def decided(spark: SparkSession, file: Path, name: str, force: bool = False) -> str:
@@ -225,6 +272,14 @@ def test_too_many_bad_rows_leave_the_clean_table_as_it_was(spark: SparkSession, 
     assert rows.groupBy("run_id").count().count() == 2  # the failed run's rows, and the good one's
     failed = [row for row in ledger.read(lake) if row["status"] == ledger.FAILED]
     assert {row["stage"] for row in failed} == {"clean", ""}
+    first = ledger.read(lake)[0]["run_id"]
+    found = compare(lake, first, failed[0]["run_id"])
+    assert found.b.status == "failed" and "TOO_MANY_BAD_ROWS" in found.b.error
+    stages = {stage.name: stage for stage in found.stages}
+    assert stages["ingest"].same and stages["clean"].note == "It failed in run B."
+    assert stages["dedup"].b is None and stages["dedup"].note == "Run B has no line of it."
+    (pair,) = found.evaluations
+    assert pair.a is not None and pair.b is None and pair.rows_note == ""
     assert "TOO_MANY_BAD_ROWS" in failed[0]["error"]
 
 

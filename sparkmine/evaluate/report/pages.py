@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from sparkmine.evaluate.metrics import percent
+from sparkmine.evaluate.tasks import metric_label
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -34,7 +35,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(
-        count=count, percent=percent_or_nothing, breakable=breakable, decimal=decimal, signed=signed
+        count=count,
+        percent=percent_or_nothing,
+        breakable=breakable,
+        decimal=decimal,
+        signed=signed,
+        seconds=seconds,
+        metric=metric_label,
     )
     return found
 
@@ -75,3 +82,13 @@ def decimal(value: float | None, digits: int = 3) -> str:
 def signed(value: float | None, digits: int = 3) -> str:
     """+1.234; a dash for None."""
     return NOTHING if value is None else f"{value:+.{digits}f}"
+
+
+def seconds(value: float | None) -> str:
+    """12.3 s, 1 min 15 s; a dash for None."""
+    if value is None:
+        return NOTHING
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02d} s"

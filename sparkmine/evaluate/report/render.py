@@ -8,9 +8,8 @@ from typing import Any
 
 from sparkmine.evaluate.report import data_charts, evaluated, flow, linkage_charts
 from sparkmine.evaluate.report.data import ReportData, Rules
-from sparkmine.evaluate.report.pages import NOTHING, environment, write_page
+from sparkmine.evaluate.report.pages import environment, write_page
 from sparkmine.evaluate.report.pictures import Picture
-from sparkmine.evaluate.tasks import metric_label
 
 _LISTED_RULES = 25
 _SCATTERED_RULES = 1_000
@@ -34,10 +33,10 @@ def render(report: ReportData, path: str | Path) -> Path:
 
 def to_html(report: ReportData) -> str:
     """The report as text."""
-    found = environment()
-    found.filters.update(seconds=_seconds, metric=metric_label)
-    return found.get_template("report/template.html.j2").render(
-        report=report, sections=_sections(report), **_pictures(report)
+    return (
+        environment()
+        .get_template("report/template.html.j2")
+        .render(report=report, sections=_sections(report), **_pictures(report))
     )
 
 
@@ -102,12 +101,3 @@ def _rules(rules: Rules) -> dict[str, Any]:
         some = Rules(rules=rules.rules[:_SCATTERED_RULES], total=rules.total)
         scatter = data_charts.rules_scatter(some)
     return {"rules_scatter": scatter, "listed_rules": rules.rules[:_LISTED_RULES]}
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return NOTHING
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    return f"{minutes} min {rest:02d} s"
