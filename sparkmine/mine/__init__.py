@@ -1,4 +1,4 @@
-"""Mining: association rules, classical models, baselines and ensembles."""
+"""Mining: association rules, clusters, classical models, baselines and ensembles."""
 
 from sparkmine.mine.baseline import (
     Constant,
@@ -11,6 +11,7 @@ from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
+from sparkmine.mine.kmeans import KMeans, KMeansModel
 from sparkmine.mine.rules import association_rules
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Constant",
     "DecisionTree",
     "ExpressionModel",
+    "KMeans",
+    "KMeansModel",
     "LogisticRegression",
     "MajorityClass",
     "Persistence",
