@@ -1,8 +1,8 @@
 """Fitting k-means against `pyspark.ml.clustering.KMeans` and scikit-learn's KMeans.
 
 k = 100, 10 iterations, on 2 million x 32 doubles around 150 centres with much overlap, in one Delta
-table; every side reads it, and starts once, by its own k-means|| or k-means++. Wanted: 12 times faster
-than Spark ML, with an inertia within 1 % of its and of scikit-learn's.
+table; every side reads it, and starts once, by its own k-means|| or k-means++. Wanted: 12 times
+faster than Spark ML, with an inertia within 1 % of its and of scikit-learn's.
 
     python benchmarks/bench_kmeans.py [--rows 2000000] [--runs 3]
                                       [--only sparkmine scikit-learn pyspark.ml]
@@ -94,7 +94,9 @@ def main() -> None:
             began = time.perf_counter()
             found.append(sides[name](len(found) + 1))
             took = time.perf_counter() - began
-            print(f"    {name}, seed {len(found)}: {took:.2f} s, inertia {found[-1]:.6g}", flush=True)
+            print(
+                f"    {name}, seed {len(found)}: {took:.2f} s, inertia {found[-1]:.6g}", flush=True
+            )
 
         # The peers take minutes: one run each.
         ours = name == "sparkmine"

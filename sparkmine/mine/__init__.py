@@ -11,7 +11,7 @@ from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
-from sparkmine.mine.kmeans import KMeans, KMeansModel
+from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.rules import association_rules
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "StratifiedRandom",
     "Voting",
     "association_rules",
+    "choose_k",
     "frequent_itemsets",
 ]

@@ -11,6 +11,7 @@ from sparkmine.stages.evaluate import Evaluate
 from sparkmine.stages.features import Features
 from sparkmine.stages.fuzzy_records import FuzzyRecords
 from sparkmine.stages.ingest import Ingest
+from sparkmine.stages.kmeans import KMeans
 from sparkmine.stages.leakage import Leakage
 from sparkmine.stages.near_duplicates import NearDuplicates
 from sparkmine.stages.predict import Predict
@@ -32,6 +33,7 @@ __all__ = [
     "Features",
     "FuzzyRecords",
     "Ingest",
+    "KMeans",
     "Leakage",
     "NearDuplicates",
     "Predict",

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from sparkmine.evaluate.report import (
     Champion,
+    Clusters,
     FuzzyMatches,
     Leakage,
     LearningCurve,
@@ -80,6 +81,7 @@ class Report(Stage):
         learning, spectra, missing, quality, copies, fuzzy = [], [], [], [], [], []
         evaluation, champion, rules, predictions = None, None, None, None
         leakage: list[Leakage] = []
+        clusters: list[Clusters] = []
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
             if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
@@ -100,6 +102,8 @@ class Report(Stage):
                 )
             if data["kind"] == "champion":
                 champion = _champion(data["table"], metrics)
+            if "kmeans" in metrics:
+                clusters.append(_clusters(data["table"], metrics["kmeans"]))
             if "leakage" in metrics:
                 leakage.append(_leakage(data))
             if data["kind"] == "rules":
@@ -122,6 +126,7 @@ class Report(Stage):
             missing=tuple(missing),
             spectra=tuple(spectra),
             learning=tuple(learning),
+            clusters=tuple(clusters),
             leakage=tuple(leakage),
             evaluation=evaluation,
             champion=champion,
@@ -240,6 +245,19 @@ def _champion(table: str, metrics: dict[str, Any]) -> Champion:
         why=metrics["why"],
         promoted=metrics["promoted"],
         verdict=metrics["verdict"],
+    )
+
+
+def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
+    tried = figures.get("choice", {}).get("tried", [])
+    return Clusters(
+        table=table,
+        rows=figures["rows"],
+        inertia=figures["inertia"],
+        profiles=tuple((p["size"], p["share"], p["text"]) for p in figures["profiles"]),
+        features=tuple(figures["features"]),
+        means=tuple(map(tuple, figures["means"])),
+        choice=tuple((t["k"], t["inertia"], t["silhouette"], t["stability"]) for t in tried),
     )
 
 

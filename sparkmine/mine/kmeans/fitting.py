@@ -33,8 +33,8 @@ class KMeans:
     """k clusters that have a small sum of squared distances to their means.
 
     Distances are those of the columns as they are: scale them before where their units differ.
-    A cluster that loses its rows takes a row that is farthest from its centre. Where there are fewer
-    than k different rows, each of them is a cluster, and the model has fewer than k.
+    A cluster that loses its rows takes a row that is farthest from its centre. Where there are
+    fewer than k different rows, each of them is a cluster, and the model has fewer than k.
 
     Attributes:
         k: How many clusters.
@@ -103,8 +103,9 @@ def _one(space: Space, settings: KMeans, start: int) -> Generator[BlockStat, Any
     seed = settings.seed + 1_000_003 * start
     centres = yield from first_centres(space, settings.k, seed)
     limit = settings.tolerance * space.variance
-    converged = False
-    for iteration in range(1, settings.max_iterations + 1):
+    iterations, converged = 0, False
+    while iterations < settings.max_iterations and not converged:
+        iterations += 1
         state = yield Nearest(space=space, centres=centres)
         moved = _means(state, centres)
         empty = np.flatnonzero(state.counts == 0)
@@ -114,8 +115,6 @@ def _one(space: Space, settings: KMeans, start: int) -> Generator[BlockStat, Any
         away = float(((moved - centres) ** 2).sum())
         centres = moved
         converged = away <= limit
-        if converged:
-            break
     if away > 0:
         state = yield Nearest(space=space, centres=centres)
     there = np.flatnonzero(state.counts)
@@ -124,7 +123,7 @@ def _one(space: Space, settings: KMeans, start: int) -> Generator[BlockStat, Any
         centres=centres[order],
         sizes=state.counts[order],
         inertia=state.inertia(centres) / space.scale**2,
-        iterations=iteration,
+        iterations=iterations,
         converged=converged,
     )
 

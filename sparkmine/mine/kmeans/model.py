@@ -146,7 +146,7 @@ class KMeansModel(Model):
         for name, width, other in zip(self.features, self.widths, found.widths, strict=True):
             if other != width:
                 raise DataError(
-                    f"column {name!r} has {other} elements a row; the clusters were found by {width}"
+                    f"column {name!r} has {other} elements a row; the model has {width}"
                 )
         return np.concatenate([part.astype(np.float64) for part in found.parts], axis=1)
 
@@ -164,6 +164,15 @@ class KMeansModel(Model):
             "iterations": self.iterations,
             "converged": self.converged,
             "profiles": [asdict(profile) for profile in self.profiles(most)],
+        }
+
+    def heat(self, most: int) -> dict[str, Any]:
+        """The standardised centres of the features that differ most, for a picture, as JSON."""
+        strength = np.abs(self.standardised).max(axis=0)
+        shown = np.sort(np.argsort(-strength, kind="stable")[:most])
+        return {
+            "features": [self.elements[place] for place in shown],
+            "means": np.round(self.standardised[:, shown], 3).tolist(),
         }
 
     def _write(self, folder: Path) -> None:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import reduce
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -188,7 +188,14 @@ def _arrays(table: pa.Table, names: Sequence[str]) -> list[pa.Array]:
 
 def _in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     """Results in the order of the items; BLAS itself uses one thread in each of ours."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads()) as pool:
+    limited = _libraries().limit(limits=1, user_api="blas")
+    with limited, ThreadPoolExecutor(threads()) as pool:
         yield from pool.map(function, items)
+
+
+@cache
+def _libraries() -> Any:
+    """The loaded libraries that have threads of their own; looking for them takes a while."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

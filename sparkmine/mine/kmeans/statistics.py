@@ -100,9 +100,7 @@ class Nearest(BlockStat):
         return Sums(counts=counts, sums=np.asarray(sums), squares=squares)
 
     def merge(self, a: Sums, b: Sums) -> Sums:
-        return Sums(
-            counts=a.counts + b.counts, sums=a.sums + b.sums, squares=a.squares + b.squares
-        )
+        return Sums(counts=a.counts + b.counts, sums=a.sums + b.sums, squares=a.squares + b.squares)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
