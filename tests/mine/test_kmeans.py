@@ -147,6 +147,10 @@ def test_sums_and_draws_are_those_of_numpy() -> None:
     np.testing.assert_allclose(sums.sums, expected, rtol=1e-9, atol=1e-9)
     assert sums.inertia(centres) == pytest.approx(nearest.sum(), rel=1e-9)
     np.testing.assert_allclose(-far.keys, np.sort(nearest)[::-1][:5], rtol=1e-9)
+    # Copies of the centres are never drawn, though float32 products put them a little away.
+    copies = ways.Held(space, [np.repeat(rows.blocks[0][:7], 9, axis=0)])
+    (none,) = copies.run([Draw(space=space, count=20, centres=centres, seed=9)])
+    assert not len(none.rows)
     # Drawn by squared distance: far above the mean of all rows, and no centre among them.
     taken = ((drawn.rows[:, None] - centres) ** 2).sum(axis=2).min(axis=1)
     assert len(np.unique(drawn.ids)) == 200

@@ -28,7 +28,7 @@ stages:
   - stage: kmeans
     name: segments
     input: raw/households
-    features: numeric() - select('id')
+    features: numeric()
     keys: id
     {k}
     starts: 3
