@@ -93,7 +93,8 @@ def opened(
             yield held
             return
         engine = StatEngine(data, _session(spark))
-        yield Scanned(_space(engine, features), engine)
+        with raised_by_workers():
+            yield Scanned(_space(engine, features), engine)
         return
     kept = data.select(*(f"`{name}`" for name in features)).persist()
     try:
