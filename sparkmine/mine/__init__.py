@@ -1,4 +1,4 @@
-"""Mining: itemsets and association rules, classical models, baselines and ensembles."""
+"""Mining: itemsets, rules, clusters, outliers, classical models, baselines and ensembles."""
 
 from sparkmine.mine.baseline import (
     Constant,
@@ -11,6 +11,7 @@ from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
+from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
 from sparkmine.mine.rules import association_rules
@@ -23,6 +24,8 @@ __all__ = [
     "Constant",
     "DecisionTree",
     "ExpressionModel",
+    "KMeans",
+    "KMeansModel",
     "LogisticRegression",
     "MajorityClass",
     "OutlierModel",
@@ -33,6 +36,7 @@ __all__ = [
     "Voting",
     "apriori",
     "association_rules",
+    "choose_k",
     "frequent_itemsets",
     "recommend",
 ]

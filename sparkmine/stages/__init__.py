@@ -12,6 +12,7 @@ from sparkmine.stages.features import Features
 from sparkmine.stages.fuzzy_records import FuzzyRecords
 from sparkmine.stages.ingest import Ingest
 from sparkmine.stages.itemsets import Itemsets
+from sparkmine.stages.kmeans import KMeans
 from sparkmine.stages.leakage import Leakage
 from sparkmine.stages.near_duplicates import NearDuplicates
 from sparkmine.stages.outliers import Outliers
@@ -36,6 +37,7 @@ __all__ = [
     "FuzzyRecords",
     "Ingest",
     "Itemsets",
+    "KMeans",
     "Leakage",
     "NearDuplicates",
     "Outliers",

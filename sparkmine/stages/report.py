@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sparkmine.evaluate.report import (
     Champion,
+    Clusters,
     FuzzyMatches,
     Leakage,
     LearningCurve,
@@ -83,6 +84,7 @@ class Report(Stage):
         evaluation, champion, rules, predictions = None, None, None, None
         leakage: list[Leakage] = []
         outliers: list[StrangeRows] = []
+        clusters: list[Clusters] = []
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
             if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
@@ -105,6 +107,8 @@ class Report(Stage):
                 champion = _champion(data["table"], metrics)
             if "outliers" in metrics:
                 outliers.append(_outliers(data["table"], metrics["outliers"]))
+            if "kmeans" in metrics:
+                clusters.append(_clusters(data["table"], metrics["kmeans"]))
             if "leakage" in metrics:
                 leakage.append(_leakage(data))
             if data["kind"] == "rules":
@@ -128,6 +132,7 @@ class Report(Stage):
             spectra=tuple(spectra),
             learning=tuple(learning),
             outliers=tuple(outliers),
+            clusters=tuple(clusters),
             leakage=tuple(leakage),
             evaluation=evaluation,
             champion=champion,
@@ -274,6 +279,19 @@ def _outliers(table: str, figures: dict[str, Any]) -> StrangeRows:
         methods=tuple(figures["methods"]),
         top=tuple((row["row"], row["score"], tuple(row["reasons"])) for row in figures["top"]),
         roc_auc=figures.get("roc_auc"),
+    )
+
+
+def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
+    tried = figures.get("choice", {}).get("tried", [])
+    return Clusters(
+        table=table,
+        rows=figures["rows"],
+        inertia=figures["inertia"],
+        profiles=tuple((p["size"], p["share"], p["text"]) for p in figures["profiles"]),
+        features=tuple(figures["features"]),
+        means=tuple(map(tuple, figures["means"])),
+        choice=tuple((t["k"], t["inertia"], t["silhouette"], t["stability"]) for t in tried),
     )
 
 

@@ -16,6 +16,7 @@ from sparkmine.errors import DataError
 from sparkmine.evaluate import evaluate_models
 from sparkmine.evaluate.report import (
     Champion,
+    Clusters,
     FuzzyMatches,
     Histogram,
     Leakage,
@@ -45,6 +46,7 @@ SECTIONS = [
     "missing",
     "components",
     "learning",
+    "clusters",
     "evaluation",
     "rules",
     "predictions",
@@ -181,6 +183,17 @@ def full(name: str = "network") -> ReportData:
             ),
             Leakage(table="clean", train="week < 4", test="week > 5", findings=()),
         ),
+        clusters=(
+            Clusters(
+                table=f"mined/{name}",
+                rows=1_000,
+                inertia=12.5,
+                profiles=((900, 0.9, "as all rows"), (100, 0.1, f"high {name} (+2.4 sd)")),
+                features=(name, "visits"),
+                means=((-0.3, 0.0), (2.4, -0.1)),
+                choice=((1, 40.0, None, 1.0), (2, 12.5, 0.8125, None)),
+            ),
+        ),
         champion=Champion(
             table="champions/shops",
             model=name,
@@ -253,6 +266,9 @@ def test_page_is_whole_and_has_every_section(page: str, read_page: ReadPage) -> 
         "0.78",
         "∞",
         "No missing values in complete.",
+        "2 clusters of 1,000 rows",
+        "high network (+2.4 sd)",
+        "0.812",
     ):
         assert expected in parsed.text, expected
 
@@ -270,6 +286,7 @@ def test_pictures_are_described(page: str) -> None:
         "Match weights: Prior -9.5, network equal +8.2, network other -70.0",
         "How a match weight comes about: Prior -9.5, network: equal +14.2, Sum +4.8.",
         "40 rules by support",
+        "Clusters of mined/network. 0: as all rows; 1: high network (+2.4 sd).",
         "Histogram of 300 scores",
         "The pipeline: ingest, clean, network, report.",
     ):

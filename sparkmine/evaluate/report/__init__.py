@@ -2,6 +2,7 @@
 
 from sparkmine.evaluate.report.data import (
     Champion,
+    Clusters,
     FuzzyMatches,
     Histogram,
     Leakage,
@@ -24,6 +25,7 @@ from sparkmine.evaluate.report.render import render
 
 __all__ = [
     "Champion",
+    "Clusters",
     "FuzzyMatches",
     "Histogram",
     "Leakage",

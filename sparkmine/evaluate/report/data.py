@@ -217,6 +217,26 @@ class Leakage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Clusters:
+    """Clusters of the rows of a table.
+
+    Fields:
+        profiles: (rows, share, what it differs by in words) of each cluster.
+        features, means: The features that differ most, and the mean of each cluster in deviations
+            from that of all rows [clusters][features].
+        choice: (k, inertia, silhouette, stability) of each k that was tried.
+    """
+
+    table: str
+    rows: int
+    inertia: float
+    profiles: tuple[tuple[int, float, str], ...]
+    features: tuple[str, ...]
+    means: tuple[tuple[float, ...], ...]
+    choice: tuple[tuple[int, float, float | None, float | None], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Histogram:
     """Row counts [bins] between edges [bins + 1]."""
 
@@ -266,6 +286,7 @@ class ReportData(PlainData):
     spectra: tuple[Spectrum, ...] = ()
     learning: tuple[LearningCurve, ...] = ()
     outliers: tuple[StrangeRows, ...] = ()
+    clusters: tuple[Clusters, ...] = ()
     leakage: tuple[Leakage, ...] = ()
     evaluation: Evaluation | None = None
     champion: Champion | None = None

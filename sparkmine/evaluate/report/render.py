@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparkmine.evaluate.report import data_charts, evaluated, flow, linkage_charts
+from sparkmine.evaluate.report import cluster_charts, data_charts, evaluated, flow, linkage_charts
 from sparkmine.evaluate.report.data import ReportData, Rules
 from sparkmine.evaluate.report.pages import environment, write_page
 from sparkmine.evaluate.report.pictures import Picture
@@ -52,6 +52,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("components", "Principal components", report.spectra),
         ("learning", "Learning curves", report.learning),
         ("outliers", "Outliers", report.outliers),
+        ("clusters", "Clusters", report.clusters),
         ("leakage", "Leakage", report.leakage),
         ("evaluation", "Evaluation", report.evaluation),
         ("rules", "Association rules", report.rules),
@@ -69,6 +70,9 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             if any(values.fractions.values())
         ],
         "complete": [v.table for v in report.missing if not any(v.fractions.values())],
+        "clusters": [
+            cluster_charts.means(found, f"clusters-{i}") for i, found in enumerate(report.clusters)
+        ],
         "spectra": [data_charts.spectrum(s, f"pca-{i}") for i, s in enumerate(report.spectra)],
         "learning": [
             picture
