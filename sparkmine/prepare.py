@@ -1,7 +1,7 @@
 """The last step of the installation: Delta's jars, and an archive of the Java classes.
 
 `python -m sparkmine.prepare` starts one embedded session, so that the jars are fetched where a
-failure is seen, and does what every pipeline does: write, merge, read and aggregate a Delta table,
+failure is seen, and does what every pipeline does: write, read, join and aggregate Delta tables,
 through Arrow and Python too. When Java ends, it leaves the classes that it loaded as a file
 (`-XX:ArchiveClassesAtExit`, JEP 350), which later sessions map into memory instead of loading,
 checking and linking each class anew.
@@ -9,6 +9,7 @@ checking and linking each class anew.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -16,13 +17,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkmine.errors import SparkmineError
 from sparkmine.lake import Lake
 from sparkmine.sessions import CLASS_ARCHIVE, java_options, session
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
 
 # Java writes the archive, some 200 MB, after the session's end.
 _LONGEST = 300
@@ -45,9 +47,12 @@ def main() -> None:
     gateway.shutdown()
     gateway.proc.stdin.close()
     gateway.proc.wait(_LONGEST)
-    if not written.exists():
-        raise SparkmineError(f"Java left no class archive; see {log_file}")
-    written.replace(CLASS_ARCHIVE)
+    if written.exists():
+        written.replace(CLASS_ARCHIVE)
+    else:  # such as a Java without an archive of its own classes, on which this one builds
+        log.warning(
+            "install: Java left no class archive, so sessions start slower; see %s", log_file
+        )
 
 
 def _work(spark: SparkSession, folder: Path) -> None:
