@@ -117,9 +117,11 @@ def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Ba
 
     segments = {}
     for column in question.segments:
-        values = rows.segments[column]
-        for value in sorted(set(values.tolist()), key=str):
-            here = np.array([one == value for one in values.tolist()])
+        values = rows.segments[column].tolist()
+        kinds = {value: place for place, value in enumerate(sorted(set(values), key=str))}
+        places = np.array([kinds[value] for value in values])
+        for value, place in kinds.items():
+            here = places == place
             some = {
                 name: kind.of(rows.labels[here], found[here], question.options)
                 for name, found in rows.predictions.items()
@@ -151,6 +153,11 @@ def interval(
     Args:
         whole: The value over all rows.
     """
+    if len(parts) == 1:
+        drawn = parts[0].drawn[name][metric]
+        if other is not None:
+            drawn = drawn - parts[0].drawn[other][metric]
+        return Interval.of(whole, drawn, 0.95)
     lows, highs = [], []
     for part in parts:
         value, drawn = _own(part, metric, name), part.drawn[name][metric]
@@ -161,8 +168,6 @@ def interval(
             return Interval.of(whole, np.full(1, np.nan), 0.95)
         lows.append(found.low - value)
         highs.append(found.high - value)
-    if len(parts) == 1:
-        return Interval.of(whole, drawn, 0.95)
     return Interval(
         value=whole, low=whole + float(np.mean(lows)), high=whole + float(np.mean(highs))
     )

@@ -232,7 +232,7 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
         for name, sample in samples.items()
     )
     rows, groups = sum(part.rows for part in parts), sum(bag.groups for bag in bags)
-    difference = against_baseline(best)
+    difference = next(model.difference for model in models if model.name == best)
     outcome = _outcome(metric, difference)
     table = models[0].confusion
     positives = sum(table.counts[1]) if table and question.task == "binary" else None

@@ -18,13 +18,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkmine.errors import ConfigError, DataError, raised_by_workers
+from sparkmine.errors import DataError, raised_by_workers
 from sparkmine.evaluate.bags import Question, Rows, bag_of
 from sparkmine.evaluate.comparison import Comparison, Evaluation, conclude
 from sparkmine.evaluate.metrics import Floats, Options, Sample, row_weights
 from sparkmine.evaluate.tasks import task_of
 from sparkmine.expr import col
-from sparkmine.lake.inputs import as_frame, need_columns
+from sparkmine.lake.inputs import as_frame, need_columns, session_of
 from sparkmine.stats.base import Stat
 from sparkmine.stats.engine import StatEngine
 from sparkmine.stats.task import Request
@@ -121,15 +121,11 @@ def measure_table(
         ConfigError: no such column.
         DataError: no rows, nulls, or values that the task does not know.
     """
-    from pyspark.sql import SparkSession
-
     models = [predictions] if isinstance(predictions, str) else list(predictions)
-    need_columns_of(data, [label, *models, *by, *([weight] if weight else [])])
+    need_columns(data, [label, *models, *by, *([weight] if weight else [])])
     kind = task_of(task)
     names = kind.check_names(tuple(kind.metrics) if metrics is None else metrics)
-    session = spark or SparkSession.getActiveSession()
-    if session is None:
-        raise ConfigError("reading a table needs a Spark session: open one, or pass spark=")
+    session = session_of(data, spark)
     options = Options(threshold=threshold, classes=tuple(classes) if classes else None)
     if task == "multiclass" and options.classes is None:
         options = replace(options, classes=_classes(as_frame(data, session), label, models))
@@ -280,13 +276,6 @@ def values_of(array: pa.Array | pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
         array = array.cast(pa.int8())
     found: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return found
-
-
-def need_columns_of(data: DataFrame | Snapshot, names: Sequence[str]) -> None:
-    """Raise ConfigError unless all `names` are columns of the data."""
-    missing = sorted(set(names) - set(data.schema.names))
-    if missing:
-        raise ConfigError(f"no column {', '.join(missing)}; the columns are {data.schema.names}")
 
 
 def _classes(df: DataFrame, label: str, models: Sequence[str]) -> tuple[Any, ...]:

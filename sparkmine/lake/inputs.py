@@ -32,8 +32,9 @@ def session_of(data: DataFrame | Snapshot, spark: SparkSession | None = None) ->
     return session
 
 
-def need_columns(df: DataFrame, names: Iterable[str]) -> None:
-    """Raise ConfigError, with both lists, unless all `names` are columns of `df`."""
-    missing = sorted(set(names) - set(df.columns))
+def need_columns(data: DataFrame | Snapshot, names: Iterable[str]) -> None:
+    """Raise ConfigError, with both lists, unless all `names` are columns of the data."""
+    columns = data.schema.names
+    missing = sorted(set(names) - set(columns))
     if missing:
-        raise ConfigError(f"no column {', '.join(missing)}; the columns are {df.columns}")
+        raise ConfigError(f"no column {', '.join(missing)}; the columns are {columns}")

@@ -33,7 +33,7 @@ from sparkmine.mine.forest import Floats, Forest, grow, joined
 from sparkmine.model import Model
 from sparkmine.stats.engine import StatEngine
 from sparkmine.stats.gram import Gram, GramState
-from sparkmine.stats.matrix import matrix_of
+from sparkmine.stats.matrix import matrix_of, refuse_gaps
 from sparkmine.stats.task import Request
 
 if TYPE_CHECKING:
@@ -344,10 +344,7 @@ def _matrix(features: Sequence[str], table: pa.Table | pa.RecordBatch) -> Floats
     found = matrix_of(features, arrays)
     if found.ragged is not None:
         raise found.ragged.error()
-    bad = {n: int(c) for n, c in zip(features, found.invalid(), strict=True) if c}
-    if bad:
-        listed = ", ".join(f"{name} ({count})" for name, count in list(bad.items())[:5])
-        raise DataError(f"null, NaN or infinite values in {listed}; impute these columns before")
+    refuse_gaps(features, found.invalid())
     if not found.rows:
         return np.zeros((0, 0))
     return np.hstack([part.astype(np.float64, copy=False) for part in found.parts])

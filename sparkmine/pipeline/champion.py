@@ -13,7 +13,7 @@ import pyarrow as pa
 from sparkmine.errors import ConfigError
 from sparkmine.lake import Lake
 from sparkmine.lake.log import Commit
-from sparkmine.stages.champion import SCHEMA, Champion, metrics_of
+from sparkmine.stages.champion import SCHEMA, Champion, champions, metrics_of
 
 
 def history(lake: Lake, name: str) -> tuple[Commit, list[dict[str, Any]]]:
@@ -29,8 +29,7 @@ def history(lake: Lake, name: str) -> tuple[Commit, list[dict[str, Any]]]:
     last = next((c for c in table.commits() if (c.metadata or {}).get("stage")), None)
     if last is None or (last.metadata or {}).get("kind") != Champion.kind:
         raise ConfigError(f"table {name} is not written by a champion stage")
-    rows = snapshot.dataframe(lake.spark).toArrow().to_pylist()
-    return last, sorted(rows, key=lambda row: row["version"])
+    return last, champions(snapshot, lake.spark)
 
 
 def roll_back(lake: Lake, name: str, version: int) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.stages.base import Context, Result, Stage, TableName
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 SCHEMA = pa.schema(
     [
@@ -55,7 +58,8 @@ class Champion(Stage):
 
     def run(self, context: Context) -> Result:
         found = (context.commits[self.evaluation].metadata or {})["metrics"]
-        rows = champions(context.inputs[self.table], context) if self._before(context) else []
+        before = context.inputs.get(self.table)
+        rows = [] if before is None else champions(before, context.spark)
         passes = self.gate == "none" or found["outcome"] == "beats"
         same = bool(rows) and rows[-1]["folder"] == found["champion"]
         if passes and not same:
@@ -75,13 +79,10 @@ class Champion(Stage):
             metrics=metrics_of(rows, promoted=passes and not same, verdict=found["verdict"]),
         )
 
-    def _before(self, context: Context) -> bool:
-        return self.table in context.inputs
 
-
-def champions(snapshot: Snapshot, context: Context) -> list[dict[str, Any]]:
+def champions(snapshot: Snapshot, spark: SparkSession) -> list[dict[str, Any]]:
     """The versions of a champion, the oldest first."""
-    rows = snapshot.dataframe(context.spark).toArrow().to_pylist()
+    rows = snapshot.dataframe(spark).toArrow().to_pylist()
     return sorted(rows, key=lambda row: row["version"])
 
 

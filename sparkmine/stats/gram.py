@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from sparkmine.errors import DataError
 from sparkmine.stats.base import Stat
-from sparkmine.stats.matrix import DTYPES, Matrix, Ragged, matrix_of
+from sparkmine.stats.matrix import DTYPES, Matrix, Ragged, matrix_of, refuse_gaps
 
 # Rows of the first block whose mean is its shift.
 _FIRST_ROWS = 4096
@@ -133,12 +132,7 @@ class Gram(Stat):
     def answer(self, state: GramState) -> GramState:
         if state.ragged is not None:
             raise state.ragged.error()
-        bad = {n: int(c) for n, c in zip(self.names, state.invalid, strict=True) if c}
-        if bad:
-            listed = ", ".join(f"{name} ({count})" for name, count in list(bad.items())[:5])
-            raise DataError(
-                f"null, NaN or infinite values in {listed}; impute these columns before"
-            )
+        refuse_gaps(self.names, state.invalid)
         return state
 
     def _zeros(self, size: int) -> np.ndarray:

@@ -89,6 +89,14 @@ class Matrix:
             yield out
 
 
+def refuse_gaps(names: Sequence[str], invalid: np.ndarray) -> None:
+    """Raise DataError if one of the columns has invalid rows; `invalid` counts them."""
+    bad = {name: int(count) for name, count in zip(names, invalid, strict=True) if count}
+    if bad:
+        listed = ", ".join(f"{name} ({count})" for name, count in list(bad.items())[:5])
+        raise DataError(f"null, NaN or infinite values in {listed}; impute these columns before")
+
+
 def matrix_of(names: Sequence[str], arrays: Sequence[pa.Array]) -> Matrix:
     """Read the columns of a block.
 
