@@ -15,6 +15,8 @@ from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
 from sparkmine.mine.rules import association_rules
+from sparkmine.mine.scikit import ScikitLearn, ScikitLearnModel
+from sparkmine.mine.weights import best_weights
 
 # The name under which textbooks introduce frequent itemsets; the result is the same.
 apriori = frequent_itemsets
@@ -31,11 +33,14 @@ __all__ = [
     "OutlierModel",
     "Outliers",
     "Persistence",
+    "ScikitLearn",
+    "ScikitLearnModel",
     "SingleRule",
     "StratifiedRandom",
     "Voting",
     "apriori",
     "association_rules",
+    "best_weights",
     "choose_k",
     "frequent_itemsets",
     "recommend",

@@ -8,30 +8,21 @@ train in parallel themselves, follow each other. A candidate that raises is a tr
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from sparkmine.errors import ConfigError, DataError, SparkmineError
+from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.metrics import LOWER_IS_BETTER, better
-from sparkmine.evaluate.tables import measure_table
-from sparkmine.evaluate.tasks import measure, task_of
-from sparkmine.expr import to_column
-from sparkmine.mine.scikit import ScikitLearn
-from sparkmine.mine.scikit import estimator as scikit
-from sparkmine.mine.scikit import job
-from sparkmine.mine.scikit.model import predicted
-from sparkmine.mine.scikit.rows import Rows
+from sparkmine.evaluate.tasks import task_of
+from sparkmine.lake.inputs import session_of
 from sparkmine.model import Estimator, Model
 from sparkmine.selection.candidates import Distribution, Parameters, drawn, grid_of, with_parameters
-from sparkmine.selection.folds import Fold, Folds
+from sparkmine.selection.folds import Folds
+from sparkmine.selection.trials import Trial
+from sparkmine.selection.validation import Validated, outcomes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -42,41 +33,6 @@ Progress = Callable[[Mapping[str, Any]], None]
 Choose = Literal["best", "one_standard_error"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """A candidate and how it did.
-
-    Attributes:
-        number: Its place in the grid or among the draws, from 0.
-        scores: The metric on the test rows of each fold; empty if one of them failed.
-        seconds: Of all its fits and predictions together.
-        error: What was raised first; None if nothing was.
-    """
-
-    number: int
-    parameters: Parameters
-    scores: tuple[float, ...]
-    seconds: float
-    error: str | None = None
-
-    @cached_property
-    def mean(self) -> float:
-        """Mean score; NaN if the trial failed, or the metric is not defined on a fold."""
-        return float(np.mean(self.scores)) if self.scores else math.nan
-
-    @cached_property
-    def standard_error(self) -> float:
-        """Of the mean, as if folds were independent samples, which they are not quite."""
-        if len(self.scores) < 2:
-            return math.nan
-        return float(np.std(self.scores, ddof=1) / math.sqrt(len(self.scores)))
-
-    def describe(self) -> dict[str, Any]:
-        """As JSON."""
-        found = {**asdict(self), "mean": self.mean, "standard_error": self.standard_error}
-        return {name: _json(value) for name, value in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +61,9 @@ class SearchResult:
     def ranked(self) -> list[Trial]:
         """From the best mean to the worst, then those without one."""
         sign = 1 if self.metric in LOWER_IS_BETTER else -1
-        return sorted(
-            self.trials,
-            key=lambda trial: (math.isnan(trial.mean), 0 if math.isnan(trial.mean) else sign * trial.mean),
-        )
+        measured = [trial for trial in self.trials if not math.isnan(trial.mean)]
+        measured.sort(key=lambda trial: sign * trial.mean)
+        return measured + [trial for trial in self.trials if math.isnan(trial.mean)]
 
 
 def search(
@@ -158,18 +113,30 @@ def search(
     kind = task_of(estimator.task)
     (metric,) = kind.check_names((metric or kind.primary,))
     parts = folds.split(data=train, label=label, spark=spark)
-    made, trials = _made(estimator, candidates)
-    _log.info("%d candidates on %d folds", len(candidates), len(parts))
-    how = _CrossValidation(train, tuple(features), label, parts, metric, seed, spark)
-    for trial in how.run(made):
-        trials[trial.number] = trial
+    made, failed = _made(estimator, candidates)
+    _log.info("%d candidates on %d folds", len(made), len(parts))
+    rows = Validated(
+        data=train,
+        features=tuple(features),
+        label=label,
+        folds=parts,
+        metric=metric,
+        seed=seed,
+        spark=session_of(train, spark),
+    )
+    found = list(failed)
+    for number, outcome in outcomes(rows, made):
+        trial = Trial.of(number, candidates[number], outcome)
+        found.append(trial)
         if progress is not None:
             progress({"event": "trial", "metric": metric, **trial.describe()})
-    found = tuple(trials[number] for number in sorted(trials))
+    found.sort(key=lambda trial: trial.number)
     chosen = _chosen(found, metric, choose)
     best = made[chosen.number]
     model = best.fit(train, features, label, seed=seed, spark=spark) if refit else None
-    return SearchResult(metric=metric, trials=found, chosen=chosen, estimator=best, model=model)
+    return SearchResult(
+        metric=metric, trials=tuple(found), chosen=chosen, estimator=best, model=model
+    )
 
 
 def best_of(trials: Sequence[Trial], metric: str) -> Trial:
@@ -199,19 +166,15 @@ def _chosen(trials: Sequence[Trial], metric: str, choose: Choose) -> Trial:
 
 def _made(
     estimator: Estimator, candidates: Sequence[Parameters]
-) -> tuple[dict[int, Estimator], dict[int, Trial]]:
-    """The estimators, and trials of candidates that are none. Unknown names end the search."""
+) -> tuple[dict[int, Estimator], list[Trial]]:
+    """The estimators, and a failed trial for each candidate that cannot be one."""
     made: dict[int, Estimator] = {}
-    failed: dict[int, Trial] = {}
+    failed = []
     for number, parameters in enumerate(candidates):
         try:
             made[number] = with_parameters(estimator, parameters)
         except ConfigError as error:
-            if "has no parameter" in str(error):
+            if number == len(candidates) - 1 and not made:  # none will do: a name that is not there
                 raise
-            failed[number] = _failed(number, parameters, str(error), 0.0)
+            failed.append(Trial.failed(number, parameters, error))
     return made, failed
-
-
-def _failed(number: int, parameters: Parameters, error: str, seconds: float) -> Trial:
-    return Trial(number=number, parameters=parameters, scores=(), seconds=seconds, error=error)

@@ -73,7 +73,9 @@ def check(path: str, made: Any, task: Task) -> None:
     if task != "regression" and is_regressor(made):
         raise ConfigError(f"{path} is no classifier; the task is {task}")
     if task != "regression" and not hasattr(made, "predict_proba"):
-        raise ConfigError(f"{path}, with these parameters, gives no probabilities: {_PROBABILITIES}")
+        raise ConfigError(
+            f"{path}, with these parameters, gives no probabilities: {_PROBABILITIES}"
+        )
 
 
 def ready(made: Any, seed: int, threads: int) -> Any:
@@ -113,7 +115,13 @@ def _value(value: Any) -> Any:
                 f"not {', '.join(unknown)}"
             )
         return build(value["estimator"], value.get("parameters", {}))
-    if isinstance(value, list) and any(isinstance(item, list | tuple | Mapping) for item in value):
-        # Steps of a pipeline are pairs.
-        return [tuple(map(_value, item)) if isinstance(item, list) else _value(item) for item in value]
+    if isinstance(value, list):
+        # Steps of a pipeline are pairs; a list of plain values stays what it is.
+        return [_pair(item) if isinstance(item, list | tuple) else _value(item) for item in value]
     return value
+
+
+def _pair(item: list | tuple) -> Any:
+    found = [_value(one) for one in item]
+    named = len(found) > 1 and isinstance(found[0], str)
+    return tuple(found) if named else found

@@ -121,9 +121,9 @@ def fit_parts(
         )
         for one, part in fits
     ]
-    with opened(first, data, features, label, parts, spark) as (reading, session):
+    with opened(first, data, features, label, parts, spark) as reading:
         factor = max(one.memory_factor for one, _ in fits)
-        found = job.run(reading, works, session, factor)
+        found = job.run(reading, works, session_of(data, spark), factor)
     models = []
     for (one, _), (text, state) in zip(fits, found, strict=True):
         facts = json.loads(text)
@@ -149,7 +149,7 @@ def opened(
     label: str,
     parts: Sequence[Expr],
     spark: SparkSession | None,
-) -> Iterator[tuple[Reading, SparkSession]]:
+) -> Iterator[Reading]:
     """How tasks read the rows and which of them are in the parts, while the context lasts.
 
     Raises:
@@ -158,12 +158,8 @@ def opened(
     columns = columns_of(features, label, parts)
     need_columns(data, columns)
     check_columns(data, features, label)
-    session = session_of(data, spark)
-    with scannable(data, columns, session, estimator.scratch) as snapshot:
-        yield (
-            Reading.of(snapshot, features, label, estimator.task, estimator.precision, parts),
-            session,
-        )
+    with scannable(data, columns, session_of(data, spark), estimator.scratch) as snapshot:
+        yield Reading.of(snapshot, features, label, estimator.task, estimator.precision, parts)
 
 
 @dataclass(frozen=True, kw_only=True)

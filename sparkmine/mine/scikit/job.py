@@ -56,9 +56,7 @@ def run(
     return [(row["facts"], row["state"]) for row in rows]
 
 
-def trained(
-    estimator: ScikitLearn, rows: Rows, part: int | None, seed: int, threads: int
-) -> Any:
+def trained(estimator: ScikitLearn, rows: Rows, part: int | None, seed: int, threads: int) -> Any:
     """The estimator, fitted on a part of the rows by so many threads.
 
     Raises:
