@@ -12,6 +12,7 @@ from sparkmine.evaluate.report import (
     Champion,
     Clusters,
     FuzzyMatches,
+    Histogram,
     Leakage,
     LearningCurve,
     MissingValues,
@@ -33,7 +34,6 @@ from sparkmine.lake import ledger
 from sparkmine.lake.log import Commit
 from sparkmine.stages.base import Context, Result, Stage, TableName, artifact_folder
 from sparkmine.stages.evaluate import load_evaluation
-from sparkmine.stages.predict import histogram
 
 FILE = "report.html"
 MAX_RULES = 300
@@ -317,8 +317,9 @@ def _predictions(data: dict[str, Any], commit: Commit) -> Predictions:
         version=commit.version,
         rows=metrics["rows"],
         model=metrics["model"],
-        scores=histogram(metrics["histogram"]),
+        scores=Histogram(**{name: tuple(found) for name, found in metrics["histogram"].items()}),
+        task=metrics["task"],
         about=metrics["where"],
-        positives=metrics["positives"],
-        threshold=metrics["threshold"],
+        positives=metrics.get("positives"),
+        threshold=metrics.get("threshold"),
     )

@@ -266,9 +266,10 @@ class Predictions:
     rows: int
     model: str
     scores: Histogram
+    task: str = "binary"
     about: str = ""  # which rows: "week 53"
-    positives: int | None = None  # rows at or above the threshold
-    threshold: float = 0.5
+    positives: int | None = None  # rows at or above the threshold; None unless there are two classes
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
