@@ -126,7 +126,7 @@ def test_stackings_that_cannot_be(spark: SparkSession, households: Any) -> None:
     how = KFold(keys=("id",), k=2)
     with pytest.raises(ConfigError, match="one member or more"):
         Stacking(members={}, final=LOGISTIC, folds=how)
-    with pytest.raises(ConfigError, match="is for binary, but members for .*'a': 'regression'"):
+    with pytest.raises(ConfigError, match="is for binary, but members for"):
         ridge = ScikitLearn(estimator="sklearn.linear_model:Ridge", task="regression")
         Stacking(members={"a": ridge}, final=LOGISTIC, folds=how)
     with pytest.raises(ConfigError, match="spend is a column of the rows"):
