@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sparkmine.lake import Snapshot
 
 Task = Literal["binary", "multiclass", "regression"]
+# What a supervised model adds to the rows that it scores; the second of several classes only.
+SCORES = ("prediction", "probability")
 
 FORMAT = 1
 MANIFEST = "manifest.json"

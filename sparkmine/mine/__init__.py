@@ -7,6 +7,7 @@ from sparkmine.mine.baseline import (
     SingleRule,
     StratifiedRandom,
 )
+from sparkmine.mine.class_model import ClassModel
 from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
@@ -23,6 +24,7 @@ apriori = frequent_itemsets
 
 __all__ = [
     "Averaging",
+    "ClassModel",
     "Constant",
     "DecisionTree",
     "ExpressionModel",

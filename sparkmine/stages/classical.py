@@ -22,7 +22,7 @@ class Classical(ModelStage):
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         features = feature_columns(context, self.input, self.features)
         training = context.inputs[self.input].where(self.train)
-        model = self.model.estimator("binary").fit(
+        model = self.model.estimator(self.task).fit(
             training, features, self.label, seed=context.seed, spark=context.spark
         )
         return model, {"features": len(features)}

@@ -14,9 +14,9 @@ from pydantic import Field
 from sparkmine.errors import BaselineNotBeatenError, ConfigError, DataError
 from sparkmine.evaluate import TASKS, Evaluation, Interval, evaluate_table, measure_table
 from sparkmine.evaluate.metrics import better
-from sparkmine.model import Task
+from sparkmine.model import SCORES, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
-from sparkmine.stages.scored import SCORES, check_joined, joined_scores
+from sparkmine.stages.scored import check_joined, joined_scores
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.model import Model, Task
+from sparkmine.model import SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
-from sparkmine.stages.scored import SCORES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -13,17 +13,13 @@ from typing import Any
 
 from sparkmine.errors import ConfigError
 from sparkmine.lake.scan import DirectScanRefused, Scan
-from sparkmine.model import Model, Task
+from sparkmine.model import SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 
 MISMATCH = (
     "the models' scores do not join one to one; give their stages the same `score:`, and `keys:` "
     "that name a row"
 )
-
-
-# What a model adds to the rows that it scores, as far as it does.
-SCORES = ("prediction", "probability")
 
 
 class ModelStage(Stage):

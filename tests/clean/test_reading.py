@@ -107,7 +107,7 @@ def test_several_files(spark: SparkSession, tmp_path: Path) -> None:
 
 
 def test_without_header(spark: SparkSession, tmp_path: Path) -> None:
-    """Columns go by their place; a first record of other width is refused before anything is read."""
+    """Columns go by their place; a first record of other width is refused."""
     file = tmp_path / "rows.csv"
     file.write_bytes(b"1,a\nx,b\n3\n4,d\n")
     good, bad = found(spark, file, TWO, has_header=False)

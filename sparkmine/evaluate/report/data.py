@@ -268,9 +268,7 @@ class Predictions:
     scores: Histogram
     task: str = "binary"
     about: str = ""  # which rows: "week 53"
-    positives: int | None = (
-        None  # rows at or above the threshold; None unless there are two classes
-    )
+    positives: int | None = None  # rows at or above the threshold, of a binary task
     threshold: float | None = None
 
 
