@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from sparkmine.evaluate.report import (
+    Candidate,
     Champion,
     Clusters,
     FuzzyMatches,
@@ -23,6 +24,7 @@ from sparkmine.evaluate.report import (
     Rules,
     RunInfo,
     ScoredPair,
+    Searched,
     Spectrum,
     StageInfo,
     StrangeRows,
@@ -85,6 +87,7 @@ class Report(Stage):
         leakage: list[Leakage] = []
         outliers: list[StrangeRows] = []
         clusters: list[Clusters] = []
+        searches: list[Searched] = []
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
             if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
@@ -109,6 +112,8 @@ class Report(Stage):
                 outliers.append(_outliers(data["table"], metrics["outliers"]))
             if "kmeans" in metrics:
                 clusters.append(_clusters(data["table"], metrics["kmeans"]))
+            if "search" in metrics:
+                searches.append(_searched(name, metrics["search"]))
             if "leakage" in metrics:
                 leakage.append(_leakage(data))
             if data["kind"] == "rules":
@@ -133,6 +138,7 @@ class Report(Stage):
             learning=tuple(learning),
             outliers=tuple(outliers),
             clusters=tuple(clusters),
+            searches=tuple(searches),
             leakage=tuple(leakage),
             evaluation=evaluation,
             champion=champion,
@@ -292,6 +298,30 @@ def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
         features=tuple(figures["features"]),
         means=tuple(map(tuple, figures["means"])),
         choice=tuple((t["k"], t["inertia"], t["silhouette"], t["stability"]) for t in tried),
+    )
+
+
+def _searched(stage: str, figures: dict[str, Any]) -> Searched:
+    return Searched(
+        stage=stage,
+        metric=figures["metric"],
+        folds=figures["folds"],
+        candidates=tuple(
+            Candidate(
+                parameters=", ".join(
+                    f"{name} {value}" for name, value in trial["parameters"].items()
+                ),
+                mean=trial["mean"],
+                standard_error=trial["standard_error"],
+                seconds=trial["seconds"],
+                chosen=trial["number"] == figures["chosen"],
+                error=trial["error"],
+            )
+            for trial in figures["trials"]
+        ),
+        tried=figures["tried"],
+        failed=figures["failed"],
+        seconds=figures["seconds"],
     )
 
 

@@ -195,9 +195,7 @@ def test_parameters_of_estimators_and_of_what_they_hold() -> None:
     training = Training(network=MLP(hidden=(8,)), epochs=1)
     changed = with_parameters(training, {"epochs": 4, "network.hidden": (2, 2), "network.l2": 0.1})
     assert changed == Training(network=MLP(hidden=(2, 2), l2=0.1), epochs=4)
-    with pytest.raises(
-        ConfigError, match=r"has no parameter C; it has .*l2, l1"
-    ):
+    with pytest.raises(ConfigError, match=r"has no parameter C; it has .*l2, l1"):
         with_parameters(mine.LogisticRegression(), {"C": 1.0})
     with pytest.raises(ConfigError, match="epochs has no parameters of its own"):
         with_parameters(training, {"epochs.x": 1})

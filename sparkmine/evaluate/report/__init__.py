@@ -1,6 +1,7 @@
 """One self-contained HTML file about a run: its pipeline, data, models and findings."""
 
 from sparkmine.evaluate.report.data import (
+    Candidate,
     Champion,
     Clusters,
     FuzzyMatches,
@@ -15,6 +16,7 @@ from sparkmine.evaluate.report.data import (
     Rules,
     RunInfo,
     ScoredPair,
+    Searched,
     Spectrum,
     StageInfo,
     StrangeRows,
@@ -24,6 +26,7 @@ from sparkmine.evaluate.report.data import (
 from sparkmine.evaluate.report.render import render
 
 __all__ = [
+    "Candidate",
     "Champion",
     "Clusters",
     "FuzzyMatches",
@@ -38,6 +41,7 @@ __all__ = [
     "Rules",
     "RunInfo",
     "ScoredPair",
+    "Searched",
     "Spectrum",
     "StageInfo",
     "StrangeRows",

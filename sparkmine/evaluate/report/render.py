@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparkmine.evaluate.report import cluster_charts, data_charts, evaluated, flow, linkage_charts
+from sparkmine.evaluate.report import (
+    cluster_charts,
+    data_charts,
+    evaluated,
+    flow,
+    linkage_charts,
+    search_charts,
+)
 from sparkmine.evaluate.report.data import ReportData, Rules
 from sparkmine.evaluate.report.pages import environment, write_page
 from sparkmine.evaluate.report.pictures import Picture
@@ -50,6 +57,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("fuzzy", "Fuzzy records", report.fuzzy),
         ("missing", "Missing values", report.missing),
         ("components", "Principal components", report.spectra),
+        ("searches", "Searches", report.searches),
         ("learning", "Learning curves", report.learning),
         ("outliers", "Outliers", report.outliers),
         ("clusters", "Clusters", report.clusters),
@@ -72,6 +80,11 @@ def _pictures(report: ReportData) -> dict[str, Any]:
         "complete": [v.table for v in report.missing if not any(v.fractions.values())],
         "clusters": [
             cluster_charts.means(found, f"clusters-{i}") for i, found in enumerate(report.clusters)
+        ],
+        "searches": [
+            search_charts.scores(found, f"search-{i}")
+            for i, found in enumerate(report.searches)
+            if any(one.mean is not None for one in found.candidates)
         ],
         "spectra": [data_charts.spectrum(s, f"pca-{i}") for i, s in enumerate(report.spectra)],
         "learning": [
