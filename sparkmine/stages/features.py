@@ -130,8 +130,7 @@ def feature_columns(
     columns = [
         column
         for column in columns_of(context.inputs[table].schema)
-        if (column.kind in FEATURE_KINDS or column.name in indexes)
-        and column.name not in untouched
+        if (column.kind in FEATURE_KINDS or column.name in indexes) and column.name not in untouched
     ]
     if selector is not None:
         columns = parse_selector(selector).pick(columns)

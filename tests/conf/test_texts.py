@@ -1,4 +1,4 @@
-"""The pipeline conf/texts.yaml over the real products, checked by pandas, SciPy and scikit-learn."""
+"""The pipeline conf/texts.yaml over the real products, checked by SciPy and scikit-learn."""
 
 from __future__ import annotations
 

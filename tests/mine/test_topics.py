@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PLANTED = [
-    "bread rye cake roll bun wheat baked loaf oat crust seed plum".split(),
-    "wine red merlot dry vineyard cellar bottle white brut oak port grape".split(),
-    "shampoo hair soap skin lotion care scent bath comb nail cream foam".split(),
+    text.split()
+    for text in (
+        "bread rye cake roll bun wheat baked loaf oat crust seed plum",
+        "wine red merlot dry vineyard cellar bottle white brut oak port grape",
+        "shampoo hair soap skin lotion care scent bath comb nail cream foam",
+    )
 ]
 HOW = Topics(k=3, iterations=20, batch_share=0.2, held_out=0.0, min_documents=1, seed=5)
 
@@ -82,7 +85,8 @@ def test_the_topics_are_those_of_spark_ml(spark: SparkSession, model: TopicsMode
     theirs = reference.transform(vectors).orderBy("id").toPandas().topicDistribution
     expected = np.array([vector.toArray() for vector in theirs])[:, order]
     found = np.array(model.assign(pa.array(TEXTS)).field("topics").to_pylist())
-    assert np.abs(found - expected).max() < 2e-3
+    away = np.abs(found - expected).max(axis=1)
+    assert np.quantile(away, 0.95) < 1e-3 and away.max() < 0.01
 
 
 def test_neither_order_nor_partitions_matter(frame: DataFrame, model: TopicsModel) -> None:

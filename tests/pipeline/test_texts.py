@@ -49,20 +49,21 @@ stages:
     title: Labels
     table: reports/labels
 """
-SHELVES = {
-    "bakery": ["bread", "rye", "cake", "roll"],
-    "cellar": ["wine", "merlot", "dry", "white"],
-    "drugs": ["shampoo", "hair", "soap", "skin"],
+WORDS = {
+    "bakery": "bread rye cake roll bun wheat baked loaf oat crust",
+    "cellar": "wine red merlot dry vineyard cellar bottle white brut oak",
+    "drugs": "shampoo hair soap skin lotion care scent bath comb nail",
 }
+SHELVES = {shelf: words.split() for shelf, words in WORDS.items()}
 
 
 def written(folder: Path, words: str = "", topics: str = "ks: [2, 3]") -> Path:
-    """180 labels of three words of their shelf, and a word of all shelves."""
+    """180 labels of six words of their shelf, and a word of all shelves."""
     random = np.random.default_rng(1)
     lines = ["id,shelf,label"]
     for number in range(180):
         shelf = list(SHELVES)[number % 3]
-        lines.append(f"{number},{shelf},THE {' '.join(random.choice(SHELVES[shelf], 3))}")
+        lines.append(f"{number},{shelf},THE {' '.join(random.choice(SHELVES[shelf], 6))}")
     (folder / "labels.csv").write_text("\n".join([*lines, "180,bakery,?"]) + "\n")
     file = folder / "labels.yaml"
     file.write_text(PIPELINE.format(lake=folder / "lake", words=words, topics=topics))
