@@ -1,4 +1,4 @@
-"""Mining: itemsets, rules, clusters, outliers, classical models, baselines and ensembles."""
+"""Mining: itemsets, rules, clusters, outliers, texts, classical models, baselines, ensembles."""
 
 from sparkmine.mine.baseline import (
     Constant,
@@ -12,10 +12,12 @@ from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
+from sparkmine.mine.keywords import Keywords, KeywordsModel
 from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
 from sparkmine.mine.rules import association_rules
+from sparkmine.mine.topics import TopicChoice, Topics, TopicsModel, choose_topics
 
 # The name under which textbooks introduce frequent itemsets; the result is the same.
 apriori = frequent_itemsets
@@ -28,6 +30,8 @@ __all__ = [
     "ExpressionModel",
     "KMeans",
     "KMeansModel",
+    "Keywords",
+    "KeywordsModel",
     "LogisticRegression",
     "MajorityClass",
     "OutlierModel",
@@ -35,10 +39,14 @@ __all__ = [
     "Persistence",
     "SingleRule",
     "StratifiedRandom",
+    "TopicChoice",
+    "Topics",
+    "TopicsModel",
     "Voting",
     "apriori",
     "association_rules",
     "choose_k",
+    "choose_topics",
     "frequent_itemsets",
     "recommend",
 ]

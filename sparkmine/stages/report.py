@@ -13,6 +13,7 @@ from sparkmine.evaluate.report import (
     Clusters,
     FuzzyMatches,
     Histogram,
+    KeywordTable,
     Leakage,
     LearningCurve,
     MissingValues,
@@ -27,6 +28,7 @@ from sparkmine.evaluate.report import (
     StageInfo,
     StrangeRows,
     TableQuality,
+    TopicTable,
     WeightLevel,
     render,
 )
@@ -85,6 +87,8 @@ class Report(Stage):
         leakage: list[Leakage] = []
         outliers: list[StrangeRows] = []
         clusters: list[Clusters] = []
+        keywords: list[KeywordTable] = []
+        topics: list[TopicTable] = []
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
             if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
@@ -109,6 +113,10 @@ class Report(Stage):
                 outliers.append(_outliers(data["table"], metrics["outliers"]))
             if "kmeans" in metrics:
                 clusters.append(_clusters(data["table"], metrics["kmeans"]))
+            if "keywords" in metrics:
+                keywords.append(KeywordTable.of(data["table"], metrics["keywords"]))
+            if "topics" in metrics:
+                topics.append(TopicTable.of(data["table"], metrics["topics"]))
             if "leakage" in metrics:
                 leakage.append(_leakage(data))
             if data["kind"] == "rules":
@@ -133,6 +141,8 @@ class Report(Stage):
             learning=tuple(learning),
             outliers=tuple(outliers),
             clusters=tuple(clusters),
+            keywords=tuple(keywords),
+            topics=tuple(topics),
             leakage=tuple(leakage),
             evaluation=evaluation,
             champion=champion,
