@@ -17,7 +17,9 @@ from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
 from sparkmine.mine.rules import association_rules
+from sparkmine.mine.scikit import ScikitLearn, ScikitLearnModel
 from sparkmine.mine.topics import TopicChoice, Topics, TopicsModel, choose_topics
+from sparkmine.mine.weights import best_weights
 
 # The name under which textbooks introduce frequent itemsets; the result is the same.
 apriori = frequent_itemsets
@@ -37,6 +39,8 @@ __all__ = [
     "OutlierModel",
     "Outliers",
     "Persistence",
+    "ScikitLearn",
+    "ScikitLearnModel",
     "SingleRule",
     "StratifiedRandom",
     "TopicChoice",
@@ -45,6 +49,7 @@ __all__ = [
     "Voting",
     "apriori",
     "association_rules",
+    "best_weights",
     "choose_k",
     "choose_topics",
     "frequent_itemsets",

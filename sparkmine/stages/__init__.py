@@ -22,6 +22,8 @@ from sparkmine.stages.query import Query
 from sparkmine.stages.recommend import Recommend
 from sparkmine.stages.report import Report
 from sparkmine.stages.rules import Rules
+from sparkmine.stages.search import Search
+from sparkmine.stages.stacking import Stacking
 from sparkmine.stages.topics import Topics
 from sparkmine.stages.train import Train
 
@@ -50,6 +52,8 @@ __all__ = [
     "Report",
     "Result",
     "Rules",
+    "Search",
+    "Stacking",
     "Stage",
     "Topics",
     "Train",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sparkmine.model import Estimator, Task
 from sparkmine.stages.base import Block
+from sparkmine.stages.library import NetworkModel, ScikitLearnModel
 
 
 class LogisticModel(Block):
@@ -38,4 +39,6 @@ class TreeModel(Block):
 
 
 # What a stage's `model:` may be; each has `estimator(task)`.
-EstimatorBlock = Annotated[LogisticModel | TreeModel, Field(discriminator="kind")]
+EstimatorBlock = Annotated[
+    LogisticModel | TreeModel | ScikitLearnModel | NetworkModel, Field(discriminator="kind")
+]
