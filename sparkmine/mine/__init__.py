@@ -1,4 +1,4 @@
-"""Mining: itemsets, rules, clusters, outliers, classical models, baselines and ensembles."""
+"""Mining: itemsets, rules, clusters, outliers, texts, classical models, baselines, ensembles."""
 
 from sparkmine.mine.baseline import (
     Constant,
@@ -12,11 +12,13 @@ from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
+from sparkmine.mine.keywords import Keywords, KeywordsModel
 from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
 from sparkmine.mine.rules import association_rules
 from sparkmine.mine.scikit import ScikitLearn, ScikitLearnModel
+from sparkmine.mine.topics import TopicChoice, Topics, TopicsModel, choose_topics
 from sparkmine.mine.weights import best_weights
 
 # The name under which textbooks introduce frequent itemsets; the result is the same.
@@ -30,6 +32,8 @@ __all__ = [
     "ExpressionModel",
     "KMeans",
     "KMeansModel",
+    "Keywords",
+    "KeywordsModel",
     "LogisticRegression",
     "MajorityClass",
     "OutlierModel",
@@ -39,11 +43,15 @@ __all__ = [
     "ScikitLearnModel",
     "SingleRule",
     "StratifiedRandom",
+    "TopicChoice",
+    "Topics",
+    "TopicsModel",
     "Voting",
     "apriori",
     "association_rules",
     "best_weights",
     "choose_k",
+    "choose_topics",
     "frequent_itemsets",
     "recommend",
 ]

@@ -47,7 +47,7 @@ class Averaging:
         Args:
             classes: how many, where the members' columns are arrays.
         """
-        details = {"method": "averaging", "members": list(self.members)}
+        details: dict[str, Any] = {"method": "averaging", "members": list(self.members)}
         details["weights"] = list(self._weights)
         return _model(self.members, self._mean, _probability, classes, details)
 
@@ -84,7 +84,7 @@ class Voting:
             classes: how many, where the members' columns are arrays: then each votes for its most
                 probable class, the first of equals, and the threshold does not matter.
         """
-        details = {"method": "voting", "members": list(self.members)}
+        details: dict[str, Any] = {"method": "voting", "members": list(self.members)}
         details["threshold"] = self.threshold
         return _model(self.members, self._share, _vote, classes, details)
 

@@ -67,7 +67,7 @@ class Predict(Stage):
         added = [name for name in SCORES if name in scored.columns]
         scored = scored.select(*self.keys, *added, F.lit(metrics["best"]).alias("model"))
         # A few thousand scores are collected twice: once to write, once to describe.
-        described = self._described(scored)
+        described = _described(scored, self.task, self.threshold)
         if not described["rows"]:
             raise DataError(f"stage {self.name}: no row of {self.input} has {self.where}")
         return Result(
@@ -85,34 +85,35 @@ class Predict(Stage):
             },
         )
 
-    def _described(self, scored: DataFrame) -> dict[str, Any]:
-        """How many rows there are, and how many in equally wide bins of the predictions.
 
-        Of classes each has its bin. A row without prediction is in no bin.
-        """
-        from pyspark.sql import functions as F
+def _described(scored: DataFrame, task: Task, threshold: float) -> dict[str, Any]:
+    """How many rows there are, and how many in equally wide bins of the predictions.
 
-        score = F.col("prediction").cast("double")
-        if self.task == "binary":
-            low, high, bins = 0.0, 1.0, BINS
-        else:
-            found = scored.agg(F.min(score), F.max(score)).first()
-            low, high = (0.0, 0.0) if found is None or found[0] is None else found
-            bins = BINS
-            if self.task == "multiclass":
-                low, high, bins = -0.5, high + 0.5, int(high) + 1
-        width = (high - low) / bins or 1.0
-        place = F.least(F.floor((score - low) / width), F.lit(bins - 1))
-        counts = scored.groupBy(place.alias("bin")).agg(
-            F.count("*").alias("rows"), F.count_if(score >= self.threshold).alias("positives")
-        )
-        by_bin = {row["bin"]: row for row in counts.collect()}
-        positives = sum(row["positives"] for row in by_bin.values())
-        return {
-            "rows": sum(row["rows"] for row in by_bin.values()),
-            **({"positives": positives} if self.task == "binary" else {}),
-            "histogram": {
-                "edges": [low + width * place for place in range(bins + 1)],
-                "counts": [by_bin[n]["rows"] if n in by_bin else 0 for n in range(bins)],
-            },
-        }
+    Of classes each has its bin. A row without prediction is in no bin.
+    """
+    from pyspark.sql import functions as F
+
+    score = F.col("prediction").cast("double")
+    if task == "binary":
+        low, high, bins = 0.0, 1.0, BINS
+    else:
+        found = scored.agg(F.min(score), F.max(score)).first()
+        low, high = (0.0, 0.0) if found is None or found[0] is None else found
+        bins = BINS
+        if task == "multiclass":
+            low, high, bins = -0.5, high + 0.5, int(high) + 1
+    width = (high - low) / bins or 1.0
+    place = F.least(F.floor((score - low) / width), F.lit(bins - 1))
+    counts = scored.groupBy(place.alias("bin")).agg(
+        F.count("*").alias("rows"), F.count_if(score >= threshold).alias("positives")
+    )
+    by_bin = {row["bin"]: row for row in counts.collect()}
+    positives = sum(row["positives"] for row in by_bin.values())
+    return {
+        "rows": sum(row["rows"] for row in by_bin.values()),
+        **({"positives": positives} if task == "binary" else {}),
+        "histogram": {
+            "edges": [low + width * place for place in range(bins + 1)],
+            "counts": [by_bin[n]["rows"] if n in by_bin else 0 for n in range(bins)],
+        },
+    }

@@ -14,6 +14,7 @@ from sparkmine.evaluate.report import (
     Clusters,
     FuzzyMatches,
     Histogram,
+    KeywordTable,
     Leakage,
     LearningCurve,
     MissingValues,
@@ -29,6 +30,7 @@ from sparkmine.evaluate.report import (
     StageInfo,
     StrangeRows,
     TableQuality,
+    TopicTable,
     WeightLevel,
     render,
 )
@@ -88,6 +90,8 @@ class Report(Stage):
         outliers: list[StrangeRows] = []
         clusters: list[Clusters] = []
         searches: list[Searched] = []
+        keywords: list[KeywordTable] = []
+        topics: list[TopicTable] = []
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
             if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
@@ -114,6 +118,10 @@ class Report(Stage):
                 clusters.append(_clusters(data["table"], metrics["kmeans"]))
             if "search" in metrics:
                 searches.append(_searched(name, metrics["search"]))
+            if "keywords" in metrics:
+                keywords.append(KeywordTable.of(data["table"], metrics["keywords"]))
+            if "topics" in metrics:
+                topics.append(TopicTable.of(data["table"], metrics["topics"]))
             if "leakage" in metrics:
                 leakage.append(_leakage(data))
             if data["kind"] == "rules":
@@ -139,6 +147,8 @@ class Report(Stage):
             outliers=tuple(outliers),
             clusters=tuple(clusters),
             searches=tuple(searches),
+            keywords=tuple(keywords),
+            topics=tuple(topics),
             leakage=tuple(leakage),
             evaluation=evaluation,
             champion=champion,

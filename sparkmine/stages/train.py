@@ -144,10 +144,10 @@ class Train(ModelStage):
         from sparkmine import train
 
         table = context.inputs[self.input]
-        features = feature_columns(context, self.input, self.features)
         settings = self.model.model_dump(exclude={"kind"})
         # Index columns are no quantities, so only those are taken that are to be embedded.
         embedded = {**settings.get("embeddings", {}), **settings.get("cardinalities", {})}
+        features = feature_columns(context, self.input, self.features, indexes=embedded)
         features += [name for name in embedded if name not in features]
         features = [name for name in features if name != self.weight]
         labelled = self.model.kind in ("mlp", "cnn", "rnn")

@@ -24,13 +24,23 @@ from sparkmine.evaluate.report.data import (
     WeightLevel,
 )
 from sparkmine.evaluate.report.render import render
+from sparkmine.evaluate.report.texts import (
+    GroupKeywords,
+    Keyword,
+    KeywordTable,
+    Topic,
+    TopicTable,
+)
 
 __all__ = [
     "Candidate",
     "Champion",
     "Clusters",
     "FuzzyMatches",
+    "GroupKeywords",
     "Histogram",
+    "Keyword",
+    "KeywordTable",
     "Leakage",
     "LearningCurve",
     "MissingValues",
@@ -46,6 +56,8 @@ __all__ = [
     "StageInfo",
     "StrangeRows",
     "TableQuality",
+    "Topic",
+    "TopicTable",
     "WeightLevel",
     "render",
 ]

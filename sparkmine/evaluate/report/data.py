@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sparkmine.errors import DataError
 from sparkmine.evaluate.comparison import Evaluation
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.report.texts import KeywordTable, TopicTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,6 +321,8 @@ class ReportData(PlainData):
     outliers: tuple[StrangeRows, ...] = ()
     clusters: tuple[Clusters, ...] = ()
     searches: tuple[Searched, ...] = ()
+    keywords: tuple[KeywordTable, ...] = ()
+    topics: tuple[TopicTable, ...] = ()
     leakage: tuple[Leakage, ...] = ()
     evaluation: Evaluation | None = None
     champion: Champion | None = None

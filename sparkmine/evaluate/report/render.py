@@ -13,6 +13,7 @@ from sparkmine.evaluate.report import (
     flow,
     linkage_charts,
     search_charts,
+    text_charts,
 )
 from sparkmine.evaluate.report.data import ReportData, Rules
 from sparkmine.evaluate.report.pages import environment, write_page
@@ -61,6 +62,8 @@ def _sections(report: ReportData) -> list[Section]:
         ("learning", "Learning curves", report.learning),
         ("outliers", "Outliers", report.outliers),
         ("clusters", "Clusters", report.clusters),
+        ("keywords", "Keywords", report.keywords),
+        ("topics", "Topics", report.topics),
         ("leakage", "Leakage", report.leakage),
         ("evaluation", "Evaluation", report.evaluation),
         ("rules", "Association rules", report.rules),
@@ -85,6 +88,12 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             search_charts.scores(found, f"search-{i}")
             for i, found in enumerate(report.searches)
             if any(one.mean is not None for one in found.candidates)
+        ],
+        "keywords": [
+            text_charts.keywords(found, f"keywords-{i}") for i, found in enumerate(report.keywords)
+        ],
+        "topics": [
+            text_charts.topics(found, f"topics-{i}") for i, found in enumerate(report.topics)
         ],
         "spectra": [data_charts.spectrum(s, f"pca-{i}") for i, s in enumerate(report.spectra)],
         "learning": [
