@@ -96,6 +96,19 @@ def written(folder: Path, **changed: object) -> Path:
     return file
 
 
+def test_blocks_survive_the_ledger(tmp_path: Path) -> None:
+    """A replay reads a stage's block from there."""
+    pipeline = load_pipeline(written(tmp_path))
+    assert [type(stage).kind for stage in pipeline.stages][1:4] == [
+        "search",
+        "stacking",
+        "ensemble",
+    ]
+    for stage in pipeline.stages:
+        text = json.dumps(stage.model_dump(mode="json"))
+        assert type(stage).model_validate_json(text) == stage
+
+
 def test_what_the_yaml_refuses(tmp_path: Path) -> None:
     for wrong in (
         {"metric": "rmse"},
