@@ -103,7 +103,8 @@ def _described(scored: DataFrame, task: Task, threshold: float) -> dict[str, Any
         if task == "multiclass":
             low, high, bins = -0.5, high + 0.5, int(high) + 1
     width = (high - low) / bins or 1.0
-    place = F.least(F.floor((score - low) / width), F.lit(bins - 1))
+    known = score.isNotNull() & ~F.isnan(score)  # `least` passes over nulls
+    place = F.when(known, F.least(F.floor((score - low) / width), F.lit(bins - 1)))
     counts = scored.groupBy(place.alias("bin")).agg(
         F.count("*").alias("rows"), F.count_if(score >= threshold).alias("positives")
     )
