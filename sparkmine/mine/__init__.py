@@ -1,4 +1,4 @@
-"""Mining: itemsets, rules, clusters, outliers, classical models, baselines and ensembles."""
+"""Mining: itemsets, rules, clusters, outliers, supervised models, baselines and ensembles."""
 
 from sparkmine.mine.baseline import (
     Constant,
@@ -7,7 +7,6 @@ from sparkmine.mine.baseline import (
     SingleRule,
     StratifiedRandom,
 )
-from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
@@ -15,24 +14,48 @@ from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
 from sparkmine.mine.rules import association_rules
+from sparkmine.mine.supervised import (
+    Calibrated,
+    Calibration,
+    Costs,
+    Decided,
+    DecisionTree,
+    GradientBoostedTrees,
+    LinearRegression,
+    LinearSVM,
+    LogisticRegression,
+    NaiveBayes,
+    RandomForest,
+    TreesModel,
+)
 
 # The name under which textbooks introduce frequent itemsets; the result is the same.
 apriori = frequent_itemsets
 
 __all__ = [
     "Averaging",
+    "Calibrated",
+    "Calibration",
     "Constant",
+    "Costs",
+    "Decided",
     "DecisionTree",
     "ExpressionModel",
+    "GradientBoostedTrees",
     "KMeans",
     "KMeansModel",
+    "LinearRegression",
+    "LinearSVM",
     "LogisticRegression",
     "MajorityClass",
+    "NaiveBayes",
     "OutlierModel",
     "Outliers",
     "Persistence",
+    "RandomForest",
     "SingleRule",
     "StratifiedRandom",
+    "TreesModel",
     "Voting",
     "apriori",
     "association_rules",
