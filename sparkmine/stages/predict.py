@@ -54,8 +54,10 @@ class Predict(Stage):
             )
         model = Model.load(Path(context.lake.root) / metrics["champion"])
         rows = context.frame(self.input, self.where)
-        scored = model.transform(rows).select(
-            *self.keys, "prediction", F.lit(metrics["best"]).alias("model")
+        scored = model.transform(rows)
+        more = [name for name in ("probability", "decision") if name in scored.columns]
+        scored = scored.select(
+            *self.keys, "prediction", *more, F.lit(metrics["best"]).alias("model")
         )
         # A few thousand scores are collected twice: once to write, once to describe.
         described = scored.select(

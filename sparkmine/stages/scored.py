@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sparkmine.errors import ConfigError
 from sparkmine.lake.scan import DirectScanRefused, Scan
-from sparkmine.model import Model
+from sparkmine.model import Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.decisions import CalibrationBlock, CostsBlock, check_decisions, decided
 
 MISMATCH = (
     "the models' scores do not join one to one; give their stages the same `score:`, and `keys:` "
@@ -25,16 +27,22 @@ class ModelStage(Stage):
     """What all model stages have in common.
 
     Attributes:
+        task: What the label is: 0 and 1, one of several classes, or a number.
         train: Rows to learn from.
         score: Rows to score; all if left out.
+        calibration: How the probabilities of class 1 are corrected, and by which rows.
+        costs: What wrong decisions cost; the scores then have the column `decision`.
     """
 
     input: TableName
     table: TableName
     keys: Names
     label: str
+    task: Task = "binary"
     train: Condition
     score: Condition | None = None
+    calibration: CalibrationBlock | None = None
+    costs: CostsBlock | None = None
 
     @property
     def writes(self) -> str:
@@ -44,16 +52,21 @@ class ModelStage(Stage):
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
 
+    def check(self, base: Path) -> None:
+        check_decisions(self, self.task)
+
     @abstractmethod
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         """The fitted model and metrics for the ledger."""
 
     def run(self, context: Context) -> Result:
-        model, metrics = self.fit(context)
+        fitted, metrics = self.fit(context)
+        model, chosen = decided(self, context, fitted)
         model.save(context.artifact())
-        rows = context.frame(self.input, self.score)
-        scored = model.transform(rows).select(*self.keys, self.label, "prediction")
-        return Result(frame=scored, metrics=metrics, artifact=True)
+        scored = model.transform(context.frame(self.input, self.score))
+        more = [name for name in ("probability", "decision") if name in scored.columns]
+        scored = scored.select(*self.keys, self.label, "prediction", *more)
+        return Result(frame=scored, metrics={**metrics, **chosen}, artifact=True)
 
 
 def joined_scores(

@@ -117,7 +117,9 @@ class Train(ModelStage):
     validation: Condition | None = None
     weight: str | None = None
     class_weight: (
-        Literal["balanced"] | dict[int, Annotated[float, Field(ge=0.0, strict=False)]] | None
+        Literal["balanced"]
+        | dict[Annotated[int, Field(strict=False)], Annotated[float, Field(ge=0.0, strict=False)]]
+        | None
     ) = None
     early_stopping: Stopping | None = None
     tensorboard: bool = False
