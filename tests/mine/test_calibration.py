@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from sklearn.calibration import _SigmoidCalibration
@@ -15,9 +17,25 @@ from sparkmine.errors import ConfigError, DataError
 from sparkmine.expr import col, when
 from sparkmine.mine import Averaging, Calibration, Costs, ExpressionModel, RandomForest
 from sparkmine.mine.combined import CombinedModel
+from sparkmine.mine.supervised.held_out import held_out
 from sparkmine.model import Model
 
 ROWS = 900
+
+
+@pytest.fixture(scope="module", autouse=True)
+def five_ranges(spark: SparkSession) -> Iterator[None]:
+    """Small data too is worked on in five ranges of scores, some of them without rows."""
+    settings = {
+        "spark.sql.shuffle.partitions": "5",
+        "spark.sql.adaptive.coalescePartitions.enabled": "false",
+    }
+    before = {name: spark.conf.get(name) for name in settings}
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in before.items():
+        spark.conf.set(name, value)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +58,16 @@ MODEL = ExpressionModel(expression=col("s").cast("double"))
 
 def predicted(model: Model, df: DataFrame) -> np.ndarray:
     return model.transform(df).orderBy("id").toPandas()["prediction"].to_numpy()
+
+
+def test_ranges(df: DataFrame, table: pd.DataFrame) -> None:
+    with held_out(MODEL, df, "y") as scores:
+        found = scores.by_score(
+            lambda points: pa.table({"low": points["score"][:1], "rows": [len(points)]}),
+            "low double, rows bigint",
+        )
+    assert found.num_rows > 3
+    assert sum(found["rows"].to_pylist()) == table["s"].nunique()
 
 
 def test_isotonic(df: DataFrame, table: pd.DataFrame, tmp_path: Path) -> None:
