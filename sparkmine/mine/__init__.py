@@ -1,4 +1,4 @@
-"""Mining: itemsets, rules, clusters, outliers, supervised models, baselines and ensembles."""
+"""Mining: itemsets, rules, clusters, outliers, texts, supervised models, baselines, ensembles."""
 
 from sparkmine.mine.baseline import (
     Constant,
@@ -7,13 +7,16 @@ from sparkmine.mine.baseline import (
     SingleRule,
     StratifiedRandom,
 )
+from sparkmine.mine.class_model import ClassModel
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
+from sparkmine.mine.keywords import Keywords, KeywordsModel
 from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
 from sparkmine.mine.rules import association_rules
+from sparkmine.mine.scikit import ScikitLearn, ScikitLearnModel
 from sparkmine.mine.supervised import (
     Calibrated,
     Calibration,
@@ -28,6 +31,8 @@ from sparkmine.mine.supervised import (
     RandomForest,
     TreesModel,
 )
+from sparkmine.mine.topics import TopicChoice, Topics, TopicsModel, choose_topics
+from sparkmine.mine.weights import best_weights
 
 # The name under which textbooks introduce frequent itemsets; the result is the same.
 apriori = frequent_itemsets
@@ -36,6 +41,7 @@ __all__ = [
     "Averaging",
     "Calibrated",
     "Calibration",
+    "ClassModel",
     "Constant",
     "Costs",
     "Decided",
@@ -44,6 +50,8 @@ __all__ = [
     "GradientBoostedTrees",
     "KMeans",
     "KMeansModel",
+    "Keywords",
+    "KeywordsModel",
     "LinearRegression",
     "LinearSVM",
     "LogisticRegression",
@@ -53,13 +61,20 @@ __all__ = [
     "Outliers",
     "Persistence",
     "RandomForest",
+    "ScikitLearn",
+    "ScikitLearnModel",
     "SingleRule",
     "StratifiedRandom",
+    "TopicChoice",
+    "Topics",
+    "TopicsModel",
     "TreesModel",
     "Voting",
     "apriori",
     "association_rules",
+    "best_weights",
     "choose_k",
+    "choose_topics",
     "frequent_itemsets",
     "recommend",
 ]

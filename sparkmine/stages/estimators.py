@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sparkmine.model import Estimator, Task
 from sparkmine.stages.base import Block
+from sparkmine.stages.library import NetworkModel, ScikitLearnModel
 
 # Keys of YAML are texts: {"0": 1, "1": 5}.
 Class = Annotated[int, Field(strict=False)]
@@ -141,6 +142,14 @@ class BoostedModel(Block):
 
 # What a stage's `model:` may be; each has `estimator(task)`.
 EstimatorBlock = Annotated[
-    LogisticModel | LinearModel | SvmModel | BayesModel | TreeModel | ForestModel | BoostedModel,
+    LogisticModel
+    | LinearModel
+    | SvmModel
+    | BayesModel
+    | TreeModel
+    | ForestModel
+    | BoostedModel
+    | ScikitLearnModel
+    | NetworkModel,
     Field(discriminator="kind"),
 ]

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.evaluate.report import Histogram
-from sparkmine.model import Model
+from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+BINS = 20
 
 
 class Predict(Stage):
     """Score the rows of `input` where `where` is true, by the `champion`.
 
     In place of a champion's table, `evaluation` takes the best model of an evaluation.
+
+    Attributes:
+        task: What the model predicts: the probability of class 1, a class, or a number.
+        threshold: Of a binary task: rows from this probability on are counted.
     """
 
     kind: ClassVar[str] = "predict"
@@ -26,6 +34,7 @@ class Predict(Stage):
     evaluation: TableName | None = None
     where: Condition
     keys: Names
+    task: Task = "binary"
     table: TableName
     threshold: float = Field(default=0.5, ge=0.0, le=1.0, strict=False)
 
@@ -55,22 +64,10 @@ class Predict(Stage):
         model = Model.load(Path(context.lake.root) / metrics["champion"])
         rows = context.frame(self.input, self.where)
         scored = model.transform(rows)
-        more = [name for name in ("probability", "decision") if name in scored.columns]
-        scored = scored.select(
-            *self.keys, "prediction", *more, F.lit(metrics["best"]).alias("model")
-        )
+        added = [name for name in (*SCORES, DECISION) if name in scored.columns]
+        scored = scored.select(*self.keys, *added, F.lit(metrics["best"]).alias("model"))
         # A few thousand scores are collected twice: once to write, once to describe.
-        described = scored.select(
-            F.count("prediction").alias("rows"),
-            F.count_if(F.col("prediction") >= self.threshold).alias("positives"),
-            *(
-                F.count_if(F.least(F.floor(F.col("prediction") * 20), F.lit(19)) == i).alias(
-                    f"b{i}"
-                )
-                for i in range(20)
-            ),
-        ).first()
-        assert described is not None
+        described = _described(scored, self.task, self.threshold)
         if not described["rows"]:
             raise DataError(f"stage {self.name}: no row of {self.input} has {self.where}")
         return Result(
@@ -81,16 +78,42 @@ class Predict(Stage):
             accounted=True,
             metrics={
                 "model": metrics["best"],
+                "task": self.task,
                 "where": self.where,
-                "rows": described["rows"],
-                "positives": described["positives"],
-                "threshold": self.threshold,
-                "histogram": [described[f"b{i}"] for i in range(20)],
+                **described,
+                **({"threshold": self.threshold} if self.task == "binary" else {}),
             },
         )
 
 
-def histogram(counts: list[int]) -> Histogram:
-    """The histogram of scores that a commit's metrics hold: equally wide bins of [0, 1]."""
-    edges = tuple(i / len(counts) for i in range(len(counts) + 1))
-    return Histogram(edges=edges, counts=tuple(counts))
+def _described(scored: DataFrame, task: Task, threshold: float) -> dict[str, Any]:
+    """How many rows there are, and how many in equally wide bins of the predictions.
+
+    Of classes each has its bin. A row without prediction is in no bin.
+    """
+    from pyspark.sql import functions as F
+
+    score = F.col("prediction").cast("double")
+    if task == "binary":
+        low, high, bins = 0.0, 1.0, BINS
+    else:
+        found = scored.agg(F.min(score), F.max(score)).first()
+        low, high = (0.0, 0.0) if found is None or found[0] is None else found
+        bins = BINS
+        if task == "multiclass":
+            low, high, bins = -0.5, high + 0.5, int(high) + 1
+    width = (high - low) / bins or 1.0
+    place = F.least(F.floor((score - low) / width), F.lit(bins - 1))
+    counts = scored.groupBy(place.alias("bin")).agg(
+        F.count("*").alias("rows"), F.count_if(score >= threshold).alias("positives")
+    )
+    by_bin = {row["bin"]: row for row in counts.collect()}
+    positives = sum(row["positives"] for row in by_bin.values())
+    return {
+        "rows": sum(row["rows"] for row in by_bin.values()),
+        **({"positives": positives} if task == "binary" else {}),
+        "histogram": {
+            "edges": [low + width * place for place in range(bins + 1)],
+            "counts": [by_bin[n]["rows"] if n in by_bin else 0 for n in range(bins)],
+        },
+    }

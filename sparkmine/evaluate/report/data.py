@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sparkmine.errors import DataError
 from sparkmine.evaluate.comparison import Evaluation
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.report.texts import KeywordTable, TopicTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,9 +267,10 @@ class Predictions:
     rows: int
     model: str
     scores: Histogram
+    task: str = "binary"
     about: str = ""  # which rows: "week 53"
-    positives: int | None = None  # rows at or above the threshold
-    threshold: float = 0.5
+    positives: int | None = None  # rows at or above the threshold, of a binary task
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +289,8 @@ class ReportData(PlainData):
     learning: tuple[LearningCurve, ...] = ()
     outliers: tuple[StrangeRows, ...] = ()
     clusters: tuple[Clusters, ...] = ()
+    keywords: tuple[KeywordTable, ...] = ()
+    topics: tuple[TopicTable, ...] = ()
     leakage: tuple[Leakage, ...] = ()
     evaluation: Evaluation | None = None
     champion: Champion | None = None

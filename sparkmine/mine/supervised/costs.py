@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from sparkmine.errors import ConfigError
 from sparkmine.mine.supervised.held_out import HeldOut, held_out
-from sparkmine.model import Model
+from sparkmine.model import DECISION, Model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -160,7 +160,7 @@ class Decided(Model):
         from pyspark.sql import functions as F
 
         decision = (F.col("prediction") >= self.threshold).cast("int")
-        return self.model.transform(df).withColumn("decision", decision)
+        return self.model.transform(df).withColumn(DECISION, decision)
 
     def _write(self, folder: Path) -> None:
         state = {
