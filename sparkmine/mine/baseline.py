@@ -11,9 +11,9 @@ from sparkmine.errors import ConfigError, DataError
 from sparkmine.expr import col, function, lit, when
 from sparkmine.lake.inputs import as_frame, need_columns
 from sparkmine.mine.class_model import ClassModel
-from sparkmine.mine.classical import DecisionTree
 from sparkmine.mine.expression_model import ExpressionModel, where_known
-from sparkmine.mine.training_rows import check_label
+from sparkmine.mine.supervised.rows import check_label
+from sparkmine.mine.supervised.trees import DecisionTree
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -234,6 +234,7 @@ class SingleRule:
         """Try every column; the arguments and errors are those of `DecisionTree.fit`."""
         stump = DecisionTree(max_depth=1, max_buckets=self.max_buckets)
         fitted = stump.fit(train, features, label, seed=seed, spark=spark)
+        assert isinstance(fitted, ExpressionModel)
         return ExpressionModel(
             expression=fitted.expression, details={**fitted.details, "method": "single_rule"}
         )

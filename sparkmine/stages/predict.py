@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.model import SCORES, Model, Task
+from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Predict(Stage):
         model = Model.load(Path(context.lake.root) / metrics["champion"])
         rows = context.frame(self.input, self.where)
         scored = model.transform(rows)
-        added = [name for name in SCORES if name in scored.columns]
+        added = [name for name in (*SCORES, DECISION) if name in scored.columns]
         scored = scored.select(*self.keys, *added, F.lit(metrics["best"]).alias("model"))
         # A few thousand scores are collected twice: once to write, once to describe.
         described = _described(scored, self.task, self.threshold)
