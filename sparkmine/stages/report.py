@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from sparkmine.evaluate.report import (
+    Candidate,
     Champion,
     Clusters,
     FuzzyMatches,
@@ -24,6 +25,7 @@ from sparkmine.evaluate.report import (
     Rules,
     RunInfo,
     ScoredPair,
+    Searched,
     Spectrum,
     StageInfo,
     StrangeRows,
@@ -87,6 +89,7 @@ class Report(Stage):
         leakage: list[Leakage] = []
         outliers: list[StrangeRows] = []
         clusters: list[Clusters] = []
+        searches: list[Searched] = []
         keywords: list[KeywordTable] = []
         topics: list[TopicTable] = []
         for data, commit in stages:
@@ -113,6 +116,8 @@ class Report(Stage):
                 outliers.append(_outliers(data["table"], metrics["outliers"]))
             if "kmeans" in metrics:
                 clusters.append(_clusters(data["table"], metrics["kmeans"]))
+            if "search" in metrics:
+                searches.append(_searched(name, metrics["search"]))
             if "keywords" in metrics:
                 keywords.append(KeywordTable.of(data["table"], metrics["keywords"]))
             if "topics" in metrics:
@@ -141,6 +146,7 @@ class Report(Stage):
             learning=tuple(learning),
             outliers=tuple(outliers),
             clusters=tuple(clusters),
+            searches=tuple(searches),
             keywords=tuple(keywords),
             topics=tuple(topics),
             leakage=tuple(leakage),
@@ -302,6 +308,30 @@ def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
         features=tuple(figures["features"]),
         means=tuple(map(tuple, figures["means"])),
         choice=tuple((t["k"], t["inertia"], t["silhouette"], t["stability"]) for t in tried),
+    )
+
+
+def _searched(stage: str, figures: dict[str, Any]) -> Searched:
+    return Searched(
+        stage=stage,
+        metric=figures["metric"],
+        folds=figures["folds"],
+        candidates=tuple(
+            Candidate(
+                parameters=", ".join(
+                    f"{name} {value}" for name, value in trial["parameters"].items()
+                ),
+                mean=trial["mean"],
+                standard_error=trial["standard_error"],
+                seconds=trial["seconds"],
+                chosen=trial["number"] == figures["chosen"],
+                error=trial["error"],
+            )
+            for trial in figures["trials"]
+        ),
+        tried=figures["tried"],
+        failed=figures["failed"],
+        seconds=figures["seconds"],
     )
 
 
