@@ -11,6 +11,7 @@ from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.report import Histogram
 from sparkmine.model import Model
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.chosen import chosen_model
 
 
 class Predict(Stage):
@@ -47,16 +48,10 @@ class Predict(Stage):
 
         source = self.champion or self.evaluation
         assert source is not None
-        metrics = (context.commits[source].metadata or {})["metrics"]
-        if metrics["champion"] is None:
-            raise DataError(
-                f"stage {self.name}: {source} has no model yet: {metrics['evaluation']}"
-            )
-        model = Model.load(Path(context.lake.root) / metrics["champion"])
+        name, folder = chosen_model(context, source)
+        model = Model.load(folder)
         rows = context.frame(self.input, self.where)
-        scored = model.transform(rows).select(
-            *self.keys, "prediction", F.lit(metrics["best"]).alias("model")
-        )
+        scored = model.transform(rows).select(*self.keys, "prediction", F.lit(name).alias("model"))
         # A few thousand scores are collected twice: once to write, once to describe.
         described = scored.select(
             F.count("prediction").alias("rows"),
@@ -78,7 +73,7 @@ class Predict(Stage):
             removed=0,
             accounted=True,
             metrics={
-                "model": metrics["best"],
+                "model": name,
                 "where": self.where,
                 "rows": described["rows"],
                 "positives": described["positives"],

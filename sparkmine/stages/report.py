@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
+from sparkmine.evaluate.explain import Explanation
 from sparkmine.evaluate.report import (
     Champion,
     Clusters,
@@ -33,6 +34,7 @@ from sparkmine.lake import ledger
 from sparkmine.lake.log import Commit
 from sparkmine.stages.base import Context, Result, Stage, TableName, artifact_folder
 from sparkmine.stages.evaluate import load_evaluation
+from sparkmine.stages.explain import load_explanation
 from sparkmine.stages.predict import histogram
 
 FILE = "report.html"
@@ -85,6 +87,7 @@ class Report(Stage):
         leakage: list[Leakage] = []
         outliers: list[StrangeRows] = []
         clusters: list[Clusters] = []
+        explanations: list[Explanation] = []
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
             if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
@@ -109,6 +112,9 @@ class Report(Stage):
                 outliers.append(_outliers(data["table"], metrics["outliers"]))
             if "kmeans" in metrics:
                 clusters.append(_clusters(data["table"], metrics["kmeans"]))
+            if data["kind"] == "explain":
+                folder = artifact_folder(context.lake, name, data["fingerprint"])
+                explanations.append(load_explanation(folder))
             if "leakage" in metrics:
                 leakage.append(_leakage(data))
             if data["kind"] == "rules":
@@ -136,6 +142,7 @@ class Report(Stage):
             leakage=tuple(leakage),
             evaluation=evaluation,
             champion=champion,
+            explanations=tuple(explanations),
             rules=rules,
             predictions=predictions,
         )

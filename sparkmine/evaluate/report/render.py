@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparkmine.evaluate.report import cluster_charts, data_charts, evaluated, flow, linkage_charts
+from sparkmine.evaluate.report import (
+    cluster_charts,
+    data_charts,
+    evaluated,
+    explanation_charts,
+    flow,
+    linkage_charts,
+)
 from sparkmine.evaluate.report.data import ReportData, Rules
 from sparkmine.evaluate.report.pages import environment, write_page
 from sparkmine.evaluate.report.pictures import Picture
@@ -55,6 +62,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("clusters", "Clusters", report.clusters),
         ("leakage", "Leakage", report.leakage),
         ("evaluation", "Evaluation", report.evaluation),
+        ("explanation", "Explanation", report.explanations),
         ("rules", "Association rules", report.rules),
         ("predictions", "Predictions", report.predictions),
         ("run", "Run", report.run or report.notes),
@@ -81,6 +89,14 @@ def _pictures(report: ReportData) -> dict[str, Any]:
         ],
         "fuzzy": [
             linkage_charts.pictures(found, f"fuzzy-{i}") for i, found in enumerate(report.fuzzy)
+        ],
+        "explained": [
+            (
+                found,
+                explanation_charts.importances(found, f"importance-{i}"),
+                explanation_charts.dependence(found, f"dependence-{i}"),
+            )
+            for i, found in enumerate(report.explanations)
         ],
         "drawings": [],
     }
