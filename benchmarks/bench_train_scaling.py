@@ -7,7 +7,9 @@ the rate of 2 ranks over twice the rate of one. The limit of the machine is the 
 1 rank each that run at once, which have nothing to tell each other. Gradient bytes are those of
 the trainable variables; the time of an allreduce is that of one vector of them by 2 idle ranks.
 
-    python benchmarks/bench_train_scaling.py [--runs 3] [--only mlp cnn]
+The larger the batch, the more work between two reductions: `--batch` gives the rows of a step.
+
+    python benchmarks/bench_train_scaling.py [--runs 3] [--only mlp cnn] [--batch ROWS]
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
     from sparkmine.lake import Snapshot
 
 WANTED = 0.92
-ROWS = {"mlp": 100_000, "cnn": 5_000}
+ROWS = {"mlp": 400_000, "cnn": 5_000}
 
 
 def fitted(
-    spark: SparkSession, snapshot: Snapshot, name: str, ranks: int, core: int = 0
+    spark: SparkSession, snapshot: Snapshot, name: str, ranks: int, batch: int, core: int = 0
 ) -> sm.train.TrainedModel:
     """Fit with rank r bound to core `core` + r; threads that it starts from then on follow."""
 
@@ -44,15 +46,16 @@ def fitted(
         if event["event"] == "started":
             psutil.Process(event["pid"]).cpu_affinity([core + event["rank"]])
 
+    settings = {**SETTINGS[name], "batch_size": batch}
     return sm.train.fit(
-        NETWORKS[name], train=snapshot, ranks=ranks, spark=spark, progress=pin, **SETTINGS[name]
+        NETWORKS[name], train=snapshot, ranks=ranks, spark=spark, progress=pin, **settings
     )
 
 
-def side_by_side(spark: SparkSession, snapshot: Snapshot, name: str) -> float:
+def side_by_side(spark: SparkSession, snapshot: Snapshot, name: str, batch: int) -> float:
     """Rows a second of two fits of 1 rank together, each on its core."""
     with ThreadPoolExecutor(2) as pool:
-        fits = [pool.submit(fitted, spark, snapshot, name, 1, core) for core in (0, 1)]
+        fits = [pool.submit(fitted, spark, snapshot, name, 1, batch, core) for core in (0, 1)]
         return sum(rate(one.result()) for one in fits)
 
 
@@ -89,17 +92,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=list(ROWS))
+    parser.add_argument("--batch", type=int, help="rows of a rank's step")
     options = parser.parse_args()
     spark = bench_session(memory="2g", **{"spark.master": "local[2]"})
     print(f"1 rank on 1 core against 2 ranks on 2 cores, commit {commit()}")
     for name in options.only:
         snapshot = networks.snapshot(spark, name, ROWS[name])
+        batch = options.batch or SETTINGS[name]["batch_size"]
         found: dict[str, list[float]] = {"1 rank": [], "2 ranks": [], "2 fits of 1 rank": []}
         for _ in range(options.runs):
-            found["1 rank"].append(rate(fitted(spark, snapshot, name, 1)))
-            trained = fitted(spark, snapshot, name, 2)
+            found["1 rank"].append(rate(fitted(spark, snapshot, name, 1, batch)))
+            trained = fitted(spark, snapshot, name, 2, batch)
             found["2 ranks"].append(rate(trained))
-            found["2 fits of 1 rank"].append(side_by_side(spark, snapshot, name))
+            found["2 fits of 1 rank"].append(side_by_side(spark, snapshot, name, batch))
             for label, rates in found.items():
                 print(f"    {name}, {label}: {rates[-1]:,.0f} rows/s", flush=True)
         one, two, apart = (statistics.median(rates) for rates in found.values())
@@ -114,11 +119,12 @@ def main() -> None:
             spark=spark,
         )
         milliseconds = json.loads((FOLDER / "allreduce.json").read_text()) * 1000
-        step = SETTINGS[name]["batch_size"] / (two / 2) * 1000
+        step = batch / (two / 2) * 1000
         print(
-            f"  {name}: {one:10,.0f} and {two:10,.0f} rows/s, efficiency {two / one / 2:.3f} "
-            f"(wanted {WANTED:g}), two fits side by side {apart / one / 2:.3f}; {4 * numbers:,} "
-            f"bytes of gradients, allreduce {milliseconds:.2f} ms of a step's {step:.2f} ms"
+            f"  {name}, {batch} rows a step: {one:,.0f} and {two:,.0f} rows/s, efficiency "
+            f"{two / one / 2:.3f} (wanted {WANTED:g}), two fits side by side "
+            f"{apart / one / 2:.3f}; {4 * numbers:,} bytes of gradients, allreduce "
+            f"{milliseconds:.2f} ms of a step's {step:.2f} ms"
         )
 
 

@@ -30,9 +30,12 @@ _WIDTH = {"mlp": 39, "cnn": 784}
 
 
 def rows(name: str, number: int) -> Iterator[pa.Table]:
-    """`number` rows of [v, y] for the network `name`, in chunks."""
+    """`number` rows of [v, y] for the network `name`, in eight chunks or more.
+
+    Each becomes a file of one row group, which one task reads.
+    """
     rng = np.random.default_rng(0)
-    for size in sizes(number, 50_000):
+    for size in sizes(number, min(50_000, -(-number // 8))):
         values = rng.normal(size=(size, _WIDTH[name])).astype(np.float32)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), _WIDTH[name])
         label = (values[:, :4].sum(axis=1) > 0).astype(np.int32)
@@ -41,7 +44,7 @@ def rows(name: str, number: int) -> Iterator[pa.Table]:
 
 def snapshot(spark: SparkSession, name: str, number: int) -> Snapshot:
     """The same as a Delta table."""
-    return table(spark, f"networks_{name}_{number}", lambda: rows(name, number))
+    return table(spark, f"networks_{name}_{number}_by_8", lambda: rows(name, number))
 
 
 def matrix(name: str, number: int) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ _HOMES = {
     "ops": "sparkmine.recipe.operators",
     "clean": "sparkmine.clean",
     "mine": "sparkmine.mine",
+    "selection": "sparkmine.selection",
     "train": "sparkmine.train",
     "dedup": "sparkmine.dedup",
     "profile": "sparkmine.evaluate.profile:profile",

@@ -159,6 +159,12 @@ class ExtraMissingError(SparkmineError):
     code = "EXTRA_MISSING"
 
 
+class TooLittleMemoryError(SparkmineError):
+    """The rows of a fit do not fit the memory that a task may use. Says both numbers."""
+
+    code = "TOO_LITTLE_MEMORY"
+
+
 class TooFewSlotsError(SparkmineError):
     """The cluster cannot run all ranks at once."""
 

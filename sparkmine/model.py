@@ -14,13 +14,20 @@ import json
 import shutil
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from sparkmine.errors import ModelError
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkmine.lake import Snapshot
+
+Task = Literal["binary", "multiclass", "regression"]
+# What a supervised model adds to the rows that it scores; the second of several classes only.
+SCORES = ("prediction", "probability")
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -80,6 +87,30 @@ class Model(ABC):
             if _sha256(file) != expected:
                 raise ModelError(f"{path}: file {name} was changed since it was saved; fit again")
         return found._read(path)
+
+
+class Estimator(Protocol):
+    """The settings of a supervised model; `fit` gives the model.
+
+    What the model's `transform` adds depends on the task. Binary: `prediction`, the probability of
+    class 1 (double). Regression: `prediction` (double). Multiclass: `prediction`, the most probable
+    of the classes 0 to k - 1 (int), and `probability`, one double a class. Rows with a null, NaN or
+    infinite feature get null.
+    """
+
+    @property
+    def task(self) -> Task:
+        """What is learnt."""
+
+    def fit(
+        self,
+        train: DataFrame | Snapshot,
+        features: Sequence[str],
+        label: str,
+        seed: int = 0,
+        spark: SparkSession | None = None,
+    ) -> Model:
+        """Learn `label` from `features` by the rows of `train`, read in `spark` if a snapshot."""
 
 
 def _manifest(path: Path) -> dict[str, Any]:

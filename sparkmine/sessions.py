@@ -84,6 +84,18 @@ def is_local(spark: SparkSession) -> bool:
     return (spark.sparkContext.master or "").startswith("local")
 
 
+def slots(spark: SparkSession) -> int:
+    """How many tasks can run at once now."""
+    context = spark.sparkContext._jsc.sc()
+    profile = context.resourceProfileManager().defaultResourceProfile()
+    return int(context.maxNumConcurrentTasks(profile))
+
+
+def task_cores(spark: SparkSession) -> int:
+    """How many cores each task has."""
+    return int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
+
+
 def session(
     name: str = "sparkmine",
     *,

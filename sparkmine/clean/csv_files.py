@@ -43,13 +43,9 @@ def header(
     """
     found: list[str] = []
     first = ""
-    dialect: dict[str, Any] = {"delimiter": delimiter, "quotechar": quote or None}
-    if not quote:
-        dialect["quoting"] = csv.QUOTE_NONE
-    elif escape and escape != quote:
-        dialect.update(escapechar=escape, doublequote=False)
+    dialect = _dialect(delimiter, quote, escape)
     for file in files:
-        names = _names(spark, file, encoding, dialect)
+        names = _record(spark, file, encoding, dialect)
         if names is None:
             continue
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -64,6 +60,27 @@ def header(
             )
         found, first = names, first or file
     return found
+
+
+def check_width(
+    spark: SparkSession,
+    files: Sequence[str],
+    columns: int,
+    *,
+    encoding: str,
+    delimiter: str,
+    quote: str,
+    escape: str,
+) -> None:
+    """Raise SourceColumnsError for a file without header whose first record has other columns."""
+    dialect = _dialect(delimiter, quote, escape)
+    for file in files:
+        record = _record(spark, file, encoding, dialect)
+        if record is not None and len(record) != columns:
+            raise SourceColumnsError(
+                f"{file}: its first record has {len(record)} values, declared are {columns} "
+                "columns; without a header `columns:` are all those of the file, in its order"
+            )
 
 
 def quoted_newlines(text: DataFrame, *, delimiter: str, quote: str, escape: str) -> bool:
@@ -107,7 +124,17 @@ def quoted_newlines(text: DataFrame, *, delimiter: str, quote: str, escape: str)
     return bool(files)
 
 
-def _names(
+def _dialect(delimiter: str, quote: str, escape: str) -> dict[str, Any]:
+    """The same for Python's reader."""
+    dialect: dict[str, Any] = {"delimiter": delimiter, "quotechar": quote or None}
+    if not quote:
+        dialect["quoting"] = csv.QUOTE_NONE
+    elif escape and escape != quote:
+        dialect.update(escapechar=escape, doublequote=False)
+    return dialect
+
+
+def _record(
     spark: SparkSession, file: str, encoding: str, dialect: dict[str, Any]
 ) -> list[str] | None:
     """The first record of a file; None if the file is empty."""

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sparkmine.clean.csv_files import header, quoted_newlines
+from sparkmine.clean.csv_files import check_width, header, quoted_newlines
 from sparkmine.clean.rules import REASON_TYPE, REASONS, quoted, reason
 from sparkmine.clean.values import (
     Columns,
@@ -53,6 +53,7 @@ def read_source(
     columns: Columns,
     options: Mapping[str, str],
     *,
+    has_header: bool = True,
     allow_new_columns: bool = False,
 ) -> DataFrame:
     """The declared columns, with `_reasons` and `_source`, the file's name or the JDBC table.
@@ -60,6 +61,8 @@ def read_source(
     Args:
         options: Of Spark's reader. `encoding` is one that Java and Python both know.
             Folders called `NAME=VALUE` below `path` are columns of text.
+        has_header: Of CSV: False where the first line is a row; then `columns` are in the order of
+            the file.
         allow_new_columns: Columns beyond the declared ones come along, as text from text formats;
             else they are refused.
 
@@ -77,7 +80,7 @@ def read_source(
     if source_format != "jdbc":
         _check_encoding(spark, given.get("encoding", "UTF-8"), source_format)
     if source_format == "csv":
-        text = _csv(spark, path, given, schema.names, allow_new_columns)
+        text = _csv(spark, path, given, schema.names, allow_new_columns, has_header)
     elif source_format == "json":
         text = _json(spark, path, given, schema.names, allow_new_columns)
     else:
@@ -91,8 +94,9 @@ def _csv(
     options: dict[str, str],
     declared: list[str],
     allow_new: bool,
+    has_header: bool,
 ) -> DataFrame:
-    """All columns as text, by the header that all files have."""
+    """All columns as text, by the header that all files have, or by their place."""
     from pyspark.sql import functions as F
 
     # RFC 4180: a quote within quotes is written twice.
@@ -104,7 +108,12 @@ def _csv(
     with _folders(path):
         raw = spark.read.options(**listing).format("text").load(path)
     folders, files = raw.columns[1:], sorted(raw.inputFiles())
-    found = header(spark, files, encoding=encoding, delimiter=delimiter, quote=quote, escape=escape)
+    dialect = {"encoding": encoding, "delimiter": delimiter, "quote": quote, "escape": escape}
+    if has_header:
+        found = header(spark, files, **dialect)
+    else:
+        found = [name for name in declared if name not in folders]
+        check_width(spark, files, len(found), **dialect)
     twice = sorted(set(found) & set(folders))
     if twice:
         raise SourceColumnsError(
@@ -116,7 +125,7 @@ def _csv(
     lines = encoding.lower().startswith(_WIDE) or quoted_newlines(
         raw, delimiter=delimiter, quote=quote, escape=escape
     )
-    reader = spark.read.options(header="true", mode="PERMISSIVE", **options)
+    reader = spark.read.options(header=str(has_header).lower(), mode="PERMISSIVE", **options)
     reader = reader.options(columnNameOfCorruptRecord=CORRUPT, **_CSV)
     reader = reader.option("multiLine", str(lines).lower())
     in_files = found or [name for name in declared if name not in folders]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import ConfigError
+from sparkmine.expr import Expr, to_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -30,6 +31,15 @@ def session_of(data: DataFrame | Snapshot, spark: SparkSession | None = None) ->
     if session is None:
         raise ConfigError("reading a snapshot needs a Spark session: open one, or pass spark=")
     return session
+
+
+def part_of(data: DataFrame | Snapshot, condition: Expr) -> DataFrame | Snapshot:
+    """The rows for which the condition is true; of a snapshot again a snapshot."""
+    from pyspark.sql import DataFrame
+
+    if isinstance(data, DataFrame):
+        return data.where(to_column(condition))
+    return data.where(condition)
 
 
 def need_columns(data: DataFrame | Snapshot, names: Iterable[str]) -> None:

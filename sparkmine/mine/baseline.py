@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Literal
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.expr import col, function, lit, when
 from sparkmine.lake.inputs import as_frame, need_columns
+from sparkmine.mine.class_model import ClassModel
 from sparkmine.mine.classical import DecisionTree
 from sparkmine.mine.expression_model import ExpressionModel, where_known
 from sparkmine.mine.training_rows import check_label
@@ -21,17 +23,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MajorityClass:
-    """Every row gets the share of class 1 in the training rows, hence the more frequent class."""
+    """Every row gets the shares of the classes in the training rows, hence the most frequent one.
+
+    Fields:
+        task: of two classes, 0 and 1, or of several, 0 to k - 1.
+    """
+
+    task: Literal["binary", "multiclass"] = "binary"
 
     def fit(
         self, train: DataFrame | Snapshot, label: str, spark: SparkSession | None = None
-    ) -> ExpressionModel:
+    ) -> ExpressionModel | ClassModel:
         """Count the classes: one scan.
 
         Raises:
             ConfigError: no such column, or not a number.
-            DataError: no rows, or a label other than 0 and 1.
+            DataError: no rows, or a label that is none of the classes.
         """
+        if self.task == "multiclass":
+            counts = _class_counts(as_frame(train, spark), label)
+            shares = tuple(lit(count / sum(counts)) for count in counts)
+            details = {"method": "majority_class", "rows": sum(counts), "counts": counts}
+            return ClassModel(expressions=shares, details=details)
         rows, positives = check_label(as_frame(train, spark), label)
         details = {"method": "majority_class", "rows": rows, "positives": positives}
         return ExpressionModel(expression=lit(positives / rows), details=details)
@@ -72,15 +85,18 @@ class Persistence:
         return ExpressionModel(expression=where_known([last], last), details=details)
 
 
+# As many classes as can be measured.
+MOST_CLASSES = 1000
 # A hash of 32 bits modulo this prime is a number in [0, 1) for practical purposes.
 _PRIME = 2_147_483_629
 
 
 @dataclass(frozen=True, kw_only=True)
 class StratifiedRandom:
-    """A guess for each row: class 1 as often as in the training rows, whatever the row holds.
+    """A guess for each row: a class as often as in the training rows, whatever the row holds.
 
     Fields:
+        task: of two classes, 0 and 1, or of several, 0 to k - 1.
         keys: columns that name a row; the guess is a function of their hash and the seed, so it is
             the same in every run and for any partitioning.
         seed: another seed, other guesses.
@@ -88,34 +104,65 @@ class StratifiedRandom:
 
     keys: Sequence[str]
     seed: int = 0
+    task: Literal["binary", "multiclass"] = "binary"
 
     def fit(
         self, train: DataFrame | Snapshot, label: str, spark: SparkSession | None = None
-    ) -> ExpressionModel:
+    ) -> ExpressionModel | ClassModel:
         """Count the classes: one scan.
 
         Raises:
             ConfigError: no such column, or not a number.
-            DataError: no rows, or a label other than 0 and 1.
+            DataError: no rows, or a label that is none of the classes.
         """
         if not self.keys:
             raise ConfigError("a stratified random guess needs keys, the columns that name a row")
         df = as_frame(train, spark)
         need_columns(df, self.keys)
-        rows, positives = check_label(df, label)
         texts = [function("coalesce", col(name).cast("string"), "") for name in self.keys]
         # The seed comes first: what differs early differs in all bits of the hash.
         named = function("concat", f"{self.seed}", *(x for text in texts for x in ("/", text)))
         place = function("pmod", function("hash", named), _PRIME) / float(_PRIME)
-        details = {
-            "method": "stratified_random",
-            "keys": list(self.keys),
-            "seed": self.seed,
-            "rows": rows,
-            "positives": positives,
-        }
+        details = {"method": "stratified_random", "keys": list(self.keys), "seed": self.seed}
+        if self.task == "multiclass":
+            counts = _class_counts(df, label)
+            ends = [end / sum(counts) for end in accumulate(counts)]
+            each = [
+                when((place >= low) & (place < high), lit(1.0)).otherwise(lit(0.0))
+                for low, high in pairwise([0.0, *ends])
+            ]
+            details |= {"rows": sum(counts), "counts": counts}
+            return ClassModel(expressions=tuple(each), details=details)
+        rows, positives = check_label(df, label)
         guess = when(place < positives / rows, lit(1.0)).otherwise(lit(0.0))
+        details |= {"rows": rows, "positives": positives}
         return ExpressionModel(expression=guess, details=details)
+
+
+def _class_counts(df: DataFrame, label: str) -> list[int]:
+    """Rows of each of the classes 0 to k - 1.
+
+    Raises:
+        ConfigError, DataError: as for `MajorityClass.fit`.
+    """
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import NumericType
+
+    need_columns(df, [label])
+    kind = df.schema[label].dataType
+    if not isinstance(kind, NumericType):
+        raise ConfigError(f"label {label} is {kind.simpleString()}, not a class from 0 to k - 1")
+    groups = df.groupBy(F.col(f"`{label}`").cast("double").alias("label")).count()
+    found = {row["label"]: row["count"] for row in groups.limit(MOST_CLASSES + 1).collect()}
+    if not found:
+        raise DataError("there are no rows to fit on")
+    known = [value for value in found if value is not None and value >= 0 and value % 1 == 0]
+    if len(known) < len(found) or max(known) >= MOST_CLASSES:
+        raise DataError(
+            f"label {label} holds values that are no classes from 0 to {MOST_CLASSES - 1}: null, "
+            "NaN, fractions or others; index the classes in a recipe first"
+        )
+    return [found.get(float(number), 0) for number in range(int(max(known)) + 1)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from sparkmine.errors import ConfigError
 from sparkmine.expr import Expr, function, lit, when
 from sparkmine.mine.expression_model import ExpressionModel, total, where_known
 from sparkmine.mine.training_rows import training_rows
+from sparkmine.model import Task
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -33,6 +34,7 @@ class LogisticRegression:
     """Logistic regression: minimises mean log loss + l1 |w|_1 + l2/2 |w|_2^2.
 
     Fields:
+        task: `binary`.
         l2: weight of the squared penalty.
         l1: weight of the absolute penalty, which makes coefficients exactly 0.
         max_iterations: most passes of the optimiser (L-BFGS; OWL-QN with l1).
@@ -40,6 +42,7 @@ class LogisticRegression:
         standardize: apply the penalties to the coefficients of standardised features.
     """
 
+    task: Task = "binary"
     l2: float = 0.0
     l1: float = 0.0
     max_iterations: int = 100
@@ -47,6 +50,7 @@ class LogisticRegression:
     standardize: bool = True
 
     def __post_init__(self) -> None:
+        _for_tasks(self, self.task, "binary")
         _at_least(self, 0, "l2", "l1", "tolerance")
         _at_least(self, 1, "max_iterations")
 
@@ -104,18 +108,21 @@ class DecisionTree:
     that agree on the more frequent class, and with them different probabilities.
 
     Fields:
+        task: `binary`.
         max_depth: most splits between root and leaf, 1 to 12.
         min_rows: least training rows in a leaf.
         min_gain: least decrease of the Gini impurity by a split.
         max_buckets: most candidate thresholds per feature, from its quantiles.
     """
 
+    task: Task = "binary"
     max_depth: int = 5
     min_rows: int = 1
     min_gain: float = 0.0
     max_buckets: int = 32
 
     def __post_init__(self) -> None:
+        _for_tasks(self, self.task, "binary")
         _at_least(self, 1, "max_depth", "min_rows")
         _at_least(self, 0, "min_gain")
         _at_least(self, 2, "max_buckets")
@@ -173,6 +180,12 @@ def _tree(node: Any, inputs: Sequence[Expr], used: set[int]) -> Expr:
     return when(
         inputs[feature] <= float(split.threshold()), _tree(node.leftChild(), inputs, used)
     ).otherwise(_tree(node.rightChild(), inputs, used))
+
+
+def _for_tasks(config: object, task: Task, *known: Task) -> None:
+    if task not in known:
+        kinds = " and ".join(known)
+        raise ConfigError(f"{type(config).__name__} is for {kinds} labels, not {task}")
 
 
 def _at_least(config: object, least: int, *names: str) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from sparkmine.errors import ModelError
+from sparkmine.mine.class_model import ClassModel
 from sparkmine.mine.expression_model import ExpressionModel
-from sparkmine.model import Model
+from sparkmine.model import SCORES, Model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -20,21 +22,27 @@ class CombinedModel(Model):
     """An ensemble that scores rows by itself: it holds its members.
 
     Attributes:
-        combiner: An expression over the columns named like the members.
+        combiner: Expressions over the columns named like the members, which are the probabilities
+            of several classes where a member has them, else its prediction.
         members: Models by name, in order.
     """
 
-    def __init__(self, *, combiner: ExpressionModel, members: Mapping[str, Model]) -> None:
+    def __init__(
+        self, *, combiner: ExpressionModel | ClassModel, members: Mapping[str, Model]
+    ) -> None:
         self.combiner = combiner
         self.members = dict(members)
 
     def transform(self, df: DataFrame) -> DataFrame:
         columns = df.columns
         for name, model in self.members.items():
-            df = model.transform(df).withColumnRenamed("prediction", name)
-            # A model may add more than its prediction; the next must not see it.
-            df = df.select(*columns, *(n for n in self.members if n in df.columns))
-        return self.combiner.transform(df).select(*columns, self.combiner.output)
+            df = model.transform(df)
+            score = next(one for one in reversed(SCORES) if one in df.columns)
+            # A model may add more than its score; the next must not see it.
+            kept = [*columns, *(n for n in self.members if n in df.columns)]
+            df = df.withColumnRenamed(score, name).select(*kept, name)
+        df = self.combiner.transform(df)
+        return df.select(*columns, *(score for score in SCORES if score in df.columns))
 
     def _write(self, folder: Path) -> None:
         (folder / _MEMBERS).write_text(json.dumps(list(self.members)) + "\n")
@@ -46,4 +54,7 @@ class CombinedModel(Model):
     def _read(cls, folder: Path) -> Self:
         names = json.loads((folder / _MEMBERS).read_text())
         members = {name: Model.load(folder / f"member-{i}") for i, name in enumerate(names)}
-        return cls(combiner=ExpressionModel.load(folder / "combiner"), members=members)
+        combiner = Model.load(folder / "combiner")
+        if not isinstance(combiner, ExpressionModel | ClassModel):
+            raise ModelError(f"{folder / 'combiner'} combines nothing; fit the ensemble again")
+        return cls(combiner=combiner, members=members)

@@ -5,7 +5,8 @@
   pseudo-inverse where columns determine others;
 - pca: the squared distance from the space of the principal components that explain `explained` of
   the variance of the standardised columns;
-- univariate: the largest distance of a column from its mean, in standard deviations.
+- univariate: the largest distance of a column from its mean, in standard deviations;
+- columns that are scores already, such as the reconstruction error of an autoencoder.
 
 A method's score becomes its percentile among the training rows, and `score` is the mean of the
 percentiles: 0.99 is stranger than 99 % of the rows, by the methods' average. Cost: one scan for
@@ -54,6 +55,7 @@ class Outliers:
 
     Fields:
         methods: some of `METHODS`.
+        scores: columns of numbers that are scores by other methods; more is stranger.
         trees, sample: isolation trees, and the rows that each is grown from.
         explained: share of the variance that the principal components explain.
         reasons: columns that are named for each row.
@@ -61,6 +63,7 @@ class Outliers:
     """
 
     methods: tuple[str, ...] = METHODS
+    scores: tuple[str, ...] = ()
     trees: int = 100
     sample: int = 256
     explained: float = 0.9
@@ -69,6 +72,10 @@ class Outliers:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(self.methods))
+        object.__setattr__(self, "scores", tuple(self.scores))
+        taken = [name for name in self.scores if name in METHODS or self.scores.count(name) > 1]
+        if taken:
+            raise ConfigError(f"scores {list(self.scores)}: {taken[0]} is there already")
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown or not self.methods or len(set(self.methods)) < len(self.methods):
             raise ConfigError(f"methods {list(self.methods)} must be some of {', '.join(METHODS)}")
@@ -94,7 +101,7 @@ class Outliers:
             DataError: no rows, or null, NaN or infinite values.
         """
         df = as_frame(data, spark)
-        need_columns(df, features)
+        need_columns(df, [*features, *self.scores])
         if not features:
             raise ConfigError("no features are named")
         gram = Gram(tuple(features))
@@ -134,11 +141,12 @@ class Outliers:
         from pyspark.sql import functions as F
 
         columns = [F.col(f"`{name}`") for name in model.features]
-        some = df.select(*columns)
+        some = df.select(*columns, *(F.col(f"`{name}`") for name in model.given))
         if rows > PERCENTILE_ROWS:
             place = F.pmod(F.xxhash64(F.lit(self.seed + 3), *columns), F.lit(1_000_000_007))
             some = some.where(place < F.lit(int(PERCENTILE_ROWS / rows * 1_000_000_007)))
-        scores = model.scores(model.matrix(some.toArrow()))
+        table = some.toArrow()
+        scores = {**model.scores(model.matrix(table)), **model.given_scores(table)}
         points = np.linspace(0, 1, POINTS)
         return {name: np.quantile(found, points) for name, found in scores.items()}
 
@@ -162,7 +170,7 @@ class OutlierModel(Model):
     """Adds `score`, a column of percentiles `score_METHOD` for each method, and `reasons`.
 
     `reasons` are the columns that contribute most to the distance of a row, "sales high (+5.2 sd)";
-    of arrays the elements.
+    of arrays the elements. Columns that were given as scores must be there when rows are scored.
     """
 
     def __init__(
@@ -170,6 +178,7 @@ class OutlierModel(Model):
         *,
         features: tuple[str, ...],
         methods: tuple[str, ...],
+        given: tuple[str, ...],
         reasons: int,
         mean: Floats,
         scale: Floats,
@@ -180,6 +189,7 @@ class OutlierModel(Model):
         percentiles: dict[str, Floats] | None = None,
     ) -> None:
         self.features, self.methods, self.reasons = features, methods, reasons
+        self.given = given
         self.mean, self.scale = mean, scale
         self.precision, self.components, self.widths = precision, components, widths
         self.forest = forest
@@ -204,6 +214,7 @@ class OutlierModel(Model):
         return cls(
             features=features,
             methods=how.methods,
+            given=how.scores,
             reasons=how.reasons,
             mean=state.mean,
             scale=scale,
@@ -247,12 +258,21 @@ class OutlierModel(Model):
                 found[method] = np.abs(centred).max(axis=1, initial=0.0)
         return found
 
+    def given_scores(self, table: pa.Table | pa.RecordBatch) -> dict[str, Floats]:
+        """The columns that are scores already, each [n].
+
+        Raises:
+            DataError: null, NaN or infinite values.
+        """
+        return {name: _matrix([name], table).reshape(-1) for name in self.given}
+
     def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.Table:
         """`score`, the percentiles and `reasons` of the rows of an Arrow table."""
         rows = self.matrix(table)
+        scores = {**self.scores(rows), **self.given_scores(table)}
         shares = {
             f"score_{name}": _percentile(found, self.percentiles[name])
-            for name, found in self.scores(rows).items()
+            for name, found in scores.items()
         }
         score = np.mean(list(shares.values()), axis=0)
         return pa.table({"score": score, **shares, "reasons": self._reasons(rows)})
@@ -278,8 +298,8 @@ class OutlierModel(Model):
     def transform(self, df: DataFrame) -> DataFrame:
         from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType
 
-        need_columns(df, self.features)
-        added = ["score", *(f"score_{name}" for name in self.methods)]
+        need_columns(df, [*self.features, *self.given])
+        added = ["score", *(f"score_{name}" for name in (*self.methods, *self.given))]
         schema = StructType(
             [
                 *(field for field in df.schema if field.name not in (*added, "reasons")),
@@ -303,6 +323,7 @@ class OutlierModel(Model):
         state = {
             "features": list(self.features),
             "methods": list(self.methods),
+            "given": list(self.given),
             "reasons": self.reasons,
             "widths": list(self.widths),
             "expected": self.forest.expected if self.forest else None,
@@ -326,11 +347,14 @@ class OutlierModel(Model):
         return cls(
             features=tuple(state["features"]),
             methods=tuple(state["methods"]),
+            given=tuple(state["given"]),
             reasons=state["reasons"],
             widths=tuple(state["widths"]),
             **{name: arrays[name] for name in _LINEAR},
             forest=forest,
-            percentiles={name: arrays[f"percentiles_{name}"] for name in state["methods"]},
+            percentiles={
+                name: arrays[f"percentiles_{name}"] for name in (*state["methods"], *state["given"])
+            },
         )
 
 

@@ -13,6 +13,7 @@ from sparkmine.stages.features import Features
 from sparkmine.stages.fuzzy_records import FuzzyRecords
 from sparkmine.stages.ingest import Ingest
 from sparkmine.stages.itemsets import Itemsets
+from sparkmine.stages.keywords import Keywords
 from sparkmine.stages.kmeans import KMeans
 from sparkmine.stages.leakage import Leakage
 from sparkmine.stages.near_duplicates import NearDuplicates
@@ -22,6 +23,9 @@ from sparkmine.stages.query import Query
 from sparkmine.stages.recommend import Recommend
 from sparkmine.stages.report import Report
 from sparkmine.stages.rules import Rules
+from sparkmine.stages.search import Search
+from sparkmine.stages.stacking import Stacking
+from sparkmine.stages.topics import Topics
 from sparkmine.stages.train import Train
 
 __all__ = [
@@ -40,6 +44,7 @@ __all__ = [
     "Ingest",
     "Itemsets",
     "KMeans",
+    "Keywords",
     "Leakage",
     "NearDuplicates",
     "Outliers",
@@ -49,6 +54,9 @@ __all__ = [
     "Report",
     "Result",
     "Rules",
+    "Search",
+    "Stacking",
     "Stage",
+    "Topics",
     "Train",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from sparkmine.errors import ConfigError
 from sparkmine.model import Model
 from sparkmine.stages.base import Block, Context
 from sparkmine.stages.features import feature_columns
@@ -13,13 +15,13 @@ from sparkmine.stages.scored import ModelStage
 
 
 class MajorityModel(Block):
-    """The share of class 1 among the training rows, for every row."""
+    """The shares of the classes among the training rows, for every row."""
 
     kind: Literal["majority"]
 
 
 class PersistenceModel(Block):
-    """A 0/1 column of the row itself, such as last week's answer."""
+    """A 0/1 column of the row itself, such as last week's answer. Of two classes."""
 
     kind: Literal["persistence"]
     column: str
@@ -38,7 +40,7 @@ class ConstantModel(Block):
 
 
 class RuleModel(Block):
-    """The best threshold on one column."""
+    """The best threshold on one column. Of two classes."""
 
     kind: Literal["single_rule"]
     max_buckets: int = Field(default=256, ge=2)
@@ -59,17 +61,31 @@ class Baseline(ModelStage):
     ]
     features: str | None = None
 
+    def check(self, base: Path) -> None:
+        tasks = {
+            "majority": ("binary", "multiclass"),
+            "stratified_random": ("binary", "multiclass"),
+            "mean": ("regression",),
+            "median": ("regression",),
+        }.get(self.model.kind, ("binary",))
+        if self.task not in tasks:
+            raise ConfigError(
+                f"stage {self.name}: {self.model.kind} is for task: {' or '.join(tasks)}"
+            )
+
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         from sparkmine import mine
 
         training, spark = context.inputs[self.input].where(self.train), context.spark
         match self.model:
             case MajorityModel():
-                return mine.MajorityClass().fit(training, self.label, spark=spark), {}
+                return mine.MajorityClass(task=self._classes).fit(
+                    training, self.label, spark=spark
+                ), {}
             case PersistenceModel(column=column):
                 return mine.Persistence(column=column).fit(training, spark=spark), {}
             case RandomModel():
-                guess = mine.StratifiedRandom(keys=self.keys, seed=context.seed)
+                guess = mine.StratifiedRandom(keys=self.keys, seed=context.seed, task=self._classes)
                 return guess.fit(training, self.label, spark=spark), {}
             case ConstantModel(kind=statistic):
                 return mine.Constant(statistic=statistic).fit(training, self.label, spark=spark), {}
@@ -80,3 +96,7 @@ class Baseline(ModelStage):
                 rule = mine.SingleRule(max_buckets=buckets)
                 model = rule.fit(training, features, self.label, seed=context.seed, spark=spark)
                 return model, {"features": len(features)}
+
+    @property
+    def _classes(self) -> Literal["binary", "multiclass"]:
+        return "multiclass" if self.task == "multiclass" else "binary"

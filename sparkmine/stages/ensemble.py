@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
-from sparkmine.model import Model
+from sparkmine.model import SCORES, Model, Task
 from sparkmine.stages.base import Context, Names, Result, Stage, TableName
 from sparkmine.stages.scored import MISMATCH, joined_scores
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 
 class Ensemble(Stage):
-    """Combine the scores of fitted models: `averaging` of probabilities, or `voting`."""
+    """Combine the scores of fitted models: `averaging` of probabilities or numbers, or `voting`."""
 
     kind: ClassVar[str] = "ensemble"
     stage: Literal["ensemble"]
@@ -25,6 +28,7 @@ class Ensemble(Stage):
     threshold: float = Field(default=0.5, gt=0.0, lt=1.0, strict=False)
     keys: Names
     label: str
+    task: Task = "binary"
     table: TableName
 
     @property
@@ -42,24 +46,28 @@ class Ensemble(Stage):
             )
         if self.weights is not None and self.method == "voting":
             raise ConfigError(f"stage {self.name}: voting takes no weights")
+        if self.task == "regression" and self.method == "voting":
+            raise ConfigError(f"stage {self.name}: numbers are averaged; there is nothing to vote")
 
     def run(self, context: Context) -> Result:
         from sparkmine import mine
         from sparkmine.mine.combined import CombinedModel
 
         names = tuple(self.members)
+        scores = joined_scores(context, self.members, [*self.keys, self.label])
         combiner = (
             mine.Averaging(names, None if self.weights is None else tuple(self.weights))
             if self.method == "averaging"
             else mine.Voting(names, self.threshold)
-        ).model()
+        ).model(self._classes(scores))
         folders = {name: context.artifact_of(table) for name, table in self.members.items()}
         CombinedModel(
             combiner=combiner, members={n: Model.load(f) for n, f in folders.items()}
         ).save(context.artifact())
-        scores = joined_scores(context, self.members, [*self.keys, self.label])
+        scored = combiner.transform(scores)
+        added = [name for name in SCORES if name in scored.columns]
         return Result(
-            frame=combiner.transform(scores).select(*self.keys, self.label, "prediction"),
+            frame=scored.select(*self.keys, self.label, *added),
             rows_in=context.inputs[next(iter(self.members.values()))].rows,
             quarantined=0,
             removed=0,
@@ -68,3 +76,26 @@ class Ensemble(Stage):
             metrics={"members": list(names), "method": self.method},
             artifact=True,
         )
+
+    def _classes(self, scores: DataFrame) -> int | None:
+        """How many classes the members' probabilities are of; None unless there are several.
+
+        Raises:
+            ConfigError: a member has no probabilities.
+        """
+        from pyspark.sql import functions as F
+        from pyspark.sql.types import ArrayType
+
+        if self.task != "multiclass":
+            return None
+        for name, table in self.members.items():
+            if not isinstance(scores.schema[name].dataType, ArrayType):
+                raise ConfigError(f"stage {self.name}: {table} has no probabilities of classes")
+        most = [F.max(F.size(name)) for name in self.members]
+        found = scores.agg(*most).first()
+        sizes = set() if found is None else set(found)
+        if len(sizes) != 1 or None in sizes:
+            raise ConfigError(
+                f"stage {self.name}: the members know {sorted(map(str, sizes))} classes"
+            )
+        return int(sizes.pop())

@@ -14,6 +14,7 @@ from pydantic import Field
 from sparkmine.errors import BaselineNotBeatenError, ConfigError, DataError
 from sparkmine.evaluate import TASKS, Evaluation, Interval, evaluate_table, measure_table
 from sparkmine.evaluate.metrics import better
+from sparkmine.model import SCORES, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.scored import check_joined, joined_scores
 
@@ -46,7 +47,7 @@ class Evaluate(Stage):
     label: str
     group: str
     group_name: str = "groups"
-    task: Literal["binary", "multiclass", "regression"] = "binary"
+    task: Task = "binary"
     classes: tuple[str, ...] | None = Field(default=None, strict=False)
     metric: str | None = None
     threshold: float = Field(default=0.5, ge=0.0, le=1.0, strict=False)
@@ -149,7 +150,7 @@ class Evaluate(Stage):
     ) -> DataFrame:
         """The scores of all models side by side, with the columns of the segments."""
         first = context.inputs[next(iter(tables.values()))]
-        keys = [name for name in first.schema.names if name != "prediction"]
+        keys = [name for name in first.schema.names if name not in SCORES]
         scores = joined_scores(context, tables, keys, where)
         if not segments:
             return scores

@@ -24,7 +24,7 @@ from sparkmine.evaluate.explain import (
     ShapReasons,
     SurrogateTree,
 )
-from sparkmine.model import Model
+from sparkmine.model import Model, Task
 from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.chosen import chosen_model
 from sparkmine.stages.features import feature_columns
@@ -89,7 +89,7 @@ class Explain(Stage):
     where: Condition | None = None
     keys: Names = Field(min_length=1)
     label: str
-    task: Literal["binary", "multiclass", "regression"] = "binary"
+    task: Task = "binary"
     classes: tuple[str, ...] | None = Field(default=None, strict=False)
     group: str | None = None
     features: str | None = None

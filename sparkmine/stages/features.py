@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -107,7 +107,11 @@ class Features(Stage):
 
 
 def feature_columns(
-    context: Context, table: str, selector: str | None, without: Sequence[str] = ()
+    context: Context,
+    table: str,
+    selector: str | None,
+    without: Sequence[str] = (),
+    indexes: Collection[str] = (),
 ) -> list[str]:
     """The columns of a table that models learn from, in the table's order.
 
@@ -116,6 +120,7 @@ def feature_columns(
 
     Args:
         without: Columns that are no features of a table that no recipe made.
+        indexes: Index columns that the model takes too, as it embeds them.
 
     Raises:
         ConfigError: none is left.
@@ -125,7 +130,7 @@ def feature_columns(
     columns = [
         column
         for column in columns_of(context.inputs[table].schema)
-        if column.kind in FEATURE_KINDS and column.name not in untouched
+        if (column.kind in FEATURE_KINDS or column.name in indexes) and column.name not in untouched
     ]
     if selector is not None:
         columns = parse_selector(selector).pick(columns)

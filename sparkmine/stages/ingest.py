@@ -33,15 +33,18 @@ class Source(Block):
     """Where the rows come from.
 
     Attributes:
-        format: `csv` (with a header), `json` (one object a line), `jdbc`, `parquet` or `delta`.
+        format: `csv`, `json` (one object a line), `jdbc`, `parquet` or `delta`.
         path: File, folder or glob, relative to the YAML file; a URI; `package:NAME/FILE` for a file
             that a Python package ships; or the URL of a database, `jdbc:...`.
+        header: Of `csv`: `false` where the first line is a row; then `columns` are in the order of
+            the file.
         options: Options of Spark's reader, such as `sep`, `quote`, `encoding`, `dbtable`.
             `env:NAME` is the environment variable NAME, and the only way to give a password.
     """
 
     format: Literal["csv", "json", "jdbc", "parquet", "delta"]
     path: str
+    header: bool = True
     options: Mapping[str, str] = {}
 
 
@@ -122,6 +125,11 @@ class Ingest(Stage):
             raise ConfigError(
                 f"stage {self.name}: source.path of format jdbc, and of no other, is jdbc:..."
             )
+        if not self.source.header and (self.source.format != "csv" or self.allow_new_columns):
+            raise ConfigError(
+                f"stage {self.name}: source.header: false is for csv, whose columns are declared "
+                "all, without allow_new_columns"
+            )
         for name, value in self.source.options.items():
             if name.lower() == "password" and not value.startswith(_ENVIRONMENT):
                 # Every commit of the table keeps the stage's block.
@@ -166,6 +174,7 @@ class Ingest(Stage):
             self.source.format,
             columns,
             self._options(context.base),
+            has_header=self.source.header,
             allow_new_columns=self.allow_new_columns,
         )
         if self.source.format not in TEXT_FORMATS:

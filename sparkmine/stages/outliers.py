@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
+from sparkmine.lake.inputs import as_frame
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.features import feature_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+    from sparkmine.lake import Snapshot
 
 SHOWN = 15
 
@@ -23,6 +27,8 @@ class Outliers(Stage):
         features: A selector; all numbers and arrays of the table when left out, as for models.
         train: Rows to learn from; all if left out.
         score: Rows to score; all if left out.
+        scores: Tables of scores by other methods, such as an autoencoder's, by the names that they
+            get here; they are joined by the keys and count as much as a method.
         label: A column of 0 and 1 that says which rows are known to be outliers; it is not learned
             from, and the ledger gets the ROC-AUC of the scores.
     """
@@ -35,6 +41,7 @@ class Outliers(Stage):
     features: str | None = None
     train: Condition | None = None
     score: Condition | None = None
+    scores: Mapping[str, TableName] = {}
     label: str | None = None
     methods: list[Literal["isolation_forest", "mahalanobis", "pca", "univariate"]] = Field(
         default=["isolation_forest", "mahalanobis", "pca", "univariate"], min_length=1
@@ -50,7 +57,10 @@ class Outliers(Stage):
 
     @property
     def reads(self) -> dict[str, str]:
-        return {"input": self.input}
+        return {
+            "input": self.input,
+            **{f"scores.{name}": table for name, table in self.scores.items()},
+        }
 
     def run(self, context: Context) -> Result:
         from sparkmine import mine
@@ -59,21 +69,20 @@ class Outliers(Stage):
         features = feature_columns(context, self.input, self.features, [*self.keys, *label])
         if self.label in features:
             raise ConfigError(f"stage {self.name}: the label {self.label} is among the features")
-        training = context.inputs[self.input]
+        rows = self._rows(context, self.train)
         method = mine.Outliers(
             methods=tuple(self.methods),
+            scores=tuple(self.scores),
             trees=self.trees,
             sample=self.sample,
             explained=self.explained,
             reasons=self.reasons,
             seed=context.seed,
         )
-        model = method.fit(
-            training.where(self.train) if self.train else training, features, spark=context.spark
-        )
+        model = method.fit(rows, features, spark=context.spark)
         model.save(context.artifact())
-        scores = [f"score_{name}" for name in self.methods]
-        scored = model.transform(context.frame(self.input, self.score)).select(
+        scores = [f"score_{name}" for name in (*self.methods, *self.scores)]
+        scored = model.transform(as_frame(self._rows(context, self.score), context.spark)).select(
             *self.keys, *label, "score", *scores, "reasons"
         )
         return Result(
@@ -83,12 +92,33 @@ class Outliers(Stage):
             artifact=True,
         )
 
+    def _rows(self, context: Context, where: str | None) -> DataFrame | Snapshot:
+        """The rows of the input with the scores of other stages beside them."""
+        from pyspark.sql import functions as F
+
+        snapshot = context.inputs[self.input]
+        rows = snapshot.where(where) if where else snapshot
+        if not self.scores:
+            return rows
+        joined = rows.dataframe(context.spark)
+        for name, table in self.scores.items():
+            scores = context.frame(table).select(*self.keys, F.col("prediction").alias(name))
+            twice = scores.groupBy(*self.keys).count().where("count > 1").first()
+            if twice is not None:
+                raise ConfigError(
+                    f"stage {self.name}: {table} scores {twice.asDict()} more than once; keys must "
+                    "name a row"
+                )
+            # Rows without a score are refused, by the name of the column, where they are scored.
+            joined = joined.join(scores, self.keys, "left")
+        return joined
+
     def _figures(self, context: Context, scored: DataFrame) -> dict[str, Any]:
         from pyspark.sql import functions as F
 
         top = scored.orderBy(F.col("score").desc(), *self.keys).limit(SHOWN).collect()
         figures = {
-            "methods": self.methods,
+            "methods": [*self.methods, *self.scores],
             "rows": context.frame(self.input, self.score).count(),
             "top": [
                 {

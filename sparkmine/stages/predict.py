@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.evaluate.report import Histogram
-from sparkmine.model import Model
+from sparkmine.model import SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.chosen import chosen_model
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+BINS = 20
 
 
 class Predict(Stage):
     """Score the rows of `input` where `where` is true, by the `champion`.
 
     In place of a champion's table, `evaluation` takes the best model of an evaluation.
+
+    Attributes:
+        task: What the model predicts: the probability of class 1, a class, or a number.
+        threshold: Of a binary task: rows from this probability on are counted.
     """
 
     kind: ClassVar[str] = "predict"
@@ -27,6 +35,7 @@ class Predict(Stage):
     evaluation: TableName | None = None
     where: Condition
     keys: Names
+    task: Task = "binary"
     table: TableName
     threshold: float = Field(default=0.5, ge=0.0, le=1.0, strict=False)
 
@@ -48,22 +57,14 @@ class Predict(Stage):
 
         source = self.champion or self.evaluation
         assert source is not None
-        name, folder = chosen_model(context, source)
+        best, folder = chosen_model(context, source)
         model = Model.load(folder)
         rows = context.frame(self.input, self.where)
-        scored = model.transform(rows).select(*self.keys, "prediction", F.lit(name).alias("model"))
+        scored = model.transform(rows)
+        added = [name for name in SCORES if name in scored.columns]
+        scored = scored.select(*self.keys, *added, F.lit(best).alias("model"))
         # A few thousand scores are collected twice: once to write, once to describe.
-        described = scored.select(
-            F.count("prediction").alias("rows"),
-            F.count_if(F.col("prediction") >= self.threshold).alias("positives"),
-            *(
-                F.count_if(F.least(F.floor(F.col("prediction") * 20), F.lit(19)) == i).alias(
-                    f"b{i}"
-                )
-                for i in range(20)
-            ),
-        ).first()
-        assert described is not None
+        described = _described(scored, self.task, self.threshold)
         if not described["rows"]:
             raise DataError(f"stage {self.name}: no row of {self.input} has {self.where}")
         return Result(
@@ -73,17 +74,43 @@ class Predict(Stage):
             removed=0,
             accounted=True,
             metrics={
-                "model": name,
+                "model": best,
+                "task": self.task,
                 "where": self.where,
-                "rows": described["rows"],
-                "positives": described["positives"],
-                "threshold": self.threshold,
-                "histogram": [described[f"b{i}"] for i in range(20)],
+                **described,
+                **({"threshold": self.threshold} if self.task == "binary" else {}),
             },
         )
 
 
-def histogram(counts: list[int]) -> Histogram:
-    """The histogram of scores that a commit's metrics hold: equally wide bins of [0, 1]."""
-    edges = tuple(i / len(counts) for i in range(len(counts) + 1))
-    return Histogram(edges=edges, counts=tuple(counts))
+def _described(scored: DataFrame, task: Task, threshold: float) -> dict[str, Any]:
+    """How many rows there are, and how many in equally wide bins of the predictions.
+
+    Of classes each has its bin. A row without prediction is in no bin.
+    """
+    from pyspark.sql import functions as F
+
+    score = F.col("prediction").cast("double")
+    if task == "binary":
+        low, high, bins = 0.0, 1.0, BINS
+    else:
+        found = scored.agg(F.min(score), F.max(score)).first()
+        low, high = (0.0, 0.0) if found is None or found[0] is None else found
+        bins = BINS
+        if task == "multiclass":
+            low, high, bins = -0.5, high + 0.5, int(high) + 1
+    width = (high - low) / bins or 1.0
+    place = F.least(F.floor((score - low) / width), F.lit(bins - 1))
+    counts = scored.groupBy(place.alias("bin")).agg(
+        F.count("*").alias("rows"), F.count_if(score >= threshold).alias("positives")
+    )
+    by_bin = {row["bin"]: row for row in counts.collect()}
+    positives = sum(row["positives"] for row in by_bin.values())
+    return {
+        "rows": sum(row["rows"] for row in by_bin.values()),
+        **({"positives": positives} if task == "binary" else {}),
+        "histogram": {
+            "edges": [low + width * place for place in range(bins + 1)],
+            "counts": [by_bin[n]["rows"] if n in by_bin else 0 for n in range(bins)],
+        },
+    }

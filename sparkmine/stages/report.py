@@ -13,6 +13,8 @@ from sparkmine.evaluate.report import (
     Champion,
     Clusters,
     FuzzyMatches,
+    Histogram,
+    KeywordTable,
     Leakage,
     LearningCurve,
     MissingValues,
@@ -27,6 +29,7 @@ from sparkmine.evaluate.report import (
     StageInfo,
     StrangeRows,
     TableQuality,
+    TopicTable,
     WeightLevel,
     render,
 )
@@ -35,7 +38,6 @@ from sparkmine.lake.log import Commit
 from sparkmine.stages.base import Context, Result, Stage, TableName, artifact_folder
 from sparkmine.stages.evaluate import load_evaluation
 from sparkmine.stages.explain import load_explanation
-from sparkmine.stages.predict import histogram
 
 FILE = "report.html"
 MAX_RULES = 300
@@ -88,6 +90,8 @@ class Report(Stage):
         outliers: list[StrangeRows] = []
         clusters: list[Clusters] = []
         explanations: list[Explanation] = []
+        keywords: list[KeywordTable] = []
+        topics: list[TopicTable] = []
         for data, commit in stages:
             metrics, name = data["metrics"], data["stage"]
             if data["kind"] in QUALITY_KINDS and data["rows_in"] is not None:
@@ -115,6 +119,10 @@ class Report(Stage):
             if data["kind"] == "explain":
                 folder = artifact_folder(context.lake, name, data["fingerprint"])
                 explanations.append(load_explanation(folder))
+            if "keywords" in metrics:
+                keywords.append(KeywordTable.of(data["table"], metrics["keywords"]))
+            if "topics" in metrics:
+                topics.append(TopicTable.of(data["table"], metrics["topics"]))
             if "leakage" in metrics:
                 leakage.append(_leakage(data))
             if data["kind"] == "rules":
@@ -139,6 +147,8 @@ class Report(Stage):
             learning=tuple(learning),
             outliers=tuple(outliers),
             clusters=tuple(clusters),
+            keywords=tuple(keywords),
+            topics=tuple(topics),
             leakage=tuple(leakage),
             evaluation=evaluation,
             champion=champion,
@@ -324,8 +334,9 @@ def _predictions(data: dict[str, Any], commit: Commit) -> Predictions:
         version=commit.version,
         rows=metrics["rows"],
         model=metrics["model"],
-        scores=histogram(metrics["histogram"]),
+        scores=Histogram(**{name: tuple(found) for name, found in metrics["histogram"].items()}),
+        task=metrics["task"],
         about=metrics["where"],
-        positives=metrics["positives"],
-        threshold=metrics["threshold"],
+        positives=metrics.get("positives"),
+        threshold=metrics.get("threshold"),
     )

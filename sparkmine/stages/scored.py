@@ -1,7 +1,8 @@
 """What stages share that fit a model and score rows, and how scores of several models meet.
 
-Each model stage leaves a saved model and a table of scores: the keys, the label and `prediction`,
-the probability of class 1.
+Each model stage leaves a saved model and a table of scores: the keys, the label and `prediction`:
+of two classes the probability of class 1, of a regression the number, of several classes the class.
+Then the table has `probability` too, an array with one number a class, where the model knows it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from sparkmine.errors import ConfigError
 from sparkmine.lake.scan import DirectScanRefused, Scan
-from sparkmine.model import Model
+from sparkmine.model import SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 
 MISMATCH = (
@@ -25,6 +26,7 @@ class ModelStage(Stage):
     """What all model stages have in common.
 
     Attributes:
+        task: What the label is: 0 and 1, the classes 0 to k - 1, or a number.
         train: Rows to learn from.
         score: Rows to score; all if left out.
     """
@@ -33,6 +35,7 @@ class ModelStage(Stage):
     table: TableName
     keys: Names
     label: str
+    task: Task = "binary"
     train: Condition
     score: Condition | None = None
 
@@ -52,8 +55,10 @@ class ModelStage(Stage):
         model, metrics = self.fit(context)
         model.save(context.artifact())
         rows = context.frame(self.input, self.score)
-        scored = model.transform(rows).select(*self.keys, self.label, "prediction")
-        return Result(frame=scored, metrics=metrics, artifact=True)
+        scored = model.transform(rows)
+        added = [name for name in SCORES if name in scored.columns]
+        frame = scored.select(*self.keys, self.label, *added)
+        return Result(frame=frame, metrics=metrics, artifact=True)
 
 
 def joined_scores(
@@ -61,11 +66,13 @@ def joined_scores(
 ) -> Any:
     """Scores of several models side by side: the keys and one column a model.
 
+    That is its probabilities of several classes where it has them, else its prediction.
+
     Raises:
         ConfigError: the models did not score the same rows.
     """
     frames = {
-        name: context.frame(table, where).select(*keys, _prediction(name))
+        name: context.frame(table, where).select(*keys, _score(context, name, table))
         for name, table in tables.items()
     }
     counts = {name: context.inputs[table].rows for name, table in tables.items()}
@@ -97,7 +104,8 @@ def check_joined(context: Context, tables: Mapping[str, str], rows: int, where: 
         )
 
 
-def _prediction(name: str) -> Any:
+def _score(context: Context, name: str, table: str) -> Any:
     from pyspark.sql import functions as F
 
-    return F.col("prediction").alias(name)
+    columns = context.inputs[table].schema.names
+    return F.col(SCORES[1] if SCORES[1] in columns else SCORES[0]).alias(name)

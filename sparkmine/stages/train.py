@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from sparkmine.errors import ConfigError, DataError
 from sparkmine.model import Model
 from sparkmine.stages.base import Block, Condition, Context, Result
 from sparkmine.stages.features import feature_columns
@@ -102,6 +103,8 @@ class Train(ModelStage):
     """Train a Keras model on Horovod ranks in one Spark barrier stage.
 
     Attributes:
+        classes: Of `task: multiclass`, how many; the largest label among the training rows plus one
+            when left out.
         weight: A column that says how much a training row counts; it is no feature.
         class_weight: How much the rows of a class count, or `balanced`.
         tensorboard: Whether `_logs/tensorboard/STAGE/RUN` in the warehouse gets what TensorBoard
@@ -114,6 +117,7 @@ class Train(ModelStage):
         MlpModel | CnnModel | RnnModel | AutoencoderModel | GanModel, Field(discriminator="kind")
     ]
     features: str | None = None
+    classes: int | None = Field(default=None, ge=2)
     validation: Condition | None = None
     weight: str | None = None
     class_weight: (
@@ -132,19 +136,25 @@ class Train(ModelStage):
     gpus_per_rank: int = Field(default=0, ge=0)
     max_restarts: int = Field(default=0, ge=0)
 
+    def check(self, base: Path) -> None:
+        if self.classes is not None and self.task != "multiclass":
+            raise ConfigError(f"stage {self.name}: classes are for task: multiclass")
+
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         from sparkmine import train
 
         table = context.inputs[self.input]
-        features = feature_columns(context, self.input, self.features)
         settings = self.model.model_dump(exclude={"kind"})
         # Index columns are no quantities, so only those are taken that are to be embedded.
         embedded = {**settings.get("embeddings", {}), **settings.get("cardinalities", {})}
+        features = feature_columns(context, self.input, self.features, indexes=embedded)
         features += [name for name in embedded if name not in features]
         features = [name for name in features if name != self.weight]
         labelled = self.model.kind in ("mlp", "cnn", "rnn")
         if labelled:
-            settings["task"] = "binary"
+            settings["task"] = self.task
+            if self.task == "multiclass":
+                settings["classes"] = self.classes or self._classes(context)
         networks: dict[str, Callable[..., train.Network]] = {
             "mlp": train.MLP,
             "cnn": train.CNN,
@@ -194,6 +204,18 @@ class Train(ModelStage):
         # The model is saved: --force shall train anew, and nothing shall pile up.
         shutil.rmtree(_checkpoint(context), ignore_errors=True)
         return result
+
+    def _classes(self, context: Context) -> int:
+        from pyspark.sql import functions as F
+
+        labels = context.frame(self.input, self.train).select(F.max(f"`{self.label}`"))
+        largest = labels.first()
+        if largest is None or largest[0] is None or largest[0] < 1:
+            raise DataError(
+                f"stage {self.name}: label {self.label} of the training rows is no class from 0 to "
+                "k - 1; several classes are needed"
+            )
+        return int(largest[0]) + 1
 
 
 def _shown(context: Context, event: Mapping[str, Any]) -> None:

@@ -1,12 +1,14 @@
-"""Words of texts by the hashing trick, and in how many texts each hash bucket occurs.
+"""In how many texts terms occur: each term, each hash bucket of terms, terms by group, pairs.
 
-Words are runs of letters, digits and underscores of any script. An n-gram is n words of one text
-in a row, joined by a space. Its bucket is its Murmur3 hash (that of Spark's `hash`) modulo `dims`.
+What a term is says `stats.tokens`. A term's bucket is its Murmur3 hash (that of Spark's `hash`)
+modulo the number of buckets. Null is no text. Counts of terms are keyed: they are summed by one
+shuffle, and only those that the question selects reach the driver.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,46 +16,20 @@ import pyarrow.compute as pc
 
 from sparkmine.expr.murmur import murmur3
 from sparkmine.stats.base import Stat
+from sparkmine.stats.counts import Counts, CountsState, KeyCounts
+from sparkmine.stats.tokens import WORDS, Terms, Tokens
 
-_BETWEEN = r"[^\p{L}\p{N}_]+"
+# Between a group and a term in a key; no word holds it.
+BETWEEN = "\x1f"
 
 
-@dataclass(frozen=True)
-class Words:
-    """How texts become buckets.
-
-    Attributes:
-        dims: Number of buckets.
-        ngrams: The smallest and the largest n.
-        lower: Upper case is lower case.
-    """
-
-    dims: int
-    ngrams: tuple[int, int]
-    lower: bool
-
-    def cells(self, texts: pa.Array) -> np.ndarray:
-        """row · dims + bucket of every n-gram, int64; null texts have none."""
-        lowered = pc.utf8_lower(texts) if self.lower else texts
-        lists = pc.split_pattern_regex(lowered, _BETWEEN)
-        words, rows = pc.list_flatten(lists), pc.list_parent_indices(lists)
-        full = pc.not_equal(words, "")  # before the first and after the last word
-        words = words.filter(full)
-        rows = rows.filter(full).to_numpy(zero_copy_only=False).astype(np.int64)
-        found = []
-        for size in range(self.ngrams[0], self.ngrams[1] + 1):
-            count = max(len(words) - size + 1, 0)
-            parts = [words.slice(start, count) for start in range(size)]
-            joined = parts[0] if size == 1 else pc.binary_join_element_wise(*parts, " ")
-            first, last = rows[:count], rows[size - 1 :]
-            inside = first == last
-            buckets = np.mod(murmur3(joined).astype(np.int64), self.dims)
-            found.append((first * self.dims + buckets)[inside])
-        return np.concatenate(found)
+def buckets_of(found: Terms, dims: int) -> np.ndarray:
+    """The bucket of each of the distinct terms."""
+    return np.mod(murmur3(found.distinct).astype(np.int64), dims)
 
 
 @dataclass(frozen=True, eq=False)
-class TermState:
+class BucketState:
     """`texts` is their number; `documents` int64 [dims], those in which each bucket occurs."""
 
     texts: int
@@ -61,24 +37,113 @@ class TermState:
 
 
 @dataclass(frozen=True)
-class Terms(Stat):
-    """Document frequencies of the hash buckets of one text column; nulls are no texts."""
+class BucketDocuments(Stat):
+    """In how many texts of a column each of `dims` hash buckets occurs."""
 
     column: str
-    words: Words
+    tokens: Tokens
+    dims: int
 
     @property
     def columns(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def zero(self) -> TermState:
-        return TermState(0, np.zeros(self.words.dims, np.int64))
+    def zero(self) -> BucketState:
+        return BucketState(0, np.zeros(self.dims, np.int64))
 
-    def update(self, state: TermState, arrays: list[pa.Array]) -> TermState:
+    def update(self, state: BucketState, arrays: list[pa.Array]) -> BucketState:
         texts = arrays[0].drop_null()
-        once = np.unique(self.words.cells(texts)) % self.words.dims
-        documents = np.bincount(once, minlength=self.words.dims).astype(np.int64)
-        return self.merge(state, TermState(len(texts), documents))
+        found = self.tokens.terms(texts)
+        cells = found.rows * self.dims + buckets_of(found, self.dims)[found.codes]
+        documents = np.bincount(np.unique(cells) % self.dims, minlength=self.dims)
+        return self.merge(state, BucketState(len(texts), documents.astype(np.int64)))
 
-    def merge(self, a: TermState, b: TermState) -> TermState:
-        return TermState(a.texts + b.texts, a.documents + b.documents)
+    def merge(self, a: BucketState, b: BucketState) -> BucketState:
+        return BucketState(a.texts + b.texts, a.documents + b.documents)
+
+
+@dataclass(frozen=True)
+class TermDocuments(Counts):
+    """In how many texts of a column each term occurs."""
+
+    tokens: Tokens = WORDS
+
+    def update(self, state: Any, arrays: list[pa.Array]) -> CountsState:
+        found = self.tokens.terms(arrays[0])
+        documents = np.bincount(found.once()[1], minlength=len(found.distinct))
+        return self.merge(state, CountsState((_sorted(found.distinct, documents),)))
+
+
+@dataclass(frozen=True)
+class GroupDocuments(Counts):
+    """In how many texts of each group of rows each term occurs; keys are `{group}\\x1f{term}`.
+
+    Rows without a group are left out. Groups are counted as strings.
+    """
+
+    by: str = ""
+    tokens: Tokens = WORDS
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.column, self.by
+
+    def update(self, state: Any, arrays: list[pa.Array]) -> CountsState:
+        grouped = arrays[1].is_valid()
+        found = self.tokens.terms(arrays[0].filter(grouped))
+        groups = arrays[1].filter(grouped).cast(pa.string()).dictionary_encode()
+        rows, terms = found.once()
+        owners = groups.indices.to_numpy().astype(np.int64)[rows]
+        size = max(len(found.distinct), 1)
+        pairs, documents = np.unique(owners * size + terms, return_counts=True)
+        keys = pc.binary_join_element_wise(
+            groups.dictionary.take(pa.array(pairs // size)),
+            found.distinct.take(pa.array(pairs % size)),
+            BETWEEN,
+        )
+        return self.merge(state, CountsState((_sorted(keys, documents),)))
+
+
+@dataclass(frozen=True)
+class TermPairs(Stat):
+    """In how many texts of a column two terms occur together: int64 [t, t] for `terms` [t]."""
+
+    column: str
+    tokens: Tokens
+    terms: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def zero(self) -> np.ndarray:
+        return np.zeros((len(self.terms), len(self.terms)), np.int64)
+
+    def update(self, state: np.ndarray, arrays: list[pa.Array]) -> np.ndarray:
+        from scipy.sparse import csr_array
+
+        found = self.tokens.terms(arrays[0])
+        places = places_of(found, pa.array(self.terms, pa.string()))
+        rows, codes = found.once()
+        wanted = places[codes] >= 0
+        cells = rows[wanted], places[codes[wanted]]
+        shape = len(arrays[0]), len(self.terms)
+        inside = csr_array((np.ones(len(cells[0]), np.int64), cells), shape=shape)
+        return state + (inside.T @ inside).toarray()
+
+    def merge(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return a + b
+
+
+def places_of(found: Terms, vocabulary: pa.Array) -> np.ndarray:
+    """Where each of the distinct terms stands in a vocabulary; -1 for those that do not."""
+    places = pc.fill_null(pc.index_in(found.distinct, value_set=vocabulary), -1)
+    return places.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _sorted(keys: pa.Array, counts: np.ndarray) -> KeyCounts:
+    """Distinct keys in order, without those that do not occur."""
+    there = np.flatnonzero(counts)
+    keys = keys.take(pa.array(there))
+    order = pc.array_sort_indices(keys)
+    return KeyCounts(keys.take(order), counts[there][order.to_numpy()].astype(np.int64))

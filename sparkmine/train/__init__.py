@@ -1,5 +1,6 @@
 """Deep training: Keras models on Horovod ranks in one Spark barrier stage."""
 
+from sparkmine.train.estimator import Training
 from sparkmine.train.fitting import fit
 from sparkmine.train.models import CNN, GAN, MLP, RNN, Autoencoder
 from sparkmine.train.models.base import Network
@@ -15,5 +16,6 @@ __all__ = [
     "EarlyStopping",
     "Network",
     "TrainedModel",
+    "Training",
     "fit",
 ]

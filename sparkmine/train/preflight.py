@@ -20,7 +20,7 @@ from sparkmine.errors import (
     TooFewSlotsError,
 )
 from sparkmine.lake.scan import Block, Scan
-from sparkmine.sessions import is_local
+from sparkmine.sessions import is_local, slots
 from sparkmine.train.layout import Feature, Layout, is_list
 from sparkmine.train.source import Source, of_blocks
 
@@ -93,12 +93,11 @@ def gpu_profile(cpus: int, gpus: int) -> ResourceProfile | None:
 
 def count_slots(spark: SparkSession, profile: ResourceProfile | None = None) -> int:
     """Return how many tasks can run at once now, as Spark's own barrier check counts them."""
-    scala_context = spark.sparkContext._jsc.sc()
-    manager = scala_context.resourceProfileManager()
     if profile is None:
-        return int(scala_context.maxNumConcurrentTasks(manager.defaultResourceProfile()))
+        return slots(spark)
+    scala_context = spark.sparkContext._jsc.sc()
     wanted = profile._java_resource_profile
-    manager.addResourceProfile(wanted)
+    scala_context.resourceProfileManager().addResourceProfile(wanted)
     return int(scala_context.maxNumConcurrentTasks(wanted))
 
 

@@ -1,31 +1,23 @@
 """The rows of a fit as Parquet row groups that every rank can read.
 
-A snapshot inside the direct scan's allow-list is read where it lies. Anything else (a DataFrame,
-or a snapshot that Spark must read) is written once to a scratch table, which is logged and
-removed when the fit ends.
+They are read where they lie, or from a scratch table (`lake/scratch.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import shutil
-import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sparkmine.errors import ConfigError, DataError
-from sparkmine.lake import Lake, Snapshot
-from sparkmine.lake.scan import Block, DirectScanRefused, Scan
+from sparkmine.errors import DataError
+from sparkmine.lake import Snapshot
+from sparkmine.lake.scan import Block, Scan
+from sparkmine.lake.scratch import scannable
 from sparkmine.train.layout import Feature, Layout, is_list, list_width
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -69,30 +61,12 @@ def opened(
     Raises:
         ConfigError: a scratch table is needed on a cluster and no folder is given.
     """
-    if isinstance(data, Snapshot):
-        try:
-            scan = Scan.of(data, columns)
-        except DirectScanRefused as refusal:
-            log.info("%s version %d: %s", data.path, data.version, refusal.reason)
-            frame = data.dataframe(spark)
-        else:
-            yield _source(spark, scan, version(data))
-            return
-    else:
-        frame = data
-    folder = _scratch_folder(spark, scratch, data)
-    try:
-        log.info("writing %s to the scratch table %s", ", ".join(columns), folder)
-        table = Lake(folder, spark).table("rows")
-        table.write(frame.select(*columns))
+    with scannable(data, columns, spark, scratch) as snapshot:
         if isinstance(data, Snapshot):
             identity = version(data)
         else:
-            identity = {"digest": digest_of(table.snapshot().dataframe(spark)) if digest else None}
-        yield _source(spark, Scan.of(table.snapshot(), columns), identity)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        log.info("removed the scratch table %s", folder)
+            identity = {"digest": digest_of(snapshot.dataframe(spark)) if digest else None}
+        yield _source(spark, Scan.of(snapshot, columns), identity)
 
 
 def version(snapshot: Snapshot) -> dict[str, Any]:
@@ -151,21 +125,6 @@ def _source(spark: SparkSession, scan: Scan, identity: dict[str, Any]) -> Source
     counts = iter(of_blocks(spark, [block for block in blocks if not block.exact], scan.count))
     rows = tuple(block.rows if block.exact else next(counts) for block in blocks)
     return Source(scan=scan, blocks=blocks, rows=rows, identity={**identity, "rows": sum(rows)})
-
-
-def _scratch_folder(spark: SparkSession, scratch: str | None, data: Snapshot | DataFrame) -> Path:
-    name = f".sparkmine-scratch-{uuid.uuid4().hex}"
-    if scratch is not None:
-        return Path(scratch) / name
-    if (spark.sparkContext.master or "").startswith("local"):
-        return Path(tempfile.gettempdir()) / name
-    if isinstance(data, Snapshot):
-        # Where the ranks read the table, they can read what lies beside it.
-        return Path(data.path).parent / name
-    raise ConfigError(
-        "training from a DataFrame on a cluster needs scratch=..., a folder that all executors "
-        "see; or pass a snapshot of a table"
-    )
 
 
 def digest_of(frame: DataFrame) -> str:

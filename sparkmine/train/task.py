@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pyarrow as pa
 
 from sparkmine.errors import RankUnreachableError
-from sparkmine.train import network, probe
+from sparkmine.train import network, priority, probe
 from sparkmine.train.channel import Event, Sender
 from sparkmine.train.process import RankProcess
 
@@ -284,6 +284,7 @@ def _horovod(slot: SlotInfo, meeting: dict[str, Any], interface: str | None) -> 
         "NCCL_SOCKET_IFNAME": interface,
         "HOROVOD_CONTROLLER": "gloo",
         "HOROVOD_CPU_OPERATIONS": "gloo",
+        "HOROVOD_CYCLE_TIME": os.environ.get("HOROVOD_CYCLE_TIME", priority.CYCLE),
         "HOROVOD_GLOO_RENDEZVOUS_ADDR": meeting["address"],
         "HOROVOD_GLOO_RENDEZVOUS_PORT": str(meeting["port"]),
     }

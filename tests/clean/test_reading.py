@@ -106,6 +106,17 @@ def test_several_files(spark: SparkSession, tmp_path: Path) -> None:
         read_source(spark, str(tmp_path / "e.txt"), "csv", TWO, {})
 
 
+def test_without_header(spark: SparkSession, tmp_path: Path) -> None:
+    """Columns go by their place; a first record of other width is refused."""
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b"1,a\nx,b\n3\n4,d\n")
+    good, bad = found(spark, file, TWO, has_header=False)
+    assert good == [(1, "a"), (4, "d")]
+    assert bad == [[("type int", "id")], [("unreadable row", "")]]
+    with pytest.raises(SourceColumnsError, match=r"rows\.csv: its first record has 2 .* are 3"):
+        found(spark, file, {**TWO, "more": "int"}, has_header=False)
+
+
 def test_zstandard(spark: SparkSession, tmp_path: Path) -> None:
     """Values of several lines are read from the whole file, lines from a part of it."""
     file = tmp_path / "rows.csv.zst"

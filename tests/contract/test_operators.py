@@ -85,6 +85,8 @@ def adding() -> list[Operator]:
         operators.OrdinalIndex(columns=select("word", "i", "bare"), output="{}_index"),
         operators.Cross(columns=select("word", "flag"), output="word_flag"),
         operators.HashTfIdf(columns=select("word"), dims=8),
+        operators.TfIdf(columns=select("word", "bare"), output="{}_terms", top_k=3),
+        operators.TokenSequence(columns=select("word", "bare"), length=1),
         operators.Assemble(columns=select("p2", "p3"), output="joined", as_vector=True),
         operators.Assemble(columns=starts_with("q"), output="vector"),
     ]

@@ -18,7 +18,10 @@ from sparkmine.evaluate.report import (
     Champion,
     Clusters,
     FuzzyMatches,
+    GroupKeywords,
     Histogram,
+    Keyword,
+    KeywordTable,
     Leakage,
     LearningCurve,
     MissingValues,
@@ -32,6 +35,8 @@ from sparkmine.evaluate.report import (
     Spectrum,
     StageInfo,
     TableQuality,
+    Topic,
+    TopicTable,
     WeightLevel,
     render,
 )
@@ -47,6 +52,8 @@ SECTIONS = [
     "components",
     "learning",
     "clusters",
+    "keywords",
+    "topics",
     "evaluation",
     "rules",
     "predictions",
@@ -194,6 +201,53 @@ def full(name: str = "network") -> ReportData:
                 choice=((1, 40.0, None, 1.0), (2, 12.5, 0.8125, None)),
             ),
         ),
+        keywords=(
+            KeywordTable(
+                table=f"mined/{name} words",
+                text="label",
+                by="shelf",
+                texts=12_345,
+                groups=40,
+                largest=(
+                    GroupKeywords(
+                        group=name,
+                        texts=3_210,
+                        keywords=(
+                            Keyword(term=name, count=123, inside=0.5, outside=0.125, score=99.0),
+                            Keyword(
+                                term="rye",
+                                count=7,
+                                inside=0.25,
+                                outside=0.0,
+                                score=20.0,
+                                example=f"rye of {name}",
+                            ),
+                        ),
+                    ),
+                    GroupKeywords(group="rest", texts=2, keywords=()),
+                ),
+            ),
+        ),
+        topics=(
+            TopicTable(
+                table=f"mined/{name} topics",
+                text="label",
+                rows=4_321,
+                terms=77,
+                coherence=0.34,
+                perplexity=56.78,
+                topics=(
+                    Topic(
+                        share=0.75,
+                        coherence=0.5,
+                        words=((name, 0.25), ("wine", 0.125)),
+                        examples=(f"{name} and wine",),
+                    ),
+                    Topic(share=0.25, coherence=-0.1, words=(("soap", 0.5),)),
+                ),
+                choice=((2, 0.34, 56.78), (3, 0.3, None)),
+            ),
+        ),
         champion=Champion(
             table="champions/shops",
             model=name,
@@ -269,6 +323,13 @@ def test_page_is_whole_and_has_every_section(page: str, read_page: ReadPage) -> 
         "2 clusters of 1,000 rows",
         "high network (+2.4 sd)",
         "0.812",
+        "12,345 texts (label) in 40 groups (shelf). The 2 largest are shown.",
+        "rye of network",
+        "network: 3,210 texts.",
+        "4,321",
+        "56.8",
+        "network and wine",
+        "Topic 0: 75.0\u00a0% of all words, coherence 0.50.",
     ):
         assert expected in parsed.text, expected
 
@@ -287,6 +348,8 @@ def test_pictures_are_described(page: str) -> None:
         "How a match weight comes about: Prior -9.5, network: equal +14.2, Sum +4.8.",
         "40 rules by support",
         "Clusters of mined/network. 0: as all rows; 1: high network (+2.4 sd).",
+        "Keywords of network: network 50.0\u00a0% against 12.5\u00a0%, rye 25.0",
+        "Words of topic 0: network 25.0\u00a0%, wine 12.5\u00a0%.",
         "Histogram of 300 scores",
         "The pipeline: ingest, clean, network, report.",
     ):

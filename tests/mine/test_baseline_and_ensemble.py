@@ -10,8 +10,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkmine.errors import ConfigError, DataError
+from sparkmine.expr import col, lit
 from sparkmine.mine import (
     Averaging,
+    ClassModel,
     Constant,
     ExpressionModel,
     MajorityClass,
@@ -20,6 +22,8 @@ from sparkmine.mine import (
     StratifiedRandom,
     Voting,
 )
+from sparkmine.mine.combined import CombinedModel
+from sparkmine.model import Model
 
 # Last week, label, and the probabilities of three members.
 ROWS = [
@@ -72,7 +76,7 @@ def test_baselines_need_rows(weeks: DataFrame) -> None:
 def test_averaging_and_voting(weeks: DataFrame) -> None:
     members = ("a", "b", "c")
     probabilities = pd.DataFrame(ROWS).iloc[:, 2:].to_numpy(float)
-    mean = both(Averaging(members=members).model("mean"), weeks)
+    mean = both(Averaging(members=members).model(), weeks)
     np.testing.assert_allclose(mean, probabilities.mean(axis=1), rtol=1e-12)
     weights = (3.0, 1.0, 0.5)
     weighted = both(Averaging(members=members, weights=weights).model(), weeks)
@@ -90,6 +94,60 @@ def test_a_missing_member_leaves_no_prediction(spark: SparkSession) -> None:
     members = ("a", "b")
     assert both(Averaging(members=members).model(), df) == [None, None, 0.75]
     assert both(Voting(members=members).model(), df) == [None, None, 1.0]
+
+
+def of_classes(model: Model, df: DataFrame) -> tuple[list[int | None], list[list[float] | None]]:
+    scored = model.transform(df)
+    kinds = dict(scored.dtypes)
+    assert (kinds["prediction"], kinds["probability"]) == ("int", "array<double>")
+    rows = scored.select("prediction", "probability").collect()
+    return [row.prediction for row in rows], [row.probability for row in rows]
+
+
+def test_several_classes(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [
+        (1, [0.2, 0.5, 0.3], [0.6, 0.1, 0.3]),
+        (2, [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]),
+        (2, [0.4, 0.4, 0.2], [0.3, 0.3, 0.4]),
+        (0, None, [1.0, 0.0, 0.0]),
+    ]
+    df = spark.createDataFrame(rows, "y int, a array<double>, b array<double>")
+    members = ("a", "b")
+    predicted, found = of_classes(Averaging(members=members).model(classes=3), df)
+    assert predicted == [0, 2, 0, None]  # of equal ones the first
+    means = [(np.array(a) + b) / 2 for _, a, b in rows[:3]]
+    np.testing.assert_allclose(np.array(found[:3]), means, rtol=1e-12)
+    assert found[3] is None
+    voting = Voting(members=members).model(classes=3)
+    voting.save(tmp_path / "voting")
+    predicted, found = of_classes(Model.load(tmp_path / "voting"), df)
+    assert found == [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0], [0.5, 0.0, 0.5], None]
+    assert predicted == [0, 2, 0, None]
+
+    majority = MajorityClass(task="multiclass").fit(df, "y")
+    assert of_classes(majority, df) == ([2] * 4, [[0.25, 0.25, 0.5]] * 4)
+    many = spark.range(3000).selectExpr("id", "cast(least(id % 5, 2) as int) as y")
+    guess = StratifiedRandom(keys=["id"], task="multiclass").fit(many, "y")
+    counts = np.bincount(of_classes(guess, many)[0])
+    np.testing.assert_allclose(counts / 3000, [0.2, 0.2, 0.6], atol=5 * np.sqrt(0.24 / 3000))
+    for bad in (0.5, -1.0, None):
+        wrong = df.select("y").union(spark.createDataFrame([(bad,)], "y double"))
+        with pytest.raises(DataError, match="no classes"):
+            MajorityClass(task="multiclass").fit(wrong, "y")
+
+
+def test_a_combined_model_hands_on_probabilities(spark: SparkSession, tmp_path: Path) -> None:
+    df = spark.createDataFrame([(0.5,), (0.25,)], "x double")
+    first = ClassModel(expressions=(col("x"), 1.0 - col("x")))
+    second = ClassModel(expressions=(lit(0.0), lit(1.0)))
+    combined = CombinedModel(
+        combiner=Averaging(("one", "two")).model(classes=2),
+        members={"one": first, "two": second},
+    )
+    combined.save(tmp_path / "combined")
+    scored = Model.load(tmp_path / "combined").transform(df)
+    assert scored.columns == ["x", "prediction", "probability"]
+    assert of_classes(combined, df) == ([1, 1], [[0.25, 0.75], [0.125, 0.875]])
 
 
 def test_bad_ensembles() -> None:

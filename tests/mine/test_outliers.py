@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F
 from scipy.stats import rankdata
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
@@ -129,3 +130,20 @@ def test_few_flat_and_bad_rows(spark: SparkSession) -> None:
         Outliers().fit(df, ["x"])
     with pytest.raises(ConfigError, match="methods"):
         Outliers(methods=("forest",))
+
+
+def test_a_given_score_counts_as_a_method(frame: DataFrame, tumours, tmp_path: Path) -> None:
+    names = tumours[2][:3]
+    given = frame.withColumn("error", F.col("id") * 2.0)
+    model = Outliers(methods=("univariate",), scores=("error",)).fit(given, names)
+    model.save(tmp_path / "model")
+    found = OutlierModel.load(tmp_path / "model").transform(given).toPandas()
+    ranks = (rankdata(found.id) - 0.5) / len(found)
+    np.testing.assert_allclose(found.score_error, ranks, atol=2 / len(found))
+    both = (found.score_error + found.score_univariate) / 2
+    np.testing.assert_allclose(found.score, both, rtol=1e-12)
+    missing = given.withColumn("error", F.when(F.col("id") > 5, F.col("error")))
+    with pytest.raises(DataError, match="error"):
+        Outliers(methods=("univariate",), scores=("error",)).fit(missing, names)
+    with pytest.raises(ConfigError, match="pca is there already"):
+        Outliers(scores=("pca",))

@@ -152,6 +152,8 @@ def test_vectors(fit: Any) -> None:
         operators.BucketizeAt(edges=(1, 2.5)),
         operators.TimeSince(since="2020-01-01"),
         operators.HashTfIdf(),
+        operators.TfIdf(stop_words=("a", "the"), ngrams=(1, 2)),
+        operators.TokenSequence(stop_words="english"),
         operators.DropSparseColumns(),
         operators.ImputeConstant(value=2),
         operators.Assemble(),

@@ -17,7 +17,8 @@ from sparkmine.stats.contingency import Contingency
 from sparkmine.stats.elements import ElementCounts
 from sparkmine.stats.missing import Missing, MissingState
 from sparkmine.stats.power import PowerMoments
-from sparkmine.stats.terms import Terms, Words
+from sparkmine.stats.terms import BucketDocuments
+from sparkmine.stats.tokens import Tokens
 
 RNG = np.random.default_rng(21)
 ROWS = 3000
@@ -103,8 +104,7 @@ def test_contingency(parts: int) -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
 def test_documents_of_words(parts: int) -> None:
-    words = Words(dims=64, ngrams=(1, 1), lower=True)
-    found = state_of(Terms("t", words), parts, TEXTS)
+    found = state_of(BucketDocuments("t", Tokens(), dims=64), parts, TEXTS)
     texts = [text for text in TEXTS.to_pylist() if text is not None]
     expected = sorted(sum(word in text.split() for text in texts) for word in "xyz")
     assert found.texts == len(texts)

@@ -22,6 +22,7 @@ import pyarrow as pa
 from sparkmine.errors import DataError, raised_by_workers
 from sparkmine.evaluate.explain.probe import Probe, outputs_of
 from sparkmine.evaluate.metrics import Floats
+from sparkmine.model import SCORES
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
@@ -84,7 +85,7 @@ def score_copies(
     numbers = spark.range(0, len(copies), 1, tasks)
     made = numbers.mapInArrow(_Maker(tuple(copies), sent), schema)
     scored = probe.model.transform(made)
-    kept = [name for name in ("prediction", "probability") if name in scored.columns]
+    kept = [name for name in SCORES if name in scored.columns]
     parts = len({copy.part for copy in copies})
     reader = _Reader(probe.task, len(probe), probe.outputs.shape[1], measure)
     try:

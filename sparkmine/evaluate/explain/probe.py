@@ -22,7 +22,7 @@ from sparkmine.evaluate.metrics import Floats
 from sparkmine.evaluate.tables import values_of
 from sparkmine.evaluate.tasks import task_of
 from sparkmine.lake.inputs import as_frame, need_columns
-from sparkmine.model import Model
+from sparkmine.model import SCORES, Model
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 ROWS = 10_000
 MOST_ROWS = 100_000
 _ORDER = ("_order_by_keys", "_order_by_row")
-_ADDED = ("prediction", "probability")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +182,7 @@ def read_columns(model: Model, df: DataFrame, features: Sequence[str]) -> list[s
     """The features, or all columns where the model does not do with them."""
     from pyspark.errors import AnalysisException
 
-    columns = [name for name in df.columns if name not in _ADDED]
+    columns = [name for name in df.columns if name not in SCORES]
     chosen = [name for name in columns if name in features]
     try:
         # Nothing runs: a column that is missing is found when the plan is made.

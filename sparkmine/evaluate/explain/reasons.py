@@ -34,6 +34,7 @@ from sparkmine.evaluate.explain.told import OTHERS, Told, added
 from sparkmine.evaluate.explain.walks import Finisher, Maker, Walks, place_fields
 from sparkmine.evaluate.metrics import Floats
 from sparkmine.lake.inputs import as_frame, need_columns
+from sparkmine.model import SCORES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -166,7 +167,7 @@ class FittedReasons:
         columns = [field for field in rows.schema if field.name in base]
         made = rows.mapInArrow(maker, t.StructType([*columns, *kept, texts, *place_fields()]))
         scored = self.probe.model.transform(made)
-        outputs = [name for name in ("prediction", "probability") if name in scored.columns]
+        outputs = [name for name in SCORES if name in scored.columns]
         places = [field.name for field in place_fields()]
         finisher = Finisher(
             walks=self.walks,

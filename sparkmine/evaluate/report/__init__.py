@@ -22,12 +22,22 @@ from sparkmine.evaluate.report.data import (
     WeightLevel,
 )
 from sparkmine.evaluate.report.render import render
+from sparkmine.evaluate.report.texts import (
+    GroupKeywords,
+    Keyword,
+    KeywordTable,
+    Topic,
+    TopicTable,
+)
 
 __all__ = [
     "Champion",
     "Clusters",
     "FuzzyMatches",
+    "GroupKeywords",
     "Histogram",
+    "Keyword",
+    "KeywordTable",
     "Leakage",
     "LearningCurve",
     "MissingValues",
@@ -42,6 +52,8 @@ __all__ = [
     "StageInfo",
     "StrangeRows",
     "TableQuality",
+    "Topic",
+    "TopicTable",
     "WeightLevel",
     "render",
 ]

@@ -12,6 +12,7 @@ from sparkmine.errors import DataError
 from sparkmine.evaluate.comparison import Evaluation
 from sparkmine.evaluate.explain import Explanation
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.report.texts import KeywordTable, TopicTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,9 +268,10 @@ class Predictions:
     rows: int
     model: str
     scores: Histogram
+    task: str = "binary"
     about: str = ""  # which rows: "week 53"
-    positives: int | None = None  # rows at or above the threshold
-    threshold: float = 0.5
+    positives: int | None = None  # rows at or above the threshold, of a binary task
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +290,8 @@ class ReportData(PlainData):
     learning: tuple[LearningCurve, ...] = ()
     outliers: tuple[StrangeRows, ...] = ()
     clusters: tuple[Clusters, ...] = ()
+    keywords: tuple[KeywordTable, ...] = ()
+    topics: tuple[TopicTable, ...] = ()
     leakage: tuple[Leakage, ...] = ()
     evaluation: Evaluation | None = None
     champion: Champion | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import accumulate, pairwise
 
+from matplotlib.ticker import MaxNLocator
+
 from sparkmine.evaluate.metrics import percent
 from sparkmine.evaluate.report.data import (
     LearningCurve,
@@ -26,6 +28,11 @@ from sparkmine.evaluate.report.pictures import (
 
 _MAX_BARS = 25
 _MAX_COMPONENTS = 40
+_PREDICTED = {
+    "binary": "Predicted probability",
+    "multiclass": "Predicted class",
+    "regression": "Predicted value",
+}
 
 
 def missing(values: MissingValues, identifier: str) -> Picture:
@@ -164,7 +171,7 @@ def rules_scatter(rules: Rules) -> Picture:
 
 
 def scores(predictions: Predictions) -> Picture:
-    """Histogram of the predicted probabilities, with the threshold."""
+    """Histogram of the predictions, of probabilities with the threshold."""
     found = predictions.scores
     with figure() as drawn:
         axes = drawn.add_subplot()
@@ -178,13 +185,17 @@ def scores(predictions: Predictions) -> Picture:
             edgecolor="white",
             linewidth=0.6,
         )
-        axes.axvline(predictions.threshold, color=ORANGE, linewidth=1.5, linestyle="--")
-        axes.set(xlabel="Predicted probability", ylabel="Rows")
+        if predictions.threshold is not None:
+            axes.axvline(predictions.threshold, color=ORANGE, linewidth=1.5, linestyle="--")
+        if predictions.task == "multiclass":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel=_PREDICTED[predictions.task], ylabel="Rows")
         axes.set_xlim(found.edges[0], found.edges[-1])
         axes.locator_params(axis="y", nbins=6)
         tidy(axes, "y")
         svg = to_svg(
             drawn, "scores", f"Histogram of {sum(found.counts):,} scores of {predictions.model}."
         )
-    caption = f"Scores of {predictions.model}; the dashed line is the threshold."
+    line = "" if predictions.threshold is None else "; the dashed line is the threshold"
+    caption = f"Scores of {predictions.model}{line}."
     return Picture(svg=svg, caption=caption)

@@ -13,6 +13,7 @@ from sparkmine.evaluate.report import (
     explanation_charts,
     flow,
     linkage_charts,
+    text_charts,
 )
 from sparkmine.evaluate.report.data import ReportData, Rules
 from sparkmine.evaluate.report.pages import environment, write_page
@@ -60,6 +61,8 @@ def _sections(report: ReportData) -> list[Section]:
         ("learning", "Learning curves", report.learning),
         ("outliers", "Outliers", report.outliers),
         ("clusters", "Clusters", report.clusters),
+        ("keywords", "Keywords", report.keywords),
+        ("topics", "Topics", report.topics),
         ("leakage", "Leakage", report.leakage),
         ("evaluation", "Evaluation", report.evaluation),
         ("explanation", "Explanation", report.explanations),
@@ -80,6 +83,12 @@ def _pictures(report: ReportData) -> dict[str, Any]:
         "complete": [v.table for v in report.missing if not any(v.fractions.values())],
         "clusters": [
             cluster_charts.means(found, f"clusters-{i}") for i, found in enumerate(report.clusters)
+        ],
+        "keywords": [
+            text_charts.keywords(found, f"keywords-{i}") for i, found in enumerate(report.keywords)
+        ],
+        "topics": [
+            text_charts.topics(found, f"topics-{i}") for i, found in enumerate(report.topics)
         ],
         "spectra": [data_charts.spectrum(s, f"pca-{i}") for i, s in enumerate(report.spectra)],
         "learning": [

@@ -28,7 +28,7 @@ from sparkmine.recipe.operators.scale import (
 )
 from sparkmine.recipe.operators.selection import SelectCorrelation, SelectKBest, SelectVariance
 from sparkmine.recipe.operators.target import TargetEncode
-from sparkmine.recipe.operators.text import HashTfIdf
+from sparkmine.recipe.operators.text import HashTfIdf, TfIdf, TokenSequence
 
 __all__ = [
     "PCA",
@@ -66,5 +66,7 @@ __all__ = [
     "SelectVariance",
     "Standardize",
     "TargetEncode",
+    "TfIdf",
     "TimeSince",
+    "TokenSequence",
 ]

@@ -1,0 +1,225 @@
+"""A fitted estimator that scores rows in Arrow blocks, loaded once in each Python worker."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sparkmine.errors import ConfigError, DataError, ModelError
+from sparkmine.lake.inputs import need_columns
+from sparkmine.mine.scikit.stored import loaded, trusted
+from sparkmine.model import Model, Task
+from sparkmine.sessions import task_cores
+from sparkmine.stats.matrix import list_array, matrix_of
+
+if TYPE_CHECKING:
+    from pyspark.core.broadcast import Broadcast
+    from pyspark.sql import DataFrame
+
+_STATE, _FACTS = "estimator.skops", "model.json"
+_TYPES = {"multiclass": "prediction int, probability array<double>"}
+
+# Estimators that a Python worker keeps; an ensemble has several.
+MOST_LOADED = 16
+
+Array = npt.NDArray[Any]
+
+_loaded: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScikitLearnModel(Model):
+    """What an estimator has learnt.
+
+    Attributes:
+        state: The fitted estimator in skops's format.
+        features: The columns, numbers or lists of numbers.
+        widths: Elements of each of them.
+        task: What it predicts.
+        classes: Number of classes; None for a regression.
+        precision: Of the matrix that it is given, float64 or float32.
+        details: What was fitted, for reports (estimator, parameters, rows, version of
+            scikit-learn); JSON values only.
+    """
+
+    state: bytes = field(repr=False)
+    features: tuple[str, ...]
+    widths: tuple[int, ...]
+    task: Task
+    classes: int | None
+    precision: str = "float64"
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def transform(self, df: DataFrame) -> DataFrame:
+        """`df` with `prediction`, and of several classes `probability`.
+
+        Rows with a null, NaN or infinite feature get null, whether the estimator takes them or not.
+
+        Raises:
+            ConfigError: a feature is missing, or an added column is there.
+            DataError: lists of another length than those of the fit.
+        """
+        from pyspark.sql import functions as F
+        from pyspark.sql.pandas.functions import arrow_udf
+
+        need_columns(df, self.features)
+        added = ["prediction", "probability"] if self.task == "multiclass" else ["prediction"]
+        taken = [name for name in added if name in df.columns]
+        if taken:
+            raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
+        self.fitted()  # refuses what is not trusted, here and not in a task
+        sent = df.sparkSession.sparkContext.broadcast(self)
+        score = _scorer(sent, self.digest, task_cores(df.sparkSession), trusted())
+        # To an optimizer that takes it for a plain function, a filter by the score would be a
+        # reason to compute it twice. pyspark's stubs know no iterators of tuples.
+        udf: Any = arrow_udf(score, _TYPES.get(self.task, "double"))  # type: ignore[call-overload]
+        scored = df.withColumn(
+            "prediction", udf.asNondeterministic()(*(F.col(f"`{n}`") for n in self.features))
+        )
+        if self.task != "multiclass":
+            return scored
+        kept = (F.col(f"`{name}`") for name in df.columns)
+        return scored.select(*kept, *(F.col(f"prediction.{name}") for name in added))
+
+    def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.Array:
+        """The scores of the rows of an Arrow table or batch, without Spark."""
+        columns = [table.column(name) for name in self.features]
+        arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
+        return self._scores(self.fitted(), arrays)
+
+    def predict(self, rows: Array) -> Array:
+        """For rows [n, d]: probabilities of class 1 [n], of all classes [n, k], or values [n]."""
+        return predicted(self.fitted(), rows, self.task, self.classes)
+
+    def fitted(self) -> Any:
+        """The fitted estimator itself.
+
+        Raises:
+            ModelError: it holds types that are not trusted.
+        """
+        return loaded(self.state, trusted(), f"the {self.details.get('estimator', 'estimator')}")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the state."""
+        return hashlib.sha256(self.state).hexdigest()
+
+    def _scores(self, fitted: Any, arrays: Sequence[pa.Array]) -> pa.Array:
+        size = len(arrays[0]) if arrays else 0
+        usable = np.ones(size, bool)
+        for array in arrays:
+            usable &= pc.is_valid(array).to_numpy(zero_copy_only=False)
+        if not usable.all():
+            arrays = [array.filter(pa.array(usable)) for array in arrays]
+        found = np.zeros((size, self.classes or 0) if self.task == "multiclass" else size)
+        if usable.any():
+            values = self._matrix(arrays)
+            finite = np.isfinite(values).all(axis=1)
+            usable[usable] = finite
+            if finite.any():
+                good = values if finite.all() else values[finite]
+                found[usable] = predicted(fitted, good, self.task, self.classes)
+        if self.task != "multiclass":
+            return pa.array(found, mask=~usable)
+        offsets = list_array(found).offsets
+        probability = pa.ListArray.from_arrays(
+            offsets, pa.array(found.reshape(-1)), mask=pa.array(~usable)
+        )
+        chosen = pa.array(found.argmax(axis=1).astype(np.int32), mask=~usable)
+        return pa.StructArray.from_arrays(
+            [chosen, probability], names=["prediction", "probability"]
+        )
+
+    def _matrix(self, arrays: Sequence[pa.Array]) -> Array:
+        found = matrix_of(self.features, arrays)
+        if found.ragged is not None:
+            raise found.ragged.error()
+        for name, width, other in zip(self.features, self.widths, found.widths, strict=True):
+            if other != width:
+                raise DataError(
+                    f"column {name!r} has {other} elements a row; the model has {width}"
+                )
+        return np.concatenate([part.astype(self.precision) for part in found.parts], axis=1)
+
+    def _write(self, folder: Path) -> None:
+        (folder / _STATE).write_bytes(self.state)
+        facts = {
+            "features": list(self.features),
+            "widths": list(self.widths),
+            "task": self.task,
+            "classes": self.classes,
+            "precision": self.precision,
+            "details": self.details,
+        }
+        (folder / _FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+    @classmethod
+    def _read(cls, folder: Path) -> Self:
+        try:
+            facts = json.loads((folder / _FACTS).read_text())
+            model = cls(
+                state=(folder / _STATE).read_bytes(),
+                features=tuple(facts.pop("features")),
+                widths=tuple(facts.pop("widths")),
+                **facts,
+            )
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{folder}: {type(error).__name__}: {error}") from None
+        loaded(model.state, trusted(), str(folder / _STATE))
+        return model
+
+
+def predicted(fitted: Any, rows: Array, task: Task, classes: int | None) -> Array:
+    """What an estimator of the task says of rows [n, d]; see `ScikitLearnModel.predict`."""
+    if task == "regression":
+        return np.asarray(fitted.predict(rows), np.float64).reshape(len(rows))
+    assert classes is not None
+    found = np.asarray(fitted.predict_proba(rows), np.float64)
+    # A class that was not among the training rows has no column.
+    probabilities = np.zeros((len(rows), classes))
+    probabilities[:, np.asarray(fitted.classes_, np.int64)] = found
+    return probabilities[:, 1] if task == "binary" else probabilities
+
+
+def _scorer(
+    sent: Broadcast[ScikitLearnModel], digest: str, threads: int, packages: tuple[str, ...]
+) -> Callable[[Iterator[tuple[pa.Array, ...]]], Iterator[pa.Array]]:
+    """The function of the feature columns' arrays; its hints tell Spark what it takes."""
+
+    def score(batches: Iterator[tuple[pa.Array, ...]]) -> Iterator[pa.Array]:
+        from threadpoolctl import threadpool_limits
+
+        fitted: Any = None
+        limits = contextlib.ExitStack()
+        with limits:
+            for arrays in batches:
+                model = sent.value
+                if fitted is None:
+                    fitted = _here(digest, model.state, packages)
+                    # Only libraries that are loaded by now can be limited.
+                    limits.enter_context(threadpool_limits(limits=threads))
+                # Spark gives a single column without a tuple.
+                columns = list(arrays) if isinstance(arrays, tuple) else [arrays]
+                yield model._scores(fitted, columns)
+
+    return score
+
+
+def _here(digest: str, state: bytes, packages: tuple[str, ...]) -> Any:
+    """The estimator of this digest, loaded at most once in this process while it is in use."""
+    if digest not in _loaded:
+        if len(_loaded) >= MOST_LOADED:
+            del _loaded[next(iter(_loaded))]
+        _loaded[digest] = loaded(state, packages)
+    return _loaded[digest]

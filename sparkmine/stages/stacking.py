@@ -1,0 +1,57 @@
+"""stacking: a final model that learns from the out-of-fold predictions of members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sparkmine.errors import ConfigError
+from sparkmine.model import Model
+from sparkmine.stages.base import Context
+from sparkmine.stages.estimators import EstimatorBlock
+from sparkmine.stages.features import feature_columns
+from sparkmine.stages.scored import ModelStage
+from sparkmine.stages.validated import FoldsBlock, placed
+
+
+class Stacking(ModelStage):
+    """Fit `members` on folds of the training rows, and `final` on what they predict of the others.
+
+    Attributes:
+        members: Estimators by name, as a `model:` of other stages.
+        final: The estimator that combines them.
+        passthrough: Whether it sees the members' features, too.
+    """
+
+    kind: ClassVar[str] = "stacking"
+    stage: Literal["stacking"]
+    members: Mapping[str, EstimatorBlock] = Field(min_length=1)
+    final: EstimatorBlock
+    folds: FoldsBlock
+    features: str | None = None
+    passthrough: bool = False
+
+    def check(self, base: Path) -> None:
+        if self.task == "multiclass":
+            raise ConfigError(f"stage {self.name}: stacking is for binary labels and regression")
+
+    def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
+        from sparkmine import selection
+
+        features = feature_columns(context, self.input, self.features, [*self.keys, self.label])
+        stacking = selection.Stacking(
+            members={
+                name: placed(block.estimator(self.task), context)
+                for name, block in self.members.items()
+            },
+            final=placed(self.final.estimator(self.task), context),
+            folds=self.folds.folds(self.keys, context.seed),
+            passthrough=self.passthrough,
+        )
+        training = context.inputs[self.input].where(self.train)
+        model = stacking.fit(training, features, self.label, seed=context.seed, spark=context.spark)
+        figures = {"members": list(self.members), "folds": self.folds.k}
+        return model, {"stacking": figures, "features": len(features)}

@@ -1,0 +1,88 @@
+"""What stages share that choose or combine models by cross-validation: folds in YAML."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from sparkmine.stages.base import Block, Context, Names
+
+if TYPE_CHECKING:
+    from sparkmine.model import Estimator
+    from sparkmine.selection import Folds
+
+
+class KFoldBlock(Block):
+    """See `sparkmine.selection.KFold`; the keys are the stage's when left out."""
+
+    kind: Literal["k_fold"]
+    k: int = Field(default=5, ge=2)
+    keys: Names = Field(default_factory=list)
+    seed: int | None = Field(default=None, ge=0)
+
+    def folds(self, keys: list[str], seed: int) -> Folds:
+        from sparkmine.selection import KFold
+
+        chosen = seed if self.seed is None else self.seed
+        return KFold(keys=tuple(self.keys or keys), k=self.k, seed=chosen)
+
+
+class StratifiedBlock(Block):
+    """See `sparkmine.selection.StratifiedKFold`; the keys are the stage's when left out."""
+
+    kind: Literal["stratified"]
+    k: int = Field(default=5, ge=2)
+    keys: Names = Field(default_factory=list)
+    seed: int | None = Field(default=None, ge=0)
+
+    def folds(self, keys: list[str], seed: int) -> Folds:
+        from sparkmine.selection import StratifiedKFold
+
+        chosen = seed if self.seed is None else self.seed
+        return StratifiedKFold(keys=tuple(self.keys or keys), k=self.k, seed=chosen)
+
+
+class GroupBlock(Block):
+    """See `sparkmine.selection.GroupKFold`."""
+
+    kind: Literal["grouped"]
+    column: str
+    k: int = Field(default=5, ge=2)
+    seed: int | None = Field(default=None, ge=0)
+
+    def folds(self, keys: list[str], seed: int) -> Folds:
+        from sparkmine.selection import GroupKFold
+
+        return GroupKFold(
+            column=self.column, k=self.k, seed=seed if self.seed is None else self.seed
+        )
+
+
+class TimeBlock(Block):
+    """See `sparkmine.selection.TimeSeriesSplit`."""
+
+    kind: Literal["time"]
+    column: str
+    k: int = Field(default=5, ge=2)
+    gap: float = Field(default=0.0, ge=0.0, strict=False)
+
+    def folds(self, keys: list[str], seed: int) -> Folds:
+        from sparkmine.selection import TimeSeriesSplit
+
+        return TimeSeriesSplit(column=self.column, k=self.k, gap=self.gap)
+
+
+# What a stage's `folds:` may be; each has `folds(keys, seed)`.
+FoldsBlock = Annotated[
+    KFoldBlock | StratifiedBlock | GroupBlock | TimeBlock, Field(discriminator="kind")
+]
+
+
+def placed(estimator: Estimator, context: Context) -> Estimator:
+    """The estimator, with the warehouse's folder for rows that it may have to write."""
+    settings: Any = estimator
+    if is_dataclass(settings) and any(field.name == "scratch" for field in fields(settings)):
+        return replace(settings, scratch=f"{context.target.root}/_scratch")  # type: ignore[type-var]
+    return estimator
