@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -20,6 +18,8 @@ from sparkmine.mine.expression_model import ExpressionModel
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+BruteForce = Callable[[Callable[..., np.ndarray], np.ndarray, np.ndarray], np.ndarray]
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -47,28 +47,6 @@ def explained(fitted: FittedReasons, df: DataFrame) -> pd.DataFrame:
     return found.join(parts)
 
 
-def brute_force(
-    function: Callable[..., np.ndarray], rows: np.ndarray, background: np.ndarray
-) -> np.ndarray:
-    """Shapley values [n, d] by all subsets, the mean over the background."""
-    n, d = rows.shape
-
-    def value(subset: tuple[int, ...]) -> np.ndarray:
-        mixed = np.repeat(background[None], n, axis=0)
-        for place in subset:
-            mixed[:, :, place] = rows[:, None, place]
-        return function(*np.moveaxis(mixed, 2, 0)).mean(axis=1)
-
-    found = np.zeros((n, d))
-    for place in range(d):
-        others = [other for other in range(d) if other != place]
-        for size in range(d):
-            weight = math.factorial(size) * math.factorial(d - size - 1) / math.factorial(d)
-            for subset in itertools.combinations(others, size):
-                found[:, place] += weight * (value((*subset, place)) - value(subset))
-    return found
-
-
 def test_reasons_of_a_linear_model_are_weights_times_distances(df: DataFrame) -> None:
     probe = surface(3 * col("a") - 2 * col("b") + 0 * col("c"), df)
     fitted = Reasons(background=7, top=2).fit(probe)
@@ -87,7 +65,9 @@ def test_reasons_of_a_linear_model_are_weights_times_distances(df: DataFrame) ->
     assert float(pattern[2]) == pytest.approx(first.a, rel=1e-3)
 
 
-def test_reasons_of_features_in_pairs_are_exact_shapley_values(df: DataFrame) -> None:
+def test_reasons_of_features_in_pairs_are_exact_shapley_values(
+    df: DataFrame, brute_force: BruteForce
+) -> None:
     a, b, c, d = (col(name) for name in NAMES)
     fitted = Reasons(background=5).fit(surface(a * b + (c * c) * d - a + b * d, df))
     found, rows = explained(fitted, df), df.toPandas().set_index("id").sort_index()
@@ -98,7 +78,9 @@ def test_reasons_of_features_in_pairs_are_exact_shapley_values(df: DataFrame) ->
     assert found[NAMES].to_numpy() == pytest.approx(expected, abs=1e-9)
 
 
-def test_more_orders_come_closer_where_three_act_together(df: DataFrame) -> None:
+def test_more_orders_come_closer_where_three_act_together(
+    df: DataFrame, brute_force: BruteForce
+) -> None:
     a, b, c, d = (col(name) for name in NAMES)
     probe, rows = surface(a * b * c + d, df), df.toPandas().set_index("id").sort_index()
     fitted = Reasons(background=4, orders=60).fit(probe)
