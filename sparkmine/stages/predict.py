@@ -10,6 +10,7 @@ from pydantic import Field
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.chosen import chosen_model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -56,16 +57,12 @@ class Predict(Stage):
 
         source = self.champion or self.evaluation
         assert source is not None
-        metrics = (context.commits[source].metadata or {})["metrics"]
-        if metrics["champion"] is None:
-            raise DataError(
-                f"stage {self.name}: {source} has no model yet: {metrics['evaluation']}"
-            )
-        model = Model.load(Path(context.lake.root) / metrics["champion"])
+        best, folder = chosen_model(context, source)
+        model = Model.load(folder)
         rows = context.frame(self.input, self.where)
         scored = model.transform(rows)
         added = [name for name in (*SCORES, DECISION) if name in scored.columns]
-        scored = scored.select(*self.keys, *added, F.lit(metrics["best"]).alias("model"))
+        scored = scored.select(*self.keys, *added, F.lit(best).alias("model"))
         # A few thousand scores are collected twice: once to write, once to describe.
         described = _described(scored, self.task, self.threshold)
         if not described["rows"]:
@@ -77,7 +74,7 @@ class Predict(Stage):
             removed=0,
             accounted=True,
             metrics={
-                "model": metrics["best"],
+                "model": best,
                 "task": self.task,
                 "where": self.where,
                 **described,
