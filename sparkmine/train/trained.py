@@ -18,6 +18,7 @@ import pyarrow as pa
 from sparkmine.errors import ConfigError, ModelError
 from sparkmine.model import Model
 from sparkmine.scoring import Score, add_scores, packed
+from sparkmine.sessions import task_cores
 from sparkmine.train.dense import DenseChain
 from sparkmine.train.layout import Layout, check_columns
 
@@ -98,7 +99,7 @@ class TrainedModel(Model):
         """
         check_columns(df.schema, self.layout.features)
         context = df.sparkSession.sparkContext
-        threads = int(context.getConf().get("spark.task.cpus") or 1)
+        threads = task_cores(df.sparkSession)
         sent = context.broadcast((self.keras_file, self.dense_file))
         opened = _opened(sent, self._digest(), self.layout, self.task, threads)
         return add_scores(df, self.features, self.task, opened)

@@ -6,9 +6,11 @@ compile. Only the features go to the workers and only scores come back.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -18,9 +20,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkmine.errors import ConfigError, ModelError
-from sparkmine.lake.inputs import need_columns
+from sparkmine.errors import ModelError
 from sparkmine.model import Model, Task
+from sparkmine.scoring import Score, add_scores, arrays_of, packed
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 STATE, ARRAYS = "model.json", "arrays.npz"
-_CLASSES = "prediction int, probability array<double>"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,32 +62,16 @@ class BlockModel(Model):
         return tuple(name for name, _ in self.columns)
 
     def transform(self, df: DataFrame) -> DataFrame:
-        """`df` with `prediction`, and of several classes `probability`, added (or replaced).
+        """`df` with `prediction`, and of several classes `probability`.
 
         A row with a feature that is null, NaN or infinite, or an array of another length, gets
         null.
 
         Raises:
-            ConfigError: a feature is missing.
+            ConfigError: a feature is missing, or an added column is there.
         """
-        from pyspark.sql import functions as F
-        from pyspark.sql.pandas.functions import arrow_udf
-
-        need_columns(df, self.features)
         sent = df.sparkSession.sparkContext.broadcast(self)
-        multiclass = self.task == "multiclass"
-        # pyspark's stubs know no iterators of tuples. To an optimizer that takes it for a plain
-        # function, a filter by the score would be a reason to compute it twice.
-        udf: Any = arrow_udf(_scorer(sent), _CLASSES if multiclass else "double")  # type: ignore[call-overload]
-        scorer = udf.asNondeterministic()
-        scored = df.withColumn("prediction", scorer(*(F.col(f"`{n}`") for n in self.features)))
-        if not multiclass:
-            return scored
-        kept = [name for name in df.columns if name not in ("prediction", "probability")]
-        added = ("prediction", "probability")
-        return scored.select(
-            *(F.col(f"`{name}`") for name in kept), *(F.col(f"prediction.{name}") for name in added)
-        )
+        return add_scores(df, self.features, self.task, _opened(sent))
 
     def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.Array:
         """The scores of the rows of an Arrow table: doubles, or of classes structs.
@@ -94,30 +79,13 @@ class BlockModel(Model):
         Raises:
             ConfigError: a feature is missing.
         """
-        missing = sorted(set(self.features) - set(table.schema.names))
-        if missing:
-            raise ConfigError(f"there is no column {', '.join(missing)}")
-        arrays = []
-        for name in self.features:
-            found = table.column(name)
-            arrays.append(found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found)
-        return self._scored(arrays)
+        return self._scored(arrays_of(table, self.features))
 
     def _scored(self, arrays: Sequence[pa.Array]) -> pa.Array:
         rows = matrix(arrays, [width for _, width in self.columns])
         usable = np.isfinite(rows).all(axis=1)
         rows[~usable] = 0.0
-        found = self.scores(rows)
-        if self.task != "multiclass":
-            return pa.array(found, mask=~usable)
-        offsets = np.arange(len(found) + 1, dtype=np.int32) * found.shape[1]
-        probability = pa.ListArray.from_arrays(
-            offsets, np.ascontiguousarray(found).ravel(), mask=pa.array(~usable)
-        )
-        chosen = pa.array(found.argmax(axis=1).astype(np.int32), mask=~usable)
-        return pa.StructArray.from_arrays(
-            [chosen, probability], names=["prediction", "probability"]
-        )
+        return packed(self.scores(rows), usable, self.task)
 
     def _write(self, folder: Path) -> None:
         state = {name: getattr(self, name) for name in self.plain}
@@ -163,14 +131,5 @@ def _floats(array: pa.Array) -> Floats:
     return np.asarray(values, np.float64)
 
 
-def _scorer(
-    sent: Broadcast[BlockModel],
-) -> Callable[[Iterator[tuple[pa.Array, ...]]], Iterator[pa.Array]]:
-    """The function of the feature columns' arrays; its hints tell Spark what it takes."""
-
-    def score(batches: Iterator[tuple[pa.Array, ...]]) -> Iterator[pa.Array]:
-        for arrays in batches:
-            # Spark gives a single column without a tuple.
-            yield sent.value._scored(list(arrays) if isinstance(arrays, tuple) else [arrays])
-
-    return score
+def _opened(sent: Broadcast[BlockModel]) -> Callable[[], AbstractContextManager[Score]]:
+    return lambda: contextlib.nullcontext(sent.value._scored)

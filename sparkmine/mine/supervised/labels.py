@@ -97,6 +97,8 @@ def classes_of(rows: DataFrame, label: str) -> Labels:
     """
     counted = rows.groupBy("label").count().limit(MOST_CLASSES + 1).collect()
     found = {row["label"]: row["count"] for row in counted}
+    if not found:
+        raise DataError("there are no rows to fit on")
     strange = [value for value in found if value is None or value < 0 or value % 1 != 0]
     if strange:
         number = sum(found[value] for value in strange)
