@@ -8,6 +8,7 @@ from sparkmine.stages.clean import Clean
 from sparkmine.stages.dedup import Dedup
 from sparkmine.stages.ensemble import Ensemble
 from sparkmine.stages.evaluate import Evaluate
+from sparkmine.stages.explain import Explain
 from sparkmine.stages.features import Features
 from sparkmine.stages.fuzzy_records import FuzzyRecords
 from sparkmine.stages.ingest import Ingest
@@ -37,6 +38,7 @@ __all__ = [
     "Dedup",
     "Ensemble",
     "Evaluate",
+    "Explain",
     "Features",
     "FuzzyRecords",
     "Ingest",

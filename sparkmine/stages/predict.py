@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.model import SCORES, Model, Task
+from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.chosen import chosen_model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -56,16 +57,12 @@ class Predict(Stage):
 
         source = self.champion or self.evaluation
         assert source is not None
-        metrics = (context.commits[source].metadata or {})["metrics"]
-        if metrics["champion"] is None:
-            raise DataError(
-                f"stage {self.name}: {source} has no model yet: {metrics['evaluation']}"
-            )
-        model = Model.load(Path(context.lake.root) / metrics["champion"])
+        best, folder = chosen_model(context, source)
+        model = Model.load(folder)
         rows = context.frame(self.input, self.where)
         scored = model.transform(rows)
-        added = [name for name in SCORES if name in scored.columns]
-        scored = scored.select(*self.keys, *added, F.lit(metrics["best"]).alias("model"))
+        added = [name for name in (*SCORES, DECISION) if name in scored.columns]
+        scored = scored.select(*self.keys, *added, F.lit(best).alias("model"))
         # A few thousand scores are collected twice: once to write, once to describe.
         described = _described(scored, self.task, self.threshold)
         if not described["rows"]:
@@ -77,7 +74,7 @@ class Predict(Stage):
             removed=0,
             accounted=True,
             metrics={
-                "model": metrics["best"],
+                "model": best,
                 "task": self.task,
                 "where": self.where,
                 **described,
@@ -103,7 +100,8 @@ def _described(scored: DataFrame, task: Task, threshold: float) -> dict[str, Any
         if task == "multiclass":
             low, high, bins = -0.5, high + 0.5, int(high) + 1
     width = (high - low) / bins or 1.0
-    place = F.least(F.floor((score - low) / width), F.lit(bins - 1))
+    known = score.isNotNull() & ~F.isnan(score)  # `least` passes over nulls
+    place = F.when(known, F.least(F.floor((score - low) / width), F.lit(bins - 1)))
     counts = scored.groupBy(place.alias("bin")).agg(
         F.count("*").alias("rows"), F.count_if(score >= threshold).alias("positives")
     )

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
+from sparkmine.evaluate.explain import Explanation
 from sparkmine.evaluate.report import (
     Candidate,
     Champion,
@@ -38,6 +39,7 @@ from sparkmine.lake import ledger
 from sparkmine.lake.log import Commit
 from sparkmine.stages.base import Context, Result, Stage, TableName, artifact_folder
 from sparkmine.stages.evaluate import load_evaluation
+from sparkmine.stages.explain import load_explanation
 
 FILE = "report.html"
 MAX_RULES = 300
@@ -90,6 +92,7 @@ class Report(Stage):
         outliers: list[StrangeRows] = []
         clusters: list[Clusters] = []
         searches: list[Searched] = []
+        explanations: list[Explanation] = []
         keywords: list[KeywordTable] = []
         topics: list[TopicTable] = []
         for data, commit in stages:
@@ -118,6 +121,9 @@ class Report(Stage):
                 clusters.append(_clusters(data["table"], metrics["kmeans"]))
             if "search" in metrics:
                 searches.append(_searched(name, metrics["search"]))
+            if data["kind"] == "explain":
+                folder = artifact_folder(context.lake, name, data["fingerprint"])
+                explanations.append(load_explanation(folder))
             if "keywords" in metrics:
                 keywords.append(KeywordTable.of(data["table"], metrics["keywords"]))
             if "topics" in metrics:
@@ -152,6 +158,7 @@ class Report(Stage):
             leakage=tuple(leakage),
             evaluation=evaluation,
             champion=champion,
+            explanations=tuple(explanations),
             rules=rules,
             predictions=predictions,
         )

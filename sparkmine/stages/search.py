@@ -95,6 +95,7 @@ class Search(ModelStage):
         return (f"trials/{self.name}",)
 
     def check(self, base: Path) -> None:
+        super().check(base)
         from sparkmine.evaluate import TASKS
 
         known = TASKS[self.task].metrics

@@ -1,8 +1,10 @@
-"""Reads pages as HTML, and looks at their width in a browser."""
+"""Reads pages as HTML, looks at their width in a browser; Shapley values by all subsets."""
 
 from __future__ import annotations
 
 import html
+import itertools
+import math
 import re
 import shutil
 import subprocess
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 VOID = {"meta", "link", "br", "wbr", "hr", "img", "input"}
@@ -93,3 +96,30 @@ def widths_of(tmp_path: Path) -> Callable[[str], list[tuple[int, int]]]:
         return [(int(width), int(needed)) for width, needed in widths]
 
     return measure
+
+
+@pytest.fixture
+def brute_force() -> Callable[[Callable[..., np.ndarray], np.ndarray, np.ndarray], np.ndarray]:
+    """From a function of d columns, rows [n, d] and a background [b, d] to Shapley values."""
+
+    def values(
+        function: Callable[..., np.ndarray], rows: np.ndarray, background: np.ndarray
+    ) -> np.ndarray:
+        n, d = rows.shape
+
+        def value(subset: tuple[int, ...]) -> np.ndarray:
+            mixed = np.repeat(background[None], n, axis=0)
+            for place in subset:
+                mixed[:, :, place] = rows[:, None, place]
+            return function(*np.moveaxis(mixed, 2, 0)).mean(axis=1)
+
+        found = np.zeros((n, d))
+        for place in range(d):
+            others = [other for other in range(d) if other != place]
+            for size in range(d):
+                weight = math.factorial(size) * math.factorial(d - size - 1) / math.factorial(d)
+                for subset in itertools.combinations(others, size):
+                    found[:, place] += weight * (value((*subset, place)) - value(subset))
+        return found
+
+    return values

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sparkmine.errors import DataError
 from sparkmine.evaluate.comparison import Evaluation
+from sparkmine.evaluate.explain import Explanation
 from sparkmine.evaluate.plain import PlainData
 from sparkmine.evaluate.report.texts import KeywordTable, TopicTable
 
@@ -326,6 +327,7 @@ class ReportData(PlainData):
     leakage: tuple[Leakage, ...] = ()
     evaluation: Evaluation | None = None
     champion: Champion | None = None
+    explanations: tuple[Explanation, ...] = ()
     rules: Rules | None = None
     predictions: Predictions | None = None
     notes: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from sparkmine.evaluate.report import (
     cluster_charts,
     data_charts,
     evaluated,
+    explanation_charts,
     flow,
     linkage_charts,
     search_charts,
@@ -66,6 +67,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("topics", "Topics", report.topics),
         ("leakage", "Leakage", report.leakage),
         ("evaluation", "Evaluation", report.evaluation),
+        ("explanation", "Explanation", report.explanations),
         ("rules", "Association rules", report.rules),
         ("predictions", "Predictions", report.predictions),
         ("run", "Run", report.run or report.notes),
@@ -103,6 +105,14 @@ def _pictures(report: ReportData) -> dict[str, Any]:
         ],
         "fuzzy": [
             linkage_charts.pictures(found, f"fuzzy-{i}") for i, found in enumerate(report.fuzzy)
+        ],
+        "explained": [
+            (
+                found,
+                explanation_charts.importances(found, f"importance-{i}"),
+                explanation_charts.dependence(found, f"dependence-{i}"),
+            )
+            for i, found in enumerate(report.explanations)
         ],
         "drawings": [],
     }

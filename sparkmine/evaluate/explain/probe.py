@@ -1,0 +1,228 @@
+"""A model and the sample of rows on which it is looked at.
+
+The sample is bounded (10,000 rows unless asked for others), so everything that is found of it costs
+the same for a table of any size: one pass over the table takes the rows with the least hashes of
+their keys, and scores them. The rows are the same for any partitioning, and for any model of the
+same table. Rows that the model cannot score (a null or NaN that it reads) are left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sparkmine.errors import ConfigError, DataError, SparkmineError
+from sparkmine.evaluate.explain.features import Feature, features_of, words
+from sparkmine.evaluate.metrics import Floats
+from sparkmine.evaluate.tables import values_of
+from sparkmine.evaluate.tasks import task_of
+from sparkmine.lake.inputs import as_frame, need_columns
+from sparkmine.model import SCORES, Model
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+    from sparkmine.lake import Snapshot
+
+ROWS = 10_000
+MOST_ROWS = 100_000
+_ORDER = ("_order_by_keys", "_order_by_row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What the methods of explanation look at.
+
+    Fields:
+        features: columns that are changed together, by name.
+        table: [n] the columns that the model may read.
+        schema: of `table`, as Spark has it.
+        outputs: [n, k] the model's numbers for these rows: the probability of class 1, the
+            predicted number, or the probability of each class.
+        labels, groups: [n], where they were named.
+        shown: values [n] to show in place of a feature's own, by its name.
+        left_out: rows of the sample that the model gave no score.
+    """
+
+    model: Model
+    task: str
+    features: tuple[Feature, ...]
+    table: pa.Table
+    schema: StructType
+    outputs: Floats
+    labels: npt.NDArray[Any] | None
+    groups: npt.NDArray[Any] | None
+    shown: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
+    left_out: int = 0
+    probabilities: bool = True
+    seed: int
+    spark: SparkSession
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        data: DataFrame | Snapshot,
+        features: Sequence[str],
+        *,
+        task: str = "binary",
+        label: str | None = None,
+        keys: Sequence[str] = (),
+        group: str | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        shown: Mapping[str, str] | None = None,
+        rows: int = ROWS,
+        seed: int = 0,
+        spark: SparkSession | None = None,
+    ) -> Self:
+        """Sample rows of `data` and score them.
+
+        Args:
+            model: anything with `transform`.
+            features: the columns to explain by; the data may have more that the model reads.
+            label: needed by what measures; rows where it is null are not looked at.
+            keys: columns that name a row: the sample is chosen by them. The whole row without them.
+            group: column whose equal values are resampled together.
+            groups: columns that belong together, by a name for them; see `features_of`.
+            shown: column to show in words in place of a feature, by the feature's name.
+            rows: of the sample, at most.
+
+        Raises:
+            ConfigError: no such column or task, or a bad number of rows.
+            DataError: no rows, or none that the model can score.
+        """
+        from pyspark.sql import functions as F
+
+        task_of(task)
+        if not 2 <= rows <= MOST_ROWS:
+            raise ConfigError(f"the sample has {rows} rows; it must have 2 to {MOST_ROWS}")
+        df = as_frame(data, spark)
+        found = features_of(df.schema, features, groups)
+        given = shown or {}
+        shown = {one.name: given[one.name] for one in found if one.name in given}
+        beside = {"_label": label, "_group": group}
+        beside |= {f"_shown_{name}": column for name, column in shown.items()}
+        extra = {name: column for name, column in beside.items() if column is not None}
+        need_columns(df, [*keys, *extra.values()])
+        base = read_columns(model, df, features)
+        if label is not None:
+            df = df.where(F.col(f"`{label}`").isNotNull())
+
+        def hashed(names: Sequence[str]) -> Column:
+            return F.xxhash64(F.lit(seed), *(F.col(f"`{name}`") for name in names))
+
+        # By the keys, and where they do not tell rows apart by all there is.
+        order = (hashed(keys), hashed(base))
+        some = df.select(
+            *(F.col(f"`{name}`") for name in base),
+            *(F.col(f"`{column}`").alias(name) for name, column in extra.items()),
+            *(one.alias(name) for one, name in zip(order, _ORDER, strict=True)),
+        )
+        some = some.orderBy(*_ORDER).limit(rows)
+        schema = some.select(*(f"`{name}`" for name in base)).schema
+        scored = model.transform(some).toArrow()
+        if not scored.num_rows:
+            raise DataError("there are no rows to explain a model on; look at the condition")
+        scored = scored.sort_by([(name, "ascending") for name in _ORDER])
+        outputs = outputs_of(scored, task)
+        known = np.isfinite(outputs).all(axis=1)
+        if not known.any():
+            raise DataError(
+                f"the model gives none of {len(known)} rows a score; do its columns have gaps?"
+            )
+        scored = scored.filter(pa.array(known))
+        return cls(
+            model=model,
+            task=task,
+            features=found,
+            table=scored.select(base).combine_chunks(),
+            schema=schema,
+            outputs=outputs[known],
+            labels=_values(scored, "_label"),
+            groups=_values(scored, "_group"),
+            shown={name: scored.column(f"_shown_{name}") for name in shown},
+            left_out=int(np.count_nonzero(~known)),
+            probabilities="probability" in scored.column_names or task != "multiclass",
+            seed=seed,
+            spark=df.sparkSession,
+        )
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def feature(self, name: str) -> Feature:
+        """The feature of this name, or the one that a column of this name belongs to.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        for one in self.features:
+            if name == one.name:
+                return one
+        for one in self.features:
+            if name in one.columns:
+                return one
+        names = [one.name for one in self.features]
+        raise ConfigError(f"no feature {name}; the features are {names}")
+
+    def value(self, feature: Feature, row: int) -> str:
+        """What a row of the sample has, in words."""
+        if feature.name in self.shown:
+            return words(self.shown[feature.name][row].as_py())
+        return feature.text(self.table, row)
+
+
+def read_columns(model: Model, df: DataFrame, features: Sequence[str]) -> list[str]:
+    """The features, or all columns where the model does not do with them."""
+    from pyspark.errors import AnalysisException
+
+    columns = [name for name in df.columns if name not in SCORES]
+    chosen = [name for name in columns if name in features]
+    try:
+        # Nothing runs: a column that is missing is found when the plan is made.
+        _ = model.transform(df.select(*(f"`{name}`" for name in chosen))).schema
+    except (SparkmineError, AnalysisException):
+        return columns
+    return chosen
+
+
+def outputs_of(table: pa.Table | pa.RecordBatch, task: str, classes: int | None = None) -> Floats:
+    """The model's numbers [n, k] for scored rows; NaN where it gave none.
+
+    A multiclass model without probabilities gives 1 to the class that it predicts.
+
+    Args:
+        classes: their number, for a model without probabilities; the largest one when None.
+    """
+    if task != "multiclass":
+        return _floats(table.column("prediction"))[:, None]
+    if "probability" in table.schema.names:
+        column = table.column("probability")
+        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        there = column.is_valid().to_numpy(zero_copy_only=False)
+        if not there.any():
+            return np.full((len(column), 1), np.nan)
+        known = values_of(column.drop_null(), "probability")
+        found = np.full((len(column), known.shape[1]), np.nan)
+        found[there] = known
+        return found
+    predicted = _floats(table.column("prediction"))
+    count = int(np.nanmax(predicted, initial=0)) + 1 if classes is None else classes
+    found = (predicted[:, None] == np.arange(count)).astype(np.float64)
+    found[np.isnan(predicted)] = np.nan
+    return found
+
+
+def _floats(column: pa.Array | pa.ChunkedArray) -> Floats:
+    found: Floats = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _values(table: pa.Table, name: str) -> npt.NDArray[Any] | None:
+    return values_of(table.column(name), name) if name in table.column_names else None
