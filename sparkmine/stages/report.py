@@ -35,6 +35,7 @@ from sparkmine.evaluate.report import (
     WeightLevel,
     render,
 )
+from sparkmine.evaluate.tasks import metric_label
 from sparkmine.lake import ledger
 from sparkmine.lake.log import Commit
 from sparkmine.stages.base import Context, Result, Stage, TableName, artifact_folder
@@ -321,12 +322,13 @@ def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
 def _searched(stage: str, figures: dict[str, Any]) -> Searched:
     return Searched(
         stage=stage,
-        metric=figures["metric"],
+        metric=metric_label(figures["metric"]),
         folds=figures["folds"],
         candidates=tuple(
             Candidate(
                 parameters=", ".join(
-                    f"{name} {value}" for name, value in trial["parameters"].items()
+                    f"{name} {f'{value:.4g}' if isinstance(value, float) else value}"
+                    for name, value in trial["parameters"].items()
                 ),
                 mean=trial["mean"],
                 standard_error=trial["standard_error"],

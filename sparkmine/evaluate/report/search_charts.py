@@ -23,15 +23,16 @@ def scores(found: Searched, identifier: str) -> Picture:
                 color=ORANGE if one.chosen else BLUE,
                 elinewidth=1.0,
             )
-        metric = found.metric.replace("_", " ")
-        axes.set(xlabel="Candidate, from the best", ylabel=f"Mean {metric}")
+        axes.set(xlabel="Candidate, from the best", ylabel=f"Mean {found.metric}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         best = f"{measured[0][1]:.4f}" if measured else "none"
         svg = to_svg(
-            drawn, identifier, f"{len(measured)} candidates of {found.stage}; best {metric} {best}."
+            drawn,
+            identifier,
+            f"{len(measured)} candidates of {found.stage}; best {found.metric} {best}.",
         )
     caption = (
-        f"{found.stage}: mean {metric} over {found.folds} folds with its standard error; the "
+        f"{found.stage}: mean {found.metric} over {found.folds} folds with its standard error; the "
         "chosen candidate is orange."
     )
     return Picture(svg=svg, caption=caption)
