@@ -11,7 +11,6 @@ from sparkmine.stages.base import Condition, Stage, TableName
 from sparkmine.stats.stop_words import stop_words
 from sparkmine.stats.tokens import Tokens
 
-
 # Letters of an example in the report.
 SHOWN = 160
 
