@@ -5,7 +5,6 @@ SELECT
   product_type,
   cast(department = 'GROCERY' AS int) AS grocery,
   concat_ws(' ', product_type, package_size) AS text,
-  concat_ws(' ', product_type, product_category) AS subject,
   -- All products of a type are on one side of a split: packages of two sizes are near copies.
   pmod(hash(product_type), 10) AS fold
 FROM products

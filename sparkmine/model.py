@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Task = Literal["binary", "multiclass", "regression"]
 # What a supervised model adds to the rows that it scores; the second of several classes only.
 SCORES = ("prediction", "probability")
+# What it adds beside them where a threshold was chosen for costs.
+DECISION = "decision"
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -60,6 +60,11 @@ def _power(base: np.ndarray, exponent: np.ndarray) -> np.ndarray:
     return np.where(undefined, np.nan, np.power(base, exponent))
 
 
+def _finite(value: pa.Array) -> pa.Array:
+    known = pc.fill_null(pc.is_finite(value), False)
+    return pc.if_else(known, value, pa.scalar(None, pa.float64()))
+
+
 def _positive_remainder(value: np.ndarray, divisor: np.ndarray) -> np.ndarray:
     rest = np.fmod(value, divisor)
     return np.where(rest < 0, np.fmod(rest + divisor, divisor), rest)
@@ -152,6 +157,12 @@ DEFINITIONS: dict[str, Definition] = {
     "expm1": Definition(("double",), "expm1({0})", _by_numpy(np.expm1)),
     "pow": Definition(("double", "double"), "pow({0}, {1})", _by_numpy(_power)),
     "pmod": Definition(("double", "double"), "pmod({0}, nullif({1}, 0.0D))", _modulo),
+    # The value, null where it is NaN or infinite. Spark computes what `nullif` compares only once.
+    "finite": Definition(
+        ("double",),
+        "nullif(nullif(nullif({0}, double('NaN')), double('Infinity')), double('-Infinity'))",
+        _finite,
+    ),
     "year": _of_moment("year", pc.year),
     "quarter": _of_moment("quarter", pc.quarter),
     "month": _of_moment("month", pc.month),

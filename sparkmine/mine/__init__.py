@@ -1,4 +1,4 @@
-"""Mining: itemsets, rules, clusters, outliers, texts, classical models, baselines, ensembles."""
+"""Mining: itemsets, rules, clusters, outliers, texts, supervised models, baselines, ensembles."""
 
 from sparkmine.mine.baseline import (
     Constant,
@@ -8,7 +8,6 @@ from sparkmine.mine.baseline import (
     StratifiedRandom,
 )
 from sparkmine.mine.class_model import ClassModel
-from sparkmine.mine.classical import DecisionTree, LogisticRegression
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
@@ -18,6 +17,20 @@ from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
 from sparkmine.mine.rules import association_rules
 from sparkmine.mine.scikit import ScikitLearn, ScikitLearnModel
+from sparkmine.mine.supervised import (
+    Calibrated,
+    Calibration,
+    Costs,
+    Decided,
+    DecisionTree,
+    GradientBoostedTrees,
+    LinearRegression,
+    LinearSVM,
+    LogisticRegression,
+    NaiveBayes,
+    RandomForest,
+    TreesModel,
+)
 from sparkmine.mine.topics import TopicChoice, Topics, TopicsModel, choose_topics
 from sparkmine.mine.weights import best_weights
 
@@ -26,19 +39,28 @@ apriori = frequent_itemsets
 
 __all__ = [
     "Averaging",
+    "Calibrated",
+    "Calibration",
     "ClassModel",
     "Constant",
+    "Costs",
+    "Decided",
     "DecisionTree",
     "ExpressionModel",
+    "GradientBoostedTrees",
     "KMeans",
     "KMeansModel",
     "Keywords",
     "KeywordsModel",
+    "LinearRegression",
+    "LinearSVM",
     "LogisticRegression",
     "MajorityClass",
+    "NaiveBayes",
     "OutlierModel",
     "Outliers",
     "Persistence",
+    "RandomForest",
     "ScikitLearn",
     "ScikitLearnModel",
     "SingleRule",
@@ -46,6 +68,7 @@ __all__ = [
     "TopicChoice",
     "Topics",
     "TopicsModel",
+    "TreesModel",
     "Voting",
     "apriori",
     "association_rules",

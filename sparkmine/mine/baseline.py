@@ -11,9 +11,10 @@ from sparkmine.errors import ConfigError, DataError
 from sparkmine.expr import col, function, lit, when
 from sparkmine.lake.inputs import as_frame, need_columns
 from sparkmine.mine.class_model import ClassModel
-from sparkmine.mine.classical import DecisionTree
 from sparkmine.mine.expression_model import ExpressionModel, where_known
-from sparkmine.mine.training_rows import check_label
+from sparkmine.mine.supervised.labels import classes_of
+from sparkmine.mine.supervised.rows import check_label
+from sparkmine.mine.supervised.trees import DecisionTree
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -85,8 +86,6 @@ class Persistence:
         return ExpressionModel(expression=where_known([last], last), details=details)
 
 
-# As many classes as can be measured.
-MOST_CLASSES = 1000
 # A hash of 32 bits modulo this prime is a number in [0, 1) for practical purposes.
 _PRIME = 2_147_483_629
 
@@ -152,17 +151,8 @@ def _class_counts(df: DataFrame, label: str) -> list[int]:
     kind = df.schema[label].dataType
     if not isinstance(kind, NumericType):
         raise ConfigError(f"label {label} is {kind.simpleString()}, not a class from 0 to k - 1")
-    groups = df.groupBy(F.col(f"`{label}`").cast("double").alias("label")).count()
-    found = {row["label"]: row["count"] for row in groups.limit(MOST_CLASSES + 1).collect()}
-    if not found:
-        raise DataError("there are no rows to fit on")
-    known = [value for value in found if value is not None and value >= 0 and value % 1 == 0]
-    if len(known) < len(found) or max(known) >= MOST_CLASSES:
-        raise DataError(
-            f"label {label} holds values that are no classes from 0 to {MOST_CLASSES - 1}: null, "
-            "NaN, fractions or others; index the classes in a recipe first"
-        )
-    return [found.get(float(number), 0) for number in range(int(max(known)) + 1)]
+    rows = df.select(F.col(f"`{label}`").cast("double").alias("label"))
+    return list(classes_of(rows, label).counts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +224,7 @@ class SingleRule:
         """Try every column; the arguments and errors are those of `DecisionTree.fit`."""
         stump = DecisionTree(max_depth=1, max_buckets=self.max_buckets)
         fitted = stump.fit(train, features, label, seed=seed, spark=spark)
+        assert isinstance(fitted, ExpressionModel)
         return ExpressionModel(
             expression=fitted.expression, details={**fitted.details, "method": "single_rule"}
         )

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkmine.errors import ExpressionError, ModelError
-from sparkmine.expr import Expr, evaluate, lit, to_column, when
+from sparkmine.expr import Expr, evaluate, function, lit, to_column, when
 from sparkmine.lake.inputs import need_columns
 from sparkmine.model import Model
 
@@ -31,8 +31,8 @@ class ExpressionModel(Model):
     """Adds the value of `expression`, as double, in the column `output`.
 
     Fields:
-        expression: for classifiers the probability of class 1; where an input that it needs is
-            null or NaN it is null (or NaN), never a number.
+        expression: for classifiers the probability of class 1; null where an input that it needs
+            is null, NaN or infinite.
         output: name of the column with the result.
         details: what was fitted, for reports (method, coefficients, rows); JSON values only.
     """
@@ -78,8 +78,8 @@ def total(terms: Sequence[Expr]) -> Expr:
 
 
 def where_known(inputs: Iterable[Expr], value: Expr) -> Expr:
-    """`value`, or null where one of the `inputs`, which are doubles, is null or NaN."""
-    unknown = [check for number in inputs for check in (number.is_null(), number.is_nan())]
+    """`value`, or null where one of the `inputs`, doubles, is null, NaN or infinite."""
+    unknown = [function("finite", number).is_null() for number in inputs]
     return when(_join(unknown, "|"), None).otherwise(value) if unknown else value
 
 

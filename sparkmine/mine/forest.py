@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparkmine.mine.walking import Places, leaves
+
 Floats = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int32]
 
 EULER = 0.5772156649015329
 
@@ -44,16 +45,8 @@ class Forest:
         # As scikit-learn cuts them.
         values = np.ascontiguousarray(rows, np.float32)
         total = np.zeros(len(values))
-        every = np.arange(len(values))
-        for root in self.roots:
-            place = np.full(len(values), root, dtype=np.int32)
-            walking = every
-            while len(walking):
-                here = place[walking]
-                inner = self.left[here] >= 0
-                walking, here = walking[inner], here[inner]
-                low = values[walking, self.feature[here]] <= self.threshold[here]
-                place[walking] = np.where(low, self.left[here], self.right[here])
+        nodes = (self.left, self.right, self.feature, self.threshold, self.roots)
+        for place in leaves(*nodes, values):
             total += self.length[place]
         return np.exp2(-total / (len(self.roots) * self.expected))
 

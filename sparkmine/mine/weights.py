@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparkmine.errors import DataError
+from sparkmine.model import Task
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,12 +41,15 @@ class Weights:
 def best_weights(
     predictions: npt.ArrayLike,
     labels: npt.ArrayLike,
-    task: Literal["binary", "regression"] = "binary",
+    task: Task = "binary",
 ) -> Weights:
-    """The weights of the members' predictions [n, m] for labels [n].
+    """The weights of the members' predictions for labels [n].
+
+    Args:
+        predictions: [n, m] probabilities of class 1 or numbers; [n, m, k] of several classes.
 
     Raises:
-        DataError: no rows, values that are not finite, or labels that are neither 0 nor 1.
+        DataError: no rows, values that are not finite, or labels that are no classes.
     """
     from scipy.optimize import minimize
 
@@ -54,9 +58,7 @@ def best_weights(
         raise DataError("there are no validation rows to choose weights on")
     if not (np.isfinite(found).all() and np.isfinite(truth).all()):
         raise DataError("labels and predictions of the validation rows must be finite numbers")
-    if task == "binary" and not np.isin(truth, (0.0, 1.0)).all():
-        raise DataError("labels of the validation rows must be 0 and 1")
-    loss = _log_loss(found, truth) if task == "binary" else _squared_error(found, truth)
+    loss = _squared_error(found, truth) if task == "regression" else _log_loss(_right(found, truth))
     size = found.shape[1]
     equal = np.full(size, 1 / size)
     start, _ = loss(equal)
@@ -79,13 +81,25 @@ def best_weights(
     return Weights(weights=tuple(weights.tolist()), loss=value, equal=start)
 
 
-def _log_loss(found: Floats, truth: Floats) -> Callable[[Any], tuple[float, Floats]]:
+def _right(found: Floats, truth: Floats) -> Floats:
+    """What each member says of each row's true class [n, m]."""
+    if found.ndim == 2:
+        found = np.stack([1 - found, found], axis=2)
+    if not np.isin(truth, np.arange(found.shape[2])).all():
+        raise DataError(
+            f"labels of the validation rows must be classes from 0 to {found.shape[2] - 1}"
+        )
+    codes = truth.astype(np.intp)[:, None, None]
+    right: Floats = np.take_along_axis(found, codes, axis=2)[:, :, 0]
+    return right
+
+
+def _log_loss(right: Floats) -> Callable[[Any], tuple[float, Floats]]:
     step = np.finfo(np.float64).eps
-    right = np.clip(np.where(truth[:, None] == 1, found, 1 - found), step, 1.0)
+    right = np.clip(right, step, 1.0)
 
     def loss(weights: Floats) -> tuple[float, Floats]:
-        mixed = right @ weights
-        mixed = np.maximum(mixed, step)
+        mixed = np.maximum(right @ weights, step)
         return float(-np.log(mixed).mean()), -(right / mixed[:, None]).mean(axis=0)
 
     return loss

@@ -62,6 +62,7 @@ class Baseline(ModelStage):
     features: str | None = None
 
     def check(self, base: Path) -> None:
+        super().check(base)
         tasks = {
             "majority": ("binary", "multiclass"),
             "stratified_random": ("binary", "multiclass"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from sparkmine.errors import ConfigError
 from sparkmine.model import Model
 from sparkmine.stages.base import Context
 from sparkmine.stages.estimators import EstimatorBlock
@@ -12,12 +14,19 @@ from sparkmine.stages.scored import ModelStage
 
 
 class Classical(ModelStage):
-    """Fit a classical model by Spark ML."""
+    """Fit a classical model by Spark ML: `model.kind` says which, `task` what the label is."""
 
     kind: ClassVar[str] = "classical"
     stage: Literal["classical"]
     model: EstimatorBlock
     features: str | None = None
+
+    def check(self, base: Path) -> None:
+        super().check(base)
+        try:
+            self.model.estimator(self.task)
+        except ConfigError as error:
+            raise ConfigError(f"stage {self.name}: {error.args[0]}") from None
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         features = feature_columns(context, self.input, self.features)

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparkmine.errors import ConfigError
+from sparkmine.errors import ConfigError, DataError
 from sparkmine.model import SCORES, Model, Task
-from sparkmine.stages.base import Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.scored import MISMATCH, joined_scores
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from sparkmine.mine.weights import Weights
+
 
 class Ensemble(Stage):
-    """Combine the scores of fitted models: `averaging` of probabilities or numbers, or `voting`."""
+    """Combine the scores of fitted models: `averaging` of probabilities or numbers, or `voting`.
+
+    Attributes:
+        weights: Of an average, in the order of the members; `validation` finds those with the least
+            log loss, or squared error, on the rows where `choose_on` is true.
+    """
 
     kind: ClassVar[str] = "ensemble"
     stage: Literal["ensemble"]
     method: Literal["averaging", "voting"]
     members: Mapping[str, TableName] = Field(min_length=2)
-    weights: list[Annotated[float, Field(gt=0.0, strict=False)]] | None = None
+    weights: Literal["validation"] | list[Annotated[float, Field(gt=0.0, strict=False)]] | None = (
+        None
+    )
+    choose_on: Condition | None = None
     threshold: float = Field(default=0.5, gt=0.0, lt=1.0, strict=False)
     keys: Names
     label: str
@@ -40,7 +50,12 @@ class Ensemble(Stage):
         return {f"members.{name}": table for name, table in self.members.items()}
 
     def check(self, base: Path) -> None:
-        if self.weights is not None and len(self.weights) != len(self.members):
+        if (self.weights == "validation") != (self.choose_on is not None):
+            raise ConfigError(
+                f"stage {self.name}: `weights: validation` and `choose_on:`, the rows to find them "
+                "on, go together"
+            )
+        if isinstance(self.weights, list) and len(self.weights) != len(self.members):
             raise ConfigError(
                 f"stage {self.name}: {len(self.weights)} weights for {len(self.members)} members"
             )
@@ -55,16 +70,24 @@ class Ensemble(Stage):
 
         names = tuple(self.members)
         scores = joined_scores(context, self.members, [*self.keys, self.label])
-        combiner = (
-            mine.Averaging(names, None if self.weights is None else tuple(self.weights))
-            if self.method == "averaging"
-            else mine.Voting(names, self.threshold)
-        ).model(self._classes(scores))
+        classes = self._classes(scores)
+        metrics: dict[str, Any] = {"members": list(names), "method": self.method}
+        if self.method == "averaging":
+            weights = self.weights
+            if weights == "validation":
+                chosen = self._chosen(context)
+                weights = list(chosen.weights)
+                metrics["weights"] = dict(zip(names, chosen.weights, strict=True))
+                metrics["loss"] = {"weighted": chosen.loss, "equal": chosen.equal}
+            combiner = mine.Averaging(names, None if weights is None else tuple(weights))
+            model = combiner.model(classes)
+        else:
+            model = mine.Voting(names, self.threshold).model(classes)
         folders = {name: context.artifact_of(table) for name, table in self.members.items()}
-        CombinedModel(
-            combiner=combiner, members={n: Model.load(f) for n, f in folders.items()}
-        ).save(context.artifact())
-        scored = combiner.transform(scores)
+        CombinedModel(combiner=model, members={n: Model.load(f) for n, f in folders.items()}).save(
+            context.artifact()
+        )
+        scored = model.transform(scores)
         added = [name for name in SCORES if name in scored.columns]
         return Result(
             frame=scored.select(*self.keys, self.label, *added),
@@ -73,8 +96,36 @@ class Ensemble(Stage):
             removed=0,
             accounted=True,
             mismatch=MISMATCH,
-            metrics={"members": list(names), "method": self.method},
+            metrics=metrics,
             artifact=True,
+        )
+
+    def _chosen(self, context: Context) -> Weights:
+        """The weights that are best on the validation rows; of very many on a sample of them."""
+        import numpy as np
+        from pyspark.sql import functions as F
+
+        from sparkmine.mine.weights import MOST_ROWS, best_weights
+
+        rows = joined_scores(context, self.members, [*self.keys, self.label], self.choose_on)
+        # In the order of a hash: the same sample in every run.
+        order = F.xxhash64(*(F.col(f"`{key}`") for key in self.keys))
+        wanted = (F.col(f"`{name}`") for name in (*self.members, self.label))
+        table = rows.orderBy(order).limit(MOST_ROWS).select(*wanted).toArrow()
+        missing = sum(column.null_count for column in table.columns)
+        if missing:
+            raise DataError(
+                f"stage {self.name}: {missing} labels and predictions are null where "
+                f"{self.choose_on}; choose rows that every member scores"
+            )
+        members = [
+            np.array(table.column(name).to_pylist(), np.float64).reshape(len(table), -1)
+            for name in self.members
+        ]
+        found = np.stack(members, axis=1)  # [rows, members, 1 or classes]
+        labels = table.column(self.label).to_numpy()
+        return best_weights(
+            found if self.task == "multiclass" else found[:, :, 0], labels, self.task
         )
 
     def _classes(self, scores: DataFrame) -> int | None:

@@ -14,7 +14,7 @@ from pydantic import Field
 from sparkmine.errors import BaselineNotBeatenError, ConfigError, DataError
 from sparkmine.evaluate import TASKS, Evaluation, Interval, evaluate_table, measure_table
 from sparkmine.evaluate.metrics import better
-from sparkmine.model import SCORES, Task
+from sparkmine.model import DECISION, SCORES, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.scored import check_joined, joined_scores
 
@@ -150,7 +150,7 @@ class Evaluate(Stage):
     ) -> DataFrame:
         """The scores of all models side by side, with the columns of the segments."""
         first = context.inputs[next(iter(tables.values()))]
-        keys = [name for name in first.schema.names if name not in SCORES]
+        keys = [name for name in first.schema.names if name not in (*SCORES, DECISION)]
         scores = joined_scores(context, tables, keys, where)
         if not segments:
             return scores

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.model import SCORES, Model, Task
+from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.chosen import chosen_model
 
@@ -61,7 +61,7 @@ class Predict(Stage):
         model = Model.load(folder)
         rows = context.frame(self.input, self.where)
         scored = model.transform(rows)
-        added = [name for name in SCORES if name in scored.columns]
+        added = [name for name in (*SCORES, DECISION) if name in scored.columns]
         scored = scored.select(*self.keys, *added, F.lit(best).alias("model"))
         # A few thousand scores are collected twice: once to write, once to describe.
         described = _described(scored, self.task, self.threshold)
@@ -100,7 +100,8 @@ def _described(scored: DataFrame, task: Task, threshold: float) -> dict[str, Any
         if task == "multiclass":
             low, high, bins = -0.5, high + 0.5, int(high) + 1
     width = (high - low) / bins or 1.0
-    place = F.least(F.floor((score - low) / width), F.lit(bins - 1))
+    known = score.isNotNull() & ~F.isnan(score)  # `least` passes over nulls
+    place = F.when(known, F.least(F.floor((score - low) / width), F.lit(bins - 1)))
     counts = scored.groupBy(place.alias("bin")).agg(
         F.count("*").alias("rows"), F.count_if(score >= threshold).alias("positives")
     )

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sparkmine.evaluate.explain import Explanation
 from sparkmine.evaluate.report import (
+    Candidate,
     Champion,
     Clusters,
     FuzzyMatches,
@@ -25,6 +26,7 @@ from sparkmine.evaluate.report import (
     Rules,
     RunInfo,
     ScoredPair,
+    Searched,
     Spectrum,
     StageInfo,
     StrangeRows,
@@ -89,6 +91,7 @@ class Report(Stage):
         leakage: list[Leakage] = []
         outliers: list[StrangeRows] = []
         clusters: list[Clusters] = []
+        searches: list[Searched] = []
         explanations: list[Explanation] = []
         keywords: list[KeywordTable] = []
         topics: list[TopicTable] = []
@@ -116,6 +119,8 @@ class Report(Stage):
                 outliers.append(_outliers(data["table"], metrics["outliers"]))
             if "kmeans" in metrics:
                 clusters.append(_clusters(data["table"], metrics["kmeans"]))
+            if "search" in metrics:
+                searches.append(_searched(name, metrics["search"]))
             if data["kind"] == "explain":
                 folder = artifact_folder(context.lake, name, data["fingerprint"])
                 explanations.append(load_explanation(folder))
@@ -147,6 +152,7 @@ class Report(Stage):
             learning=tuple(learning),
             outliers=tuple(outliers),
             clusters=tuple(clusters),
+            searches=tuple(searches),
             keywords=tuple(keywords),
             topics=tuple(topics),
             leakage=tuple(leakage),
@@ -309,6 +315,30 @@ def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
         features=tuple(figures["features"]),
         means=tuple(map(tuple, figures["means"])),
         choice=tuple((t["k"], t["inertia"], t["silhouette"], t["stability"]) for t in tried),
+    )
+
+
+def _searched(stage: str, figures: dict[str, Any]) -> Searched:
+    return Searched(
+        stage=stage,
+        metric=figures["metric"],
+        folds=figures["folds"],
+        candidates=tuple(
+            Candidate(
+                parameters=", ".join(
+                    f"{name} {value}" for name, value in trial["parameters"].items()
+                ),
+                mean=trial["mean"],
+                standard_error=trial["standard_error"],
+                seconds=trial["seconds"],
+                chosen=trial["number"] == figures["chosen"],
+                error=trial["error"],
+            )
+            for trial in figures["trials"]
+        ),
+        tried=figures["tried"],
+        failed=figures["failed"],
+        seconds=figures["seconds"],
     )
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sparkmine.errors import ConfigError
 from sparkmine.lake.scan import DirectScanRefused, Scan
-from sparkmine.model import SCORES, Model, Task
+from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.decisions import CalibrationBlock, CostsBlock, check_decisions, decided
 
 MISMATCH = (
     "the models' scores do not join one to one; give their stages the same `score:`, and `keys:` "
@@ -29,6 +31,8 @@ class ModelStage(Stage):
         task: What the label is: 0 and 1, the classes 0 to k - 1, or a number.
         train: Rows to learn from.
         score: Rows to score; all if left out.
+        calibration: How the probabilities of class 1 are corrected, and by which rows.
+        costs: What wrong decisions cost; the scores then have the column `decision`.
     """
 
     input: TableName
@@ -38,6 +42,8 @@ class ModelStage(Stage):
     task: Task = "binary"
     train: Condition
     score: Condition | None = None
+    calibration: CalibrationBlock | None = None
+    costs: CostsBlock | None = None
 
     @property
     def writes(self) -> str:
@@ -47,18 +53,22 @@ class ModelStage(Stage):
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
 
+    def check(self, base: Path) -> None:
+        check_decisions(self, self.task)
+
     @abstractmethod
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         """The fitted model and metrics for the ledger."""
 
     def run(self, context: Context) -> Result:
-        model, metrics = self.fit(context)
+        fitted, metrics = self.fit(context)
+        model, chosen = decided(self, context, fitted)
         model.save(context.artifact())
         rows = context.frame(self.input, self.score)
         scored = model.transform(rows)
-        added = [name for name in SCORES if name in scored.columns]
+        added = [name for name in (*SCORES, DECISION) if name in scored.columns]
         frame = scored.select(*self.keys, self.label, *added)
-        return Result(frame=frame, metrics=metrics, artifact=True)
+        return Result(frame=frame, metrics={**metrics, **chosen}, artifact=True)
 
 
 def joined_scores(

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,8 @@ from sparkmine.stages.validated import FoldsBlock, placed
 if TYPE_CHECKING:
     from sparkmine.selection import Distribution, SearchResult
 
+Number = Annotated[float, Field(strict=False)]
+
 # Trials that the ledger and the report keep, from the best; the side table has all.
 MAX_SHOWN = 200
 
@@ -29,8 +31,8 @@ MAX_SHOWN = 200
 class Drawn(Block):
     """From what a parameter is drawn: exactly one of these."""
 
-    uniform: list[float] | None = Field(default=None, min_length=2, max_length=2, strict=False)
-    log_uniform: list[float] | None = Field(default=None, min_length=2, max_length=2, strict=False)
+    uniform: list[Number] | None = Field(default=None, min_length=2, max_length=2)
+    log_uniform: list[Number] | None = Field(default=None, min_length=2, max_length=2)
     integer: list[int] | None = Field(default=None, min_length=2, max_length=2)
     choice: list[Any] | None = Field(default=None, min_length=1)
 
@@ -92,6 +94,7 @@ class Search(ModelStage):
         return (f"trials/{self.name}",)
 
     def check(self, base: Path) -> None:
+        super().check(base)
         from sparkmine.evaluate import TASKS
 
         known = TASKS[self.task].metrics

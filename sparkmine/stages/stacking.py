@@ -35,6 +35,7 @@ class Stacking(ModelStage):
     passthrough: bool = False
 
     def check(self, base: Path) -> None:
+        super().check(base)
         if self.task == "multiclass":
             raise ConfigError(f"stage {self.name}: stacking is for binary labels and regression")
 

@@ -121,7 +121,9 @@ class Train(ModelStage):
     validation: Condition | None = None
     weight: str | None = None
     class_weight: (
-        Literal["balanced"] | dict[int, Annotated[float, Field(ge=0.0, strict=False)]] | None
+        Literal["balanced"]
+        | dict[Annotated[int, Field(strict=False)], Annotated[float, Field(ge=0.0, strict=False)]]
+        | None
     ) = None
     early_stopping: Stopping | None = None
     tensorboard: bool = False
@@ -137,6 +139,7 @@ class Train(ModelStage):
     max_restarts: int = Field(default=0, ge=0)
 
     def check(self, base: Path) -> None:
+        super().check(base)
         if self.classes is not None and self.task != "multiclass":
             raise ConfigError(f"stage {self.name}: classes are for task: multiclass")
 

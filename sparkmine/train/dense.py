@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float32]
 
+# Rows that go through all layers together: what lies between the layers stays in a core's cache.
+_ROWS = 2048
+
 
 @dataclass(frozen=True)
 class Step:
@@ -66,16 +69,24 @@ class DenseChain:
 
     def __call__(self, features: Matrix) -> Matrix:
         """Return the output [rows, outputs]."""
-        values = features
+        blocks = (features[at : at + _ROWS] for at in range(0, max(len(features), 1), _ROWS))
+        return np.concatenate([self._block(block) for block in blocks])
+
+    def _block(self, features: Matrix) -> Matrix:
+        values, ours = features, False  # what is ours may be written over
         for step in self.steps:
             if step.kind == "dense":
-                values = values @ step.arrays[0]
+                values, ours = values @ step.arrays[0], True
                 if len(step.arrays) > 1:
                     values += step.arrays[1]
-            elif step.kind == "scale":
-                values = values * step.arrays[0] + step.arrays[1]
+                continue
+            if not ours:
+                values, ours = values.copy(), True
+            if step.kind == "scale":
+                values *= step.arrays[0]
+                values += step.arrays[1]
             else:
-                values = _ACTIVATIONS[step.kind](values)
+                _ACTIVATIONS[step.kind](values)
         return values
 
     def to_bytes(self) -> bytes:
@@ -114,35 +125,32 @@ def _folded(layer: Any) -> tuple[Matrix, Matrix]:
     return scale.astype(np.float32), offset.astype(np.float32)
 
 
-def _sigmoid(values: Matrix) -> Matrix:
+def _sigmoid(values: Matrix) -> None:
     # By tanh, which does not overflow; so do the tails of exp(-x) for large negative x.
     half = np.float32(0.5)
-    result: Matrix = half * np.tanh(half * values) + half
-    return result
+    values *= half
+    np.tanh(values, out=values)
+    values *= half
+    values += half
 
 
-def _softmax(values: Matrix) -> Matrix:
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    result: Matrix = powers / powers.sum(axis=-1, keepdims=True)
-    return result
+def _softmax(values: Matrix) -> None:
+    values -= values.max(axis=-1, keepdims=True)
+    np.exp(values, out=values)
+    values /= values.sum(axis=-1, keepdims=True)
 
 
-def _leaky_relu(values: Matrix) -> Matrix:
+def _leaky_relu(values: Matrix) -> None:
     # The slope that Keras gives it by this name.
-    result: Matrix = np.maximum(values, np.float32(0.2) * values)
-    return result
+    np.maximum(values, np.float32(0.2) * values, out=values)
 
 
-def _relu(values: Matrix) -> Matrix:
-    result: Matrix = np.maximum(values, np.float32(0))
-    return result
-
-
-_ACTIVATIONS: dict[str, Callable[[Matrix], Matrix]] = {
+# Each writes its values over those that it is given.
+_ACTIVATIONS: dict[str, Callable[[Matrix], Any]] = {
     "linear": lambda values: values,
     "leaky_relu": _leaky_relu,
-    "relu": _relu,
-    "tanh": np.tanh,
+    "relu": lambda values: np.maximum(values, np.float32(0), out=values),
+    "tanh": lambda values: np.tanh(values, out=values),
     "sigmoid": _sigmoid,
     "softmax": _softmax,
 }

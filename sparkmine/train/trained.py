@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +17,8 @@ import pyarrow as pa
 
 from sparkmine.errors import ConfigError, ModelError
 from sparkmine.model import Model
+from sparkmine.scoring import Score, add_scores, packed
+from sparkmine.sessions import task_cores
 from sparkmine.train.dense import DenseChain
 from sparkmine.train.layout import Layout, check_columns
 
@@ -31,12 +35,6 @@ _NETWORK = "model.keras"
 _DENSE = "dense.npz"
 _GENERATOR = "generator.keras"
 _FACTS = "trained.json"
-
-# What is no double.
-_OUTPUTS = {
-    "multiclass": "prediction int, probability array<double>",
-    "multilabel": "array<double>",
-}
 
 # One network per Python worker, however many tasks and batches it serves.
 _loaded: dict[str, Any] = {}
@@ -99,31 +97,12 @@ class TrainedModel(Model):
         Raises:
             ConfigError: a feature is missing or not a number, or an output column is there.
         """
-        from pyspark.sql import functions as F
-        from pyspark.sql.pandas.functions import arrow_udf
-
         check_columns(df.schema, self.layout.features)
-        kind = _OUTPUTS.get(self.task, "double")
-        multiclass = self.task == "multiclass"
-        added = ["prediction", "probability"] if multiclass else ["prediction"]
-        taken = [name for name in added if name in df.columns]
-        if taken:
-            raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
         context = df.sparkSession.sparkContext
-        threads = int(context.getConf().get("spark.task.cpus") or 1)
+        threads = task_cores(df.sparkSession)
         sent = context.broadcast((self.keras_file, self.dense_file))
-        score = _scorer(sent, self._digest(), self.layout, self.task, threads)
-        # Only features go to the workers and only scores come back; the other columns stay in the
-        # JVM. To an optimizer that takes it for a plain function, a filter by the score would be a
-        # reason to compute it twice.
-        # pyspark's stubs know no iterators of tuples.
-        udf: Any = arrow_udf(score, kind)  # type: ignore[call-overload]
-        scorer = udf.asNondeterministic()
-        scored = df.withColumn("prediction", scorer(*(F.col(f"`{n}`") for n in self.features)))
-        if not multiclass:
-            return scored
-        kept = (F.col(f"`{name}`") for name in df.columns)
-        return scored.select(*kept, *(F.col(f"prediction.{name}") for name in added))
+        opened = _opened(sent, self._digest(), self.layout, self.task, threads)
+        return add_scores(df, self.features, self.task, opened)
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output [rows, outputs] for a matrix [rows, width], in this process."""
@@ -196,41 +175,26 @@ class TrainedModel(Model):
             raise ModelError(f"{folder}: {type(error).__name__}: {error}") from None
 
 
-def _scorer(
+def _opened(
     sent: Broadcast[Files], digest: str, layout: Layout, task: str, threads: int
-) -> Callable[[Iterator[tuple[pa.Array, ...]]], Iterator[pa.Array]]:
-    """Return the function of the feature columns' arrays; its hints tell Spark what it takes."""
+) -> Callable[[], AbstractContextManager[Score]]:
+    """Return what a task scores its rows by: the network, loaded where it is used."""
 
-    def score(batches: Iterator[tuple[pa.Array, ...]]) -> Iterator[pa.Array]:
-        forward = None
-        for arrays in batches:
-            if forward is None:
-                forward = _forward(sent.value, digest, layout.width, threads=threads)
-            # Spark gives a single column without a tuple.
-            columns = list(arrays) if isinstance(arrays, tuple) else [arrays]
+    def opened() -> AbstractContextManager[Score]:
+        forward = _forward(sent.value, digest, layout.width, threads=threads)
+
+        def scores(columns: list[pa.Array]) -> pa.Array:
             matrix = layout.matrix(pa.RecordBatch.from_arrays(columns, names=layout.features))
             usable = np.isfinite(matrix).all(axis=1)
             matrix[~usable] = 0.0  # a missing index is no row of an embedding
             output = forward(matrix)
             if task == "reconstruction":
                 output = np.mean((output - matrix) ** 2, axis=1, keepdims=True)
-            yield _scores(output, usable, task)
+            return packed(output, usable, task)
 
-    return score
+        return contextlib.nullcontext(scores)
 
-
-def _scores(output: NDArray[np.float32], usable: NDArray[np.bool_], task: str) -> pa.Array:
-    """Return the output as an Arrow array of exactly the type in `_OUTPUTS`."""
-    if task not in _OUTPUTS:
-        return pa.array(output[:, 0].astype(np.float64), mask=~usable)
-    offsets = np.arange(len(output) + 1, dtype=np.int32) * output.shape[1]
-    probability = pa.ListArray.from_arrays(
-        offsets, output.astype(np.float64).ravel(), mask=pa.array(~usable)
-    )
-    if task == "multilabel":
-        return probability
-    chosen = pa.array(output.argmax(axis=1).astype(np.int32), mask=~usable)
-    return pa.StructArray.from_arrays([chosen, probability], names=["prediction", "probability"])
+    return opened
 
 
 def _forward(

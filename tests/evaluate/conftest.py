@@ -100,7 +100,7 @@ def widths_of(tmp_path: Path) -> Callable[[str], list[tuple[int, int]]]:
 
 @pytest.fixture
 def brute_force() -> Callable[[Callable[..., np.ndarray], np.ndarray, np.ndarray], np.ndarray]:
-    """From a function of d columns, rows [n, d] and a background [b, d] to values [n, d]."""
+    """From a function of d columns, rows [n, d] and a background [b, d] to Shapley values."""
 
     def values(
         function: Callable[..., np.ndarray], rows: np.ndarray, background: np.ndarray

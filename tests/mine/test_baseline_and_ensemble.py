@@ -132,7 +132,7 @@ def test_several_classes(spark: SparkSession, tmp_path: Path) -> None:
     np.testing.assert_allclose(counts / 3000, [0.2, 0.2, 0.6], atol=5 * np.sqrt(0.24 / 3000))
     for bad in (0.5, -1.0, None):
         wrong = df.select("y").union(spark.createDataFrame([(bad,)], "y double"))
-        with pytest.raises(DataError, match="no classes"):
+        with pytest.raises(DataError, match="no whole number"):
             MajorityClass(task="multiclass").fit(wrong, "y")
 
 

@@ -22,7 +22,7 @@ def test_a_chain_by_hand() -> None:
             Step("softmax"),
         )
     )
-    x = rng.normal(size=(5, 4)).astype(np.float32)
+    x = rng.normal(size=(5000, 4)).astype(np.float32)  # more than go through the layers at once
     hidden = np.maximum((x.astype(float) @ kernel + bias) * scale + offset, 0)
     powers = np.exp(hidden @ last)
     expected = powers / powers.sum(axis=1, keepdims=True)
@@ -37,3 +37,4 @@ def test_activations_do_not_overflow() -> None:
     extreme = np.array([[-200.0, 0.0, 200.0]], np.float32)
     np.testing.assert_allclose(DenseChain((Step("sigmoid"),))(extreme), [[0, 0.5, 1]], atol=1e-7)
     np.testing.assert_allclose(DenseChain((Step("softmax"),))(extreme), [[0, 0, 1]], atol=1e-7)
+    np.testing.assert_array_equal(extreme, [[-200.0, 0.0, 200.0]])  # not written over

@@ -1,6 +1,7 @@
 """One self-contained HTML file about a run: its pipeline, data, models and findings."""
 
 from sparkmine.evaluate.report.data import (
+    Candidate,
     Champion,
     Clusters,
     FuzzyMatches,
@@ -15,6 +16,7 @@ from sparkmine.evaluate.report.data import (
     Rules,
     RunInfo,
     ScoredPair,
+    Searched,
     Spectrum,
     StageInfo,
     StrangeRows,
@@ -31,6 +33,7 @@ from sparkmine.evaluate.report.texts import (
 )
 
 __all__ = [
+    "Candidate",
     "Champion",
     "Clusters",
     "FuzzyMatches",
@@ -48,6 +51,7 @@ __all__ = [
     "Rules",
     "RunInfo",
     "ScoredPair",
+    "Searched",
     "Spectrum",
     "StageInfo",
     "StrangeRows",

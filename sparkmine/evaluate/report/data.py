@@ -239,6 +239,37 @@ class Clusters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A candidate of a search: its parameters in words, and its score over the folds."""
+
+    parameters: str
+    mean: float | None
+    standard_error: float | None
+    seconds: float
+    chosen: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """A search for parameters by cross-validation.
+
+    Fields:
+        candidates: from the best to the worst, then those that failed; not always all.
+        tried, failed: how many there were.
+        seconds: of all fits together.
+    """
+
+    stage: str
+    metric: str
+    folds: int
+    candidates: tuple[Candidate, ...]
+    tried: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Histogram:
     """Row counts [bins] between edges [bins + 1]."""
 
@@ -290,6 +321,7 @@ class ReportData(PlainData):
     learning: tuple[LearningCurve, ...] = ()
     outliers: tuple[StrangeRows, ...] = ()
     clusters: tuple[Clusters, ...] = ()
+    searches: tuple[Searched, ...] = ()
     keywords: tuple[KeywordTable, ...] = ()
     topics: tuple[TopicTable, ...] = ()
     leakage: tuple[Leakage, ...] = ()

@@ -13,6 +13,7 @@ from sparkmine.evaluate.report import (
     explanation_charts,
     flow,
     linkage_charts,
+    search_charts,
     text_charts,
 )
 from sparkmine.evaluate.report.data import ReportData, Rules
@@ -58,6 +59,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("fuzzy", "Fuzzy records", report.fuzzy),
         ("missing", "Missing values", report.missing),
         ("components", "Principal components", report.spectra),
+        ("searches", "Searches", report.searches),
         ("learning", "Learning curves", report.learning),
         ("outliers", "Outliers", report.outliers),
         ("clusters", "Clusters", report.clusters),
@@ -83,6 +85,11 @@ def _pictures(report: ReportData) -> dict[str, Any]:
         "complete": [v.table for v in report.missing if not any(v.fractions.values())],
         "clusters": [
             cluster_charts.means(found, f"clusters-{i}") for i, found in enumerate(report.clusters)
+        ],
+        "searches": [
+            search_charts.scores(found, f"search-{i}")
+            for i, found in enumerate(report.searches)
+            if any(one.mean is not None for one in found.candidates)
         ],
         "keywords": [
             text_charts.keywords(found, f"keywords-{i}") for i, found in enumerate(report.keywords)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,19 +17,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkmine.errors import ConfigError, DataError, ModelError
-from sparkmine.lake.inputs import need_columns
+from sparkmine.errors import DataError, ModelError
 from sparkmine.mine.scikit.stored import loaded, trusted
 from sparkmine.model import Model, Task
+from sparkmine.scoring import Score, add_scores, arrays_of, packed
 from sparkmine.sessions import task_cores
-from sparkmine.stats.matrix import list_array, matrix_of
+from sparkmine.stats.matrix import matrix_of
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
     from pyspark.sql import DataFrame
 
 _STATE, _FACTS = "estimator.skops", "model.json"
-_TYPES = {"multiclass": "prediction int, probability array<double>"}
 
 # Estimators that a Python worker keeps; an ensemble has several.
 MOST_LOADED = 16
@@ -70,33 +70,14 @@ class ScikitLearnModel(Model):
             ConfigError: a feature is missing, or an added column is there.
             DataError: lists of another length than those of the fit.
         """
-        from pyspark.sql import functions as F
-        from pyspark.sql.pandas.functions import arrow_udf
-
-        need_columns(df, self.features)
-        added = ["prediction", "probability"] if self.task == "multiclass" else ["prediction"]
-        taken = [name for name in added if name in df.columns]
-        if taken:
-            raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
         self.fitted()  # refuses what is not trusted, here and not in a task
         sent = df.sparkSession.sparkContext.broadcast(self)
-        score = _scorer(sent, self.digest, task_cores(df.sparkSession), trusted())
-        # To an optimizer that takes it for a plain function, a filter by the score would be a
-        # reason to compute it twice. pyspark's stubs know no iterators of tuples.
-        udf: Any = arrow_udf(score, _TYPES.get(self.task, "double"))  # type: ignore[call-overload]
-        scored = df.withColumn(
-            "prediction", udf.asNondeterministic()(*(F.col(f"`{n}`") for n in self.features))
-        )
-        if self.task != "multiclass":
-            return scored
-        kept = (F.col(f"`{name}`") for name in df.columns)
-        return scored.select(*kept, *(F.col(f"prediction.{name}") for name in added))
+        opened = _opened(sent, self.digest, task_cores(df.sparkSession), trusted())
+        return add_scores(df, self.features, self.task, opened)
 
     def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.Array:
         """The scores of the rows of an Arrow table or batch, without Spark."""
-        columns = [table.column(name) for name in self.features]
-        arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
-        return self._scores(self.fitted(), arrays)
+        return self._scores(self.fitted(), arrays_of(table, self.features))
 
     def predict(self, rows: Array) -> Array:
         """For rows [n, d]: probabilities of class 1 [n], of all classes [n, k], or values [n]."""
@@ -130,16 +111,7 @@ class ScikitLearnModel(Model):
             if finite.any():
                 good = values if finite.all() else values[finite]
                 found[usable] = predicted(fitted, good, self.task, self.classes)
-        if self.task != "multiclass":
-            return pa.array(found, mask=~usable)
-        offsets = list_array(found).offsets
-        probability = pa.ListArray.from_arrays(
-            offsets, pa.array(found.reshape(-1)), mask=pa.array(~usable)
-        )
-        chosen = pa.array(found.argmax(axis=1).astype(np.int32), mask=~usable)
-        return pa.StructArray.from_arrays(
-            [chosen, probability], names=["prediction", "probability"]
-        )
+        return packed(found, usable, self.task)
 
     def _matrix(self, arrays: Sequence[pa.Array]) -> Array:
         found = matrix_of(self.features, arrays)
@@ -192,28 +164,22 @@ def predicted(fitted: Any, rows: Array, task: Task, classes: int | None) -> Arra
     return probabilities[:, 1] if task == "binary" else probabilities
 
 
-def _scorer(
+def _opened(
     sent: Broadcast[ScikitLearnModel], digest: str, threads: int, packages: tuple[str, ...]
-) -> Callable[[Iterator[tuple[pa.Array, ...]]], Iterator[pa.Array]]:
-    """The function of the feature columns' arrays; its hints tell Spark what it takes."""
+) -> Callable[[], AbstractContextManager[Score]]:
+    """What a task scores its rows by: the estimator, loaded where it is used."""
 
-    def score(batches: Iterator[tuple[pa.Array, ...]]) -> Iterator[pa.Array]:
+    @contextlib.contextmanager
+    def opened() -> Iterator[Score]:
         from threadpoolctl import threadpool_limits
 
-        fitted: Any = None
-        limits = contextlib.ExitStack()
-        with limits:
-            for arrays in batches:
-                model = sent.value
-                if fitted is None:
-                    fitted = _here(digest, model.state, packages)
-                    # Only libraries that are loaded by now can be limited.
-                    limits.enter_context(threadpool_limits(limits=threads))
-                # Spark gives a single column without a tuple.
-                columns = list(arrays) if isinstance(arrays, tuple) else [arrays]
-                yield model._scores(fitted, columns)
+        model = sent.value
+        fitted = _here(digest, model.state, packages)
+        # Only libraries that are loaded by now can be limited.
+        with threadpool_limits(limits=threads):
+            yield lambda arrays: model._scores(fitted, arrays)
 
-    return score
+    return opened
 
 
 def _here(digest: str, state: bytes, packages: tuple[str, ...]) -> Any:

@@ -1,0 +1,139 @@
+"""The stage `classical`: its YAML, calibrated probabilities, decisions, and what goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sparkmine import mine
+from sparkmine.errors import ConfigError
+from sparkmine.lake import Lake
+from sparkmine.pipeline import Runner, load_pipeline
+from sparkmine.stages import estimators as blocks
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+KINDS: list[tuple[type[Any], str, type[Any], str]] = [
+    (blocks.LogisticModel, "logistic", mine.LogisticRegression, "binary"),
+    (blocks.LinearModel, "linear", mine.LinearRegression, "regression"),
+    (blocks.SvmModel, "svm", mine.LinearSVM, "binary"),
+    (blocks.BayesModel, "naive_bayes", mine.NaiveBayes, "multiclass"),
+    (blocks.TreeModel, "tree", mine.DecisionTree, "regression"),
+    (blocks.ForestModel, "random_forest", mine.RandomForest, "multiclass"),
+    (blocks.BoostedModel, "boosted_trees", mine.GradientBoostedTrees, "regression"),
+]
+
+PIPELINE = """
+pipeline: visits
+warehouse: {lake}
+seed: 4
+stages:
+  - stage: ingest
+    name: ingest
+    source: {{format: csv, path: visits.csv}}
+    columns: {{id: int, day: int, spend: double, kind: int, again: int}}
+    table: raw/visits
+  - stage: classical
+    name: model
+    input: raw/visits
+    features: select("spend")
+    keys: id
+    label: {label}
+    train: day < 5
+    {more}
+    table: scores/model
+"""
+
+
+def written(folder: Path, more: str, label: str = "again") -> Path:
+    random = np.random.default_rng(3)
+    lines = ["id,day,spend,kind,again"]
+    for number in range(400):
+        spend = random.normal()
+        again = int(spend + random.normal() > 0.8)
+        lines.append(f"{number},{number % 10},{spend},{int(spend > 0) + int(spend > 1)},{again}")
+    (folder / "visits.csv").write_text("\n".join(lines) + "\n")
+    file = folder / "visits.yaml"
+    file.write_text(PIPELINE.format(lake=folder / "lake", more=more, label=label))
+    return file
+
+
+@pytest.mark.parametrize(("block", "kind", "estimator", "task"), KINDS)
+def test_parameters_and_defaults_are_the_same(
+    block: Any, kind: str, estimator: Any, task: str
+) -> None:
+    found = block(kind=kind)
+    assert set(found.model_dump()) - {"kind"} == {one.name for one in fields(estimator)} - {"task"}
+    assert found.estimator(task) == estimator(task=task)
+
+
+def test_decisions(spark: SparkSession, tmp_path: Path) -> None:
+    more = """
+    model: {kind: tree, max_depth: 3, class_weight: {"0": 1, "1": 4}}
+    calibration: {method: sigmoid, where: day in (5, 6)}
+    costs: {false_positive: 1, false_negative: 8, where: day = 7}
+    score: day > 7
+"""
+    lake = Lake(tmp_path / "lake", spark)
+    Runner(load_pipeline(written(tmp_path, more)), lake, lambda event: None).run()
+    scores = lake.table("scores/model").snapshot()
+    found = scores.dataframe(spark).toPandas()
+    assert list(found.columns) == ["id", "again", "prediction", "decision"]
+    commit = next(iter(lake.table("scores/model").commits()))
+    metrics = (commit.metadata or {})["metrics"]
+    chosen = metrics["decision"]
+    assert metrics["calibration"] == "sigmoid" and chosen["rows"] == 40
+    assert chosen["expected_cost"] <= chosen["expected_cost_at_half"]
+    assert (found["decision"] == (found["prediction"] >= chosen["threshold"])).all()
+    # Four times the weight of class 1 was corrected to its frequency.
+    assert found["prediction"].mean() == pytest.approx(found["again"].mean(), abs=0.12)
+
+
+def test_several_classes(spark: SparkSession, tmp_path: Path) -> None:
+    more = "task: multiclass\n    model: {kind: naive_bayes}"
+    lake = Lake(tmp_path / "lake", spark)
+    Runner(load_pipeline(written(tmp_path, more, "kind")), lake, lambda event: None).run()
+    found = lake.table("scores/model").snapshot().dataframe(spark)
+    assert found.dtypes[2:] == [("prediction", "int"), ("probability", "array<double>")]
+    table = found.toPandas()
+    assert (table["prediction"] == table["kind"]).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("task: multiclass\n    model: {kind: boosted_trees}", "stage model: .* take RandomForest"),
+        ("task: regression\n    model: {kind: svm}", "stage model: LinearSVM is for binary"),
+        ("model: {kind: linear}", "stage model: LinearRegression is for regression"),
+        ("model: {kind: logistic, class_weight: {'0': 0, '1': 1}}", "greater than 0"),
+        ("model: {kind: random_forest, max_depth: 31}", "less than or equal to 30"),
+        (
+            "task: regression\n    model: {kind: linear}\n    calibration: {where: day = 5}",
+            "stage model: calibration is for a binary task, not regression",
+        ),
+        (
+            "model: {kind: tree}\n"
+            "    costs: {false_positive: 1, false_negative: 1, true_positive: 3, where: day = 5}",
+            "stage model: false_negative costs 1",
+        ),
+    ],
+)
+def test_what_does_not_go_together(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_pipeline(written(tmp_path, more))
+
+
+def test_rows_that_the_model_learnt_from(spark: SparkSession, tmp_path: Path) -> None:
+    more = "model: {kind: tree}\n    calibration: {where: day between 4 and 6}"
+    runner = Runner(
+        load_pipeline(written(tmp_path, more)), Lake(tmp_path / "lake", spark), lambda event: None
+    )
+    with pytest.raises(
+        ConfigError, match=r"calibration.where takes rows that the model learns from"
+    ):
+        runner.run()
