@@ -38,7 +38,8 @@ class Drawn(Block):
 
     @model_validator(mode="after")
     def _one(self) -> Drawn:
-        if len(self.model_fields_set) != 1:
+        given = (self.uniform, self.log_uniform, self.integer, self.choice)
+        if sum(one is not None for one in given) != 1:
             raise ValueError("give one of uniform, log_uniform, integer, choice")
         return self
 
