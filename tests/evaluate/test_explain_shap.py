@@ -99,9 +99,7 @@ def test_values_of_trees_are_shapley_values(
                 moved = scores[mine, 0] - model.predict(other[None])[0]
                 parts *= (moved / np.where(parts.sum(axis=1) == 0, 1, parts.sum(axis=1)))[:, None]
             expected[mine] += parts / len(background)
-    for place, (parts, reasons) in enumerate(
-        zip(found.contributions, found.reasons, strict=True)
-    ):
+    for place, (parts, reasons) in enumerate(zip(found.contributions, found.reasons, strict=True)):
         # An array is one feature: its elements' values add up.
         wanted = {"a": expected[place, 0], "pair": expected[place, 1:].sum()}
         assert dict(parts) == pytest.approx(wanted, abs=1e-6)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sparkmine.evaluate.report.data import Searched
-from sparkmine.evaluate.report.pictures import BLUE, ORANGE, Picture, figure, to_svg
+from sparkmine.evaluate.report.pictures import BLUE, ORANGE, Picture, figure, tidy, to_svg
+from sparkmine.evaluate.tasks import metric_label
 
 
 def scores(found: Searched, identifier: str) -> Picture:
@@ -21,9 +22,10 @@ def scores(found: Searched, identifier: str) -> Picture:
                 color=ORANGE if one.chosen else BLUE,
                 elinewidth=1.0,
             )
-        metric = found.metric.replace("_", " ")
+        metric = metric_label(found.metric)
         axes.set(xlabel="Candidate, from the best", ylabel=f"Mean {metric}")
         axes.xaxis.get_major_locator().set_params(integer=True)
+        tidy(axes, "y")
         best = f"{measured[0].mean:.4f}" if measured else "none"
         svg = to_svg(
             drawn, identifier, f"{len(measured)} candidates of {found.stage}; best {metric} {best}."
