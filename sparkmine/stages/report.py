@@ -35,7 +35,6 @@ from sparkmine.evaluate.report import (
     WeightLevel,
     render,
 )
-from sparkmine.evaluate.tasks import metric_label
 from sparkmine.lake import ledger
 from sparkmine.lake.log import Commit
 from sparkmine.stages.base import Context, Result, Stage, TableName, artifact_folder
@@ -322,7 +321,7 @@ def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
 def _searched(stage: str, figures: dict[str, Any]) -> Searched:
     return Searched(
         stage=stage,
-        metric=metric_label(figures["metric"]),
+        metric=figures["metric"],
         folds=figures["folds"],
         candidates=tuple(
             Candidate(

@@ -95,9 +95,9 @@ class Search(ModelStage):
         return (f"trials/{self.name}",)
 
     def check(self, base: Path) -> None:
-        super().check(base)
         from sparkmine.evaluate import TASKS
 
+        super().check(base)
         known = TASKS[self.task].metrics
         if self.metric is not None and self.metric not in known:
             raise ConfigError(

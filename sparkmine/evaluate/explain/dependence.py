@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError
 from sparkmine.evaluate.explain.copies import Copy, score_copies
-from sparkmine.evaluate.explain.features import NUMBERS, Feature
+from sparkmine.evaluate.explain.features import NUMBERS, Feature, words
 from sparkmine.evaluate.explain.probe import Probe
 from sparkmine.evaluate.metrics import Floats
 from sparkmine.evaluate.plain import PlainData
@@ -152,36 +152,53 @@ def _dependence(
 ) -> Dependence:
     rows, shares = grid
     numeric = feature.kind == NUMBERS
-    places, texts = np.arange(len(rows), dtype=np.float64), None
     if numeric:
         places, texts = _places(probe, feature, rows)
+    else:
+        places = np.arange(len(rows), dtype=np.float64)
+        texts = [probe.value(feature, int(row)) for row in rows]
     points = [
         Point(
-            text=probe.value(feature, int(row)) if texts is None else texts[number],
+            text=texts[number],
             at=float(places[number]),
             share=float(shares[number]),
             mean=tuple(curves[0][number].tolist()),
             low=tuple(curves[1][number].tolist()),
             high=tuple(curves[2][number].tolist()),
         )
-        for number, row in enumerate(rows)
+        for number in range(len(rows))
     ]
     return Dependence(feature=feature.name, numeric=numeric, points=tuple(points))
 
 
 def _places(
     probe: Probe, feature: Feature, rows: npt.NDArray[np.int64]
-) -> tuple[Floats, list[str] | None]:
-    """Where the points are, and their words if they are not those of the values shown."""
-    own = numbers(probe.table.column(feature.columns[0]))[rows]
+) -> tuple[Floats, list[str]]:
+    """Where the points are, and their words: by the values that are shown, where that can be."""
+    own = numbers(probe.table.column(feature.columns[0]))
     shown = probe.shown.get(feature.name)
     if shown is not None and is_number(shown.type):
-        found = numbers(shown)[rows]
-        steps = np.diff(found)
-        # A scaled or clipped column goes up where its source does; else they cannot share an axis.
-        if np.isfinite(found).all() and ((steps > 0).all() or (steps < 0).all()):
-            return found, None
-    return own, [feature.text(probe.table, int(row)) for row in rows]
+        found = _translated(own, numbers(shown), own[rows])
+        if found is not None:
+            return found, [words(float(f"{value:.4g}")) for value in found]
+    return own[rows], [feature.text(probe.table, int(row)) for row in rows]
+
+
+def _translated(own: Floats, shown: Floats, wanted: Floats) -> Floats | None:
+    """The shown values of some own ones, where one goes up, or down, with the other.
+
+    A scaled, clipped and imputed column does; of others, one axis cannot have both.
+    """
+    known = np.isfinite(shown)
+    for sign in (1, -1):
+        order = np.lexsort((sign * shown[known], own[known]))
+        at, values = own[known][order], shown[known][order]
+        if len(at) and (sign * np.diff(values) >= 0).all():
+            places, first, counts = np.unique(at, return_index=True, return_counts=True)
+            # What was clipped to one value is drawn at its middle.
+            found: Floats = np.interp(wanted, places, values[first + counts // 2])
+            return found if (sign * np.diff(found) > 0).all() else None
+    return None
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -2,9 +2,10 @@
 
 TreeExplainer's interventional values (Lundberg and others, "From local explanations to global
 understanding with explainable AI for trees", Nature Machine Intelligence 2020) are those that
-`Reasons` estimates, against a larger background and without drawing orders. They exist for trees
-only; whether they are right is checked before anything is written: on the probe's rows they must
-add up to the model's predictions, which they do not for every kind of trees.
+`Reasons` estimates, against a larger background and without drawing orders; of boosted classifiers
+they are those of the log-odds, scaled to the probabilities. They exist for trees only; whether they
+are right is checked before anything is written: on the probe's rows they must add up to the model's
+predictions, which they do not for every kind of trees.
 
 Cost: one Arrow pass; each row walks the trees once for each background row.
 """

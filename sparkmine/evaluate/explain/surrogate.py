@@ -168,7 +168,10 @@ def _values(name: str, column: pa.ChunkedArray) -> list[_Column]:
             _Column(name=f"{name}[{place}]", values=values) for place, values in enumerate(matrix.T)
         ]
     if is_number(column.type):
-        return [_Column(name=name, values=numbers(column))]
+        values = numbers(column)
+        if set(np.unique(values)) == {0.0, 1.0}:
+            return [_Column(name=name, values=values, yes=f"{name} = 1", no=f"{name} = 0")]
+        return [_Column(name=name, values=values)]
     if pa.types.is_boolean(column.type):
         return [_Column(name=name, values=numbers(column), yes=name, no=f"not {name}")]
     texts: list[Any] = column.to_pylist()

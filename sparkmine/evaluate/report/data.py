@@ -255,7 +255,6 @@ class Searched:
     """A search for parameters by cross-validation.
 
     Fields:
-        metric: as readers call it.
         candidates: from the best to the worst, then those that failed; not always all.
         tried, failed: how many there were.
         seconds: of all fits together.

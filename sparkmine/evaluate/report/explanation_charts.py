@@ -81,7 +81,7 @@ def _curve(
         axes = drawn.add_subplot()
         (_line if one.numeric else _values)(axes, one, classes)
         if one.numeric:
-            axes.set(ylim=limits, xlabel=shortened(one.feature, 40), ylabel="Mean prediction")
+            axes.set(ylim=limits, ylabel="Mean prediction")
             axes.locator_params(axis="x", nbins=6)
         else:
             axes.set(xlim=limits, xlabel="Mean prediction")

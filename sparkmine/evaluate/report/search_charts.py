@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sparkmine.evaluate.report.data import Searched
-from sparkmine.evaluate.report.pictures import BLUE, ORANGE, Picture, figure, to_svg
+from sparkmine.evaluate.report.pictures import BLUE, ORANGE, Picture, figure, tidy, to_svg
+from sparkmine.evaluate.tasks import metric_label
 
 
 def scores(found: Searched, identifier: str) -> Picture:
@@ -23,16 +24,16 @@ def scores(found: Searched, identifier: str) -> Picture:
                 color=ORANGE if one.chosen else BLUE,
                 elinewidth=1.0,
             )
-        axes.set(xlabel="Candidate, from the best", ylabel=f"Mean {found.metric}")
+        metric = metric_label(found.metric)
+        axes.set(xlabel="Candidate, from the best", ylabel=f"Mean {metric}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        tidy(axes, "y")
         best = f"{measured[0][1]:.4f}" if measured else "none"
         svg = to_svg(
-            drawn,
-            identifier,
-            f"{len(measured)} candidates of {found.stage}; best {found.metric} {best}.",
+            drawn, identifier, f"{len(measured)} candidates of {found.stage}; best {metric} {best}."
         )
     caption = (
-        f"{found.stage}: mean {found.metric} over {found.folds} folds with its standard error; the "
+        f"{found.stage}: mean {metric} over {found.folds} folds with its standard error; the "
         "chosen candidate is orange."
     )
     return Picture(svg=svg, caption=caption)
