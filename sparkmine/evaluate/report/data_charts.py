@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from itertools import accumulate, pairwise
 
-from matplotlib.ticker import MaxNLocator
-
 from sparkmine.evaluate.metrics import percent
 from sparkmine.evaluate.report.data import (
     LearningCurve,
@@ -172,6 +170,8 @@ def rules_scatter(rules: Rules) -> Picture:
 
 def scores(predictions: Predictions) -> Picture:
     """Histogram of the predictions, of probabilities with the threshold."""
+    from matplotlib.ticker import MaxNLocator
+
     found = predictions.scores
     with figure() as drawn:
         axes = drawn.add_subplot()
