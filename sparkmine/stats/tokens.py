@@ -10,7 +10,7 @@ Khmer) are runs of letters. Emoji are no words. Other than in UAX 29 a full stop
 (`e.g` is two words).
 
 Blocks of texts are split at ASCII separators by Arrow; everything else happens once for each
-different piece of a block, so its cost hardly depends on the length of the texts.
+different piece of a block.
 """
 
 from __future__ import annotations

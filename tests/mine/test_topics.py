@@ -29,7 +29,7 @@ PLANTED = [
         "shampoo hair soap skin lotion care scent bath comb nail cream foam",
     )
 ]
-HOW = Topics(k=3, iterations=20, batch_share=0.2, held_out=0.0, min_documents=1, seed=5)
+HOW = Topics(k=3, iterations=12, batch_share=0.4, held_out=0.0, min_documents=1, seed=5)
 
 
 def labels() -> tuple[list[str], np.ndarray]:
@@ -75,7 +75,7 @@ def test_the_topics_are_those_of_spark_ml(spark: SparkSession, model: TopicsMode
     order = np.argsort(TEXTS, kind="stable")
     rows = [(int(i), Vectors.dense(counts[i].toarray()[0])) for i in order]
     vectors = spark.createDataFrame(rows, ["id", "features"]).coalesce(1)
-    estimator = LDA(k=3, maxIter=20, seed=5, optimizer="online", subsamplingRate=0.2)
+    estimator = LDA(k=3, maxIter=12, seed=5, optimizer="online", subsamplingRate=0.4)
     reference = estimator.fit(vectors)
     weights = reference.topicsMatrix().toArray().T
     order = np.argsort(-weights.sum(axis=1))
@@ -166,7 +166,7 @@ def test_the_perplexity_of_texts_that_were_held_out(spark: SparkSession) -> None
     words = [random.choice(list(words), 10) for words in ("abcd", "efgh") * 100]
     texts = [" ".join(row) for row in words] * 5
     frame = spark.createDataFrame([(text,) for text in texts], "t string")
-    how = Topics(k=2, iterations=30, batch_share=0.5, held_out=0.3, min_documents=1, seed=1)
+    how = Topics(k=2, iterations=12, batch_share=0.8, held_out=0.3, min_documents=1, seed=1)
     fitted = how.fit(frame, "t")
     assert fitted.perplexity is not None and 4.0 < fitted.perplexity < 4.8
     assert 600 < fitted.rows < 800 and fitted.rows % 5 == 0  # copies go together

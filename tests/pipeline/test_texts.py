@@ -41,8 +41,8 @@ stages:
     text: label
     keys: id
     {topics}
-    iterations: 12
-    batch_share: 0.5
+    iterations: 6
+    batch_share: 0.8
     table: mined/subjects
   - stage: report
     name: report
