@@ -1,7 +1,8 @@
--- What each manufacturer makes, as one text: short texts pooled by author.
+-- What each manufacturer makes, as one text: the types of all its products.
 SELECT
   manufacturer_id,
-  concat_ws(' ', sort_array(collect_list(product_type))) AS text
+  count(DISTINCT product_type) AS types,
+  concat_ws(' ', sort_array(collect_set(product_type))) AS text
 FROM products
 WHERE product_type IS NOT NULL
 GROUP BY manufacturer_id

@@ -62,7 +62,7 @@ def best_weights(
     size = found.shape[1]
     equal = np.full(size, 1 / size)
     start, _ = loss(equal)
-    unit = max(start, np.finfo(np.float64).tiny)  # whatever the unit of the labels is
+    unit = max(start, float(np.finfo(np.float64).tiny))  # whatever the unit of the labels is
     answer = minimize(
         lambda w: tuple(part / unit for part in loss(w)),
         equal,

@@ -109,7 +109,12 @@ def search(
         raise ConfigError(f"choose is {choose!r}; it must be best or one_standard_error")
     if choose == "one_standard_error" and grid is None:
         raise ConfigError("one_standard_error needs a grid, whose order is from simple to complex")
-    candidates = grid_of(grid) if grid is not None else drawn(*random, seed)  # type: ignore[misc]
+    if grid is not None:
+        candidates = grid_of(grid)
+    else:
+        assert random is not None
+        number, distributions = random
+        candidates = drawn(number, distributions, seed)
     kind = task_of(estimator.task)
     (metric,) = kind.check_names((metric or kind.primary,))
     parts = folds.split(data=train, label=label, spark=spark)

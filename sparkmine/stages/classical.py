@@ -11,6 +11,7 @@ from sparkmine.stages.base import Context
 from sparkmine.stages.estimators import EstimatorBlock
 from sparkmine.stages.features import feature_columns
 from sparkmine.stages.scored import ModelStage
+from sparkmine.stages.validated import placed
 
 
 class Classical(ModelStage):
@@ -31,7 +32,8 @@ class Classical(ModelStage):
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         features = feature_columns(context, self.input, self.features)
         training = context.inputs[self.input].where(self.train)
-        model = self.model.estimator(self.task).fit(
+        estimator = placed(self.model.estimator(self.task), context)
+        model = estimator.fit(
             training, features, self.label, seed=context.seed, spark=context.spark
         )
         return model, {"features": len(features)}

@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from sparkmine.evaluate.report.pictures import shortened
 from sparkmine.stages.base import Context, Result
-from sparkmine.stages.texts import TextStage
+from sparkmine.stages.texts import SHOWN, TextStage
 
 # Of the report: its groups, and the keywords of each.
 MAX_GROUPS, MAX_WORDS = 30, 12
@@ -43,12 +44,15 @@ class Keywords(TextStage):
         )
         model = how.fit(rows, self.text, self.group, context.spark)
         model.save(context.artifact())
+        largest = model.describe(MAX_GROUPS, MAX_WORDS)
+        for word in (word for one in largest for word in one["keywords"] if word["example"]):
+            word["example"] = shortened(word["example"], SHOWN)
         figures = {
             "text": self.text,
             "group": self.group,
             "texts": sum(model.texts.values()),
             "groups": len(model.texts),
-            "largest": model.describe(MAX_GROUPS, MAX_WORDS),
+            "largest": largest,
         }
         return Result(
             frame=context.spark.createDataFrame(model.table),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from sparkmine.model import Estimator, Task
 from sparkmine.stages.base import Block
@@ -14,6 +14,9 @@ from sparkmine.stages.train import CnnModel, MlpModel, RnnModel
 
 class ScikitLearnModel(Block):
     """Any estimator with scikit-learn's interface: see `sparkmine.mine.ScikitLearn`."""
+
+    # The ledger has the field's own name, by which a replay reads it.
+    model_config = ConfigDict(populate_by_name=True)
 
     kind: Literal["scikit_learn"]
     estimator_class: str = Field(alias="estimator")

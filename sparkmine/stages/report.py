@@ -326,7 +326,8 @@ def _searched(stage: str, figures: dict[str, Any]) -> Searched:
         candidates=tuple(
             Candidate(
                 parameters=", ".join(
-                    f"{name} {value}" for name, value in trial["parameters"].items()
+                    f"{name} {f'{value:.4g}' if isinstance(value, float) else value}"
+                    for name, value in trial["parameters"].items()
                 ),
                 mean=trial["mean"],
                 standard_error=trial["standard_error"],

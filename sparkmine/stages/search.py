@@ -38,7 +38,8 @@ class Drawn(Block):
 
     @model_validator(mode="after")
     def _one(self) -> Drawn:
-        if len(self.model_fields_set) != 1:
+        given = (self.uniform, self.log_uniform, self.integer, self.choice)
+        if sum(one is not None for one in given) != 1:
             raise ValueError("give one of uniform, log_uniform, integer, choice")
         return self
 
@@ -94,9 +95,9 @@ class Search(ModelStage):
         return (f"trials/{self.name}",)
 
     def check(self, base: Path) -> None:
-        super().check(base)
         from sparkmine.evaluate import TASKS
 
+        super().check(base)
         known = TASKS[self.task].metrics
         if self.metric is not None and self.metric not in known:
             raise ConfigError(

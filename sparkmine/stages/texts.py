@@ -11,6 +11,9 @@ from sparkmine.stages.base import Condition, Stage, TableName
 from sparkmine.stats.stop_words import stop_words
 from sparkmine.stats.tokens import Tokens
 
+# Letters of an example in the report.
+SHOWN = 160
+
 
 class TextStage(Stage):
     """Reads the column `text` of `input`; what its terms are says `stats.tokens.Tokens`.

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from sparkmine.evaluate.report.pictures import shortened
 from sparkmine.stages.base import Context, Names, Result
-from sparkmine.stages.texts import TextStage
+from sparkmine.stages.texts import SHOWN, TextStage
 
 
 class Topics(TextStage):
@@ -72,7 +73,7 @@ class Topics(TextStage):
         if self.examples:
             texts = model.examples(rows.dataframe(context.spark), self.examples)
             for topic, found in zip(figures["topics"], texts, strict=True):
-                topic["examples"] = found
+                topic["examples"] = [shortened(one, SHOWN) for one in found]
         kept = [*self.keys, *([] if self.text in self.keys else [self.text])]
         read = snapshot.dataframe(context.spark).select(*(f"`{name}`" for name in kept))
         frame = model.transform(read).select(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -83,6 +83,7 @@ FoldsBlock = Annotated[
 def placed(estimator: Estimator, context: Context) -> Estimator:
     """The estimator, with the warehouse's folder for rows that it may have to write."""
     settings: Any = estimator
-    if is_dataclass(settings) and any(field.name == "scratch" for field in fields(settings)):
-        return replace(settings, scratch=f"{context.target.root}/_scratch")  # type: ignore[type-var]
-    return estimator
+    if not hasattr(settings, "scratch"):
+        return estimator
+    found: Estimator = replace(settings, scratch=f"{context.target.root}/_scratch")
+    return found

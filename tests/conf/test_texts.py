@@ -68,8 +68,8 @@ def test_it_runs_and_says_what_other_libraries_say(spark: SparkSession, tmp_path
     reference = TfidfVectorizer(analyzer=lambda words: words, min_df=10, sublinear_tf=True)
     counted = pd.Series(reference.build_analyzer()(w) for w in expected.words[training])
     documents = counted.map(set).explode().value_counts()
-    # The 600 terms in the most texts: their least frequency may be that of more terms.
-    kept = documents.sort_index().sort_values(ascending=False, kind="stable").index[:600]
+    # The 400 terms in the most texts: their least frequency may be that of more terms.
+    kept = documents.sort_index().sort_values(ascending=False, kind="stable").index[:400]
     reference = TfidfVectorizer(
         analyzer=lambda words: words, vocabulary=list(kept), sublinear_tf=True
     )

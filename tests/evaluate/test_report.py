@@ -325,6 +325,7 @@ def test_page_is_whole_and_has_every_section(page: str, read_page: ReadPage) -> 
         "0.812",
         "12,345 texts (label) in 40 groups (shelf). The 2 largest are shown.",
         "rye of network",
+        "Without keywords: rest.",
         "network: 3,210 texts.",
         "4,321",
         "56.8",

@@ -75,7 +75,7 @@ def test_parameters_and_defaults_are_the_same(
 def test_decisions(spark: SparkSession, tmp_path: Path) -> None:
     more = """
     model: {kind: tree, max_depth: 3, class_weight: {"0": 1, "1": 4}}
-    calibration: {method: sigmoid, where: day in (5, 6)}
+    calibration: {method: sigmoid, where: day between 5 and 6}
     costs: {false_positive: 1, false_negative: 8, where: day = 7}
     score: day > 7
 """
@@ -110,7 +110,7 @@ def test_several_classes(spark: SparkSession, tmp_path: Path) -> None:
         ("task: multiclass\n    model: {kind: boosted_trees}", "stage model: .* take RandomForest"),
         ("task: regression\n    model: {kind: svm}", "stage model: LinearSVM is for binary"),
         ("model: {kind: linear}", "stage model: LinearRegression is for regression"),
-        ("model: {kind: logistic, class_weight: {'0': 0, '1': 1}}", "greater than 0"),
+        ("model: {kind: logistic, class_weight: {'0': 0, '1': 1}}", "Input should be 'balanced'"),
         ("model: {kind: random_forest, max_depth: 31}", "less than or equal to 30"),
         (
             "task: regression\n    model: {kind: linear}\n    calibration: {where: day = 5}",

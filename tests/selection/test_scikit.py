@@ -155,6 +155,9 @@ def test_memory_is_estimated_before_anything_starts(
     )
     with pytest.raises(TooLittleMemoryError, match=says):
         estimator.fit(households.snapshot, FEATURES, "shops", spark=spark)
+    # Of rows that a condition cuts from the files those that are left count.
+    some = households.snapshot.where("week <= 6")
+    assert estimator.fit(some, FEATURES, "shops", spark=spark).details["rows"] == 60
     assert memory.share_of(spark, 8).bytes == 2_000_000_000  # two slots
 
 

@@ -21,8 +21,9 @@ from sparkmine.lake.inputs import need_columns, session_of
 from sparkmine.lake.scratch import scannable
 from sparkmine.mine.scikit import building, job
 from sparkmine.mine.scikit.model import ScikitLearnModel
-from sparkmine.mine.scikit.rows import Reading, Rows, check_columns, columns_of
+from sparkmine.mine.scikit.rows import Reading, Rows, columns_of
 from sparkmine.mine.scikit.stored import dumped, trust, trusted
+from sparkmine.mine.supervised.rows import check_columns
 from sparkmine.model import Task
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def opened(
     Raises:
         ConfigError: no features, or a column is missing, repeated or of another type.
     """
+    if not features:
+        raise ConfigError("no features are named")
     columns = columns_of(features, label, parts)
     need_columns(data, columns)
     check_columns(data, features, label)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 
 from sparkmine.errors import ConfigError, DataError, SparkmineError, raised_by_workers
@@ -47,7 +49,7 @@ def run(
         TooLittleMemoryError: the rows do not fit.
         SparkmineError: what a work raised.
     """
-    _check_memory(reading, len(works), spark, factor)
+    reading = _fitting(reading, len(works), spark, factor)
     task = _task(uuid4().hex, reading, tuple(works), task_cores(spark))
     numbers = spark.range(0, len(works), 1, len(works))
     with raised_by_workers():
@@ -110,19 +112,24 @@ def _rows(key: str, reading: Reading) -> Rows:
     return _held[key]
 
 
-def _check_memory(reading: Reading, tasks: int, spark: SparkSession, factor: float) -> None:
-    import numpy as np
+def _fitting(reading: Reading, tasks: int, spark: SparkSession, factor: float) -> Reading:
+    """The reading, if its rows fit a task; they are counted if those before the predicate do not.
 
-    def need(rows: int) -> memory.Need:
+    Raises:
+        TooLittleMemoryError: they do not fit.
+    """
+    share = memory.share_of(spark, tasks)
+
+    def need() -> memory.Need:
         return memory.Need(
-            rows=rows,
+            rows=reading.most,
             width=sum(reading.widths),
             itemsize=np.dtype(reading.precision).itemsize,
             factor=factor,
         )
 
-    share = memory.share_of(spark, tasks)
-    wanted = need(reading.most)
-    if wanted.bytes > share.bytes:
-        wanted = need(sum(reading.scan.count(block) for block in reading.blocks))
-    memory.check(wanted, share)
+    if need().bytes > share.bytes and not all(block.exact for block in reading.blocks):
+        count = sum(reading.scan.count(block) for block in reading.blocks)
+        reading = replace(reading, most=count)
+    memory.check(need(), share)
+    return reading

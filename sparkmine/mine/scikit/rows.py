@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkmine.errors import ConfigError, DataError
+from sparkmine.errors import DataError
 from sparkmine.expr import Expr, evaluate
 from sparkmine.lake.scan import Block, Scan
+from sparkmine.mine.supervised.labels import MOST_CLASSES
 from sparkmine.model import Task
 from sparkmine.stats.matrix import Matrix, matrix_of, refuse_gaps
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from sparkmine.lake import Snapshot
 
 Array = npt.NDArray[Any]
-
-MOST_CLASSES = 1_000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -151,26 +150,6 @@ def columns_of(features: Sequence[str], label: str, parts: Iterable[Expr]) -> li
     """The columns that are read, each once."""
     conditions = sorted({name for part in parts for name in part.columns})
     return list(dict.fromkeys([*features, label, *conditions]))
-
-
-def check_columns(data: Any, features: Sequence[str], label: str) -> None:
-    """Raise ConfigError unless the features and the label are columns of numbers, each once."""
-    from pyspark.sql.types import ArrayType, BooleanType, NumericType
-
-    if not features:
-        raise ConfigError("no features are named")
-    repeated = sorted({name for name in features if list(features).count(name) > 1})
-    if repeated or label in features:
-        raise ConfigError(f"features name {', '.join(repeated) or f'the label {label}'} twice")
-    for name in [*features, label]:
-        kind = data.schema[name].dataType
-        if isinstance(kind, ArrayType) and name != label:
-            kind = kind.elementType
-        if not isinstance(kind, NumericType | BooleanType):
-            raise ConfigError(
-                f"column {name} is {data.schema[name].dataType.simpleString()}, not a number; "
-                "encode it in a recipe first"
-            )
 
 
 def _widths(scan: Scan, blocks: Sequence[Block], features: Sequence[str]) -> tuple[int, ...]:

@@ -99,7 +99,7 @@ def training_rows(
     from pyspark.sql import functions as F
 
     df = as_frame(data, spark)
-    arrays = _check_columns(df, features, label)
+    arrays = check_columns(df, features, label)
     numbers = [_doubles(name, arrays[name]).alias(f"f{n}") for n, name in enumerate(features)]
     rows = df.select(*numbers, F.col(_quoted(label)).cast("double").alias("label")).persist()
     try:
@@ -154,14 +154,18 @@ def check_label(df: DataFrame, label: str) -> tuple[int, int]:
     """
     from pyspark.sql import functions as F
 
-    _check_columns(df, [], label)
+    check_columns(df, [], label)
     rows = df.select(F.col(_quoted(label)).cast("double").alias("label"))
     _, labels = counted_labels(rows, label, "binary", [])
     return labels.rows, labels.positives
 
 
-def _check_columns(df: DataFrame, features: Sequence[str], label: str) -> dict[str, bool]:
-    """Which of the features are arrays."""
+def check_columns(df: DataFrame | Snapshot, features: Sequence[str], label: str) -> dict[str, bool]:
+    """Which of the features are arrays.
+
+    Raises:
+        ConfigError: a column is missing, repeated or does not hold numbers.
+    """
     from pyspark.sql.types import ArrayType, BooleanType, NumericType
 
     need_columns(df, [*features, label])
