@@ -124,9 +124,9 @@ class Scored(Summed):
         }
         if self.needs_ranks(names):
             above = self.above(ranked_weights)
-            values["roc_auc"] = _roc_auc(*above)
-            values["pr_auc"] = _average_precision(*above)
-            values["lift"] = _lift(*above)
+            # Only what is asked for: a bootstrap comes here for each of its resamples.
+            ranked = {"roc_auc": _roc_auc, "pr_auc": _average_precision, "lift": _lift}
+            values |= {name: ranked[name](*above) for name in names if name in ranked}
         return {name: values[name] for name in names}
 
     def compact(self, weights: Floats) -> Sample:

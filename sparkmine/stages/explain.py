@@ -23,6 +23,7 @@ from sparkmine.evaluate.explain import (
     Reasons,
     ShapReasons,
     SurrogateTree,
+    features_of,
 )
 from sparkmine.model import Model, Task
 from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
@@ -129,7 +130,7 @@ class Explain(Stage):
         name, folder = self._model(context)
         known = [*self.keys, self.label, *([self.group] if self.group else [])]
         explained = feature_columns(context, self.input, self.features, known)
-        rows, shown = self._rows(context, self.where)
+        rows, shown = self._rows(context, self.where, explained)
         probe = Probe.of(
             Model.load(folder),
             rows,
@@ -160,7 +161,7 @@ class Explain(Stage):
         examples: tuple[Example, ...] = ()
         if self.reasons is not None:
             fitted = self.reasons.fit(probe, importances)
-            sides, examples = self._explained(context, fitted)
+            sides, examples = self._explained(context, fitted, explained)
         classes = self.task == "multiclass"
         found = Explanation(
             model=name,
@@ -204,7 +205,9 @@ class Explain(Stage):
         assert source is not None
         return chosen_model(context, source)
 
-    def _rows(self, context: Context, where: str | None) -> tuple[DataFrame, dict[str, str]]:
+    def _rows(
+        self, context: Context, where: str | None, explained: Sequence[str]
+    ) -> tuple[DataFrame, dict[str, str]]:
         """Rows of the input, with the columns to show beside; these by the feature's name."""
         from pyspark.sql import functions as F
 
@@ -215,11 +218,15 @@ class Explain(Stage):
         missing = [name for name in self.keys if name not in beside.columns]
         if missing:
             raise ConfigError(f"stage {self.name}: {self.values_from} has no {', '.join(missing)}")
-        known = {*self.keys, self.label}
-        shown = {name: f"{_SHOWN}{name}" for name in beside.columns if name not in known}
-        beside = beside.dropDuplicates(self.keys).select(
+        # Those that features are named like: what a recipe made of them is.
+        named = {feature.name for feature in features_of(rows.schema, explained, self.groups)}
+        shown = {name: f"{_SHOWN}{name}" for name in beside.columns if name in named}
+        beside = beside.select(
             *self.keys, *(F.col(f"`{name}`").alias(column) for name, column in shown.items())
         )
+        # Few rows are wanted, and one for each.
+        beside = beside.join(rows.select(*self.keys), self.keys, "left_semi")
+        beside = beside.dropDuplicates(self.keys)
         return rows.join(beside, self.keys, "left"), shown
 
     def _drawn(self, probe: Probe, importances: Importances) -> Sequence[str]:
@@ -230,13 +237,16 @@ class Explain(Stage):
         return [name for name in names if probe.feature(name).has_grid][: self.partial_dependence]
 
     def _explained(
-        self, context: Context, fitted: FittedReasons | FittedShapReasons
+        self,
+        context: Context,
+        fitted: FittedReasons | FittedShapReasons,
+        explained: Sequence[str],
     ) -> tuple[dict[str, int], tuple[Example, ...]]:
         """Write the reasons; the version of their table, and the rows at both ends."""
         from pyspark.sql import functions as F
 
         assert self.reasons is not None
-        rows, shown = self._rows(context, self.reasons.where)
+        rows, shown = self._rows(context, self.reasons.where, explained)
         side = f"reasons/{self.name}"
         version = context.write_side(side, fitted.transform(rows, self.keys, shown))
         written = context.target.table(side).snapshot(version).dataframe(context.spark)

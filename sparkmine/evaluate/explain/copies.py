@@ -81,7 +81,7 @@ def score_copies(
         [*probe.schema.fields, *(StructField(name, IntegerType()) for name in (PART, COPY, ROW))]
     )
     parallel = spark.sparkContext.defaultParallelism
-    tasks = min(len(copies), 4 * parallel)
+    tasks = min(len(copies), 2 * parallel)
     numbers = spark.range(0, len(copies), 1, tasks)
     made = numbers.mapInArrow(_Maker(tuple(copies), sent), schema)
     scored = probe.model.transform(made)
@@ -92,7 +92,7 @@ def score_copies(
         with raised_by_workers():
             found = (
                 scored.select(PART, COPY, ROW, *kept)
-                .repartition(min(parts, 4 * parallel), PART)
+                .repartition(min(parts, 2 * parallel), PART)
                 .mapInArrow(reader, "part int, result binary")
                 .toArrow()
             )

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sparkmine.errors import ConfigError, DataError, SparkmineError
+from sparkmine.errors import ConfigError, DataError, SparkmineError, raised_by_workers
 from sparkmine.evaluate.explain.features import Feature, features_of, words
 from sparkmine.evaluate.metrics import Floats
 from sparkmine.evaluate.tables import values_of
@@ -97,6 +97,7 @@ class Probe:
             ConfigError: no such column or task, or a bad number of rows.
             DataError: no rows, or none that the model can score.
         """
+        from pyspark.errors import AnalysisException
         from pyspark.sql import functions as F
 
         task_of(task)
@@ -110,23 +111,34 @@ class Probe:
         beside |= {f"_shown_{name}": column for name, column in shown.items()}
         extra = {name: column for name, column in beside.items() if column is not None}
         need_columns(df, [*keys, *extra.values()])
-        base = read_columns(model, df, features)
         if label is not None:
             df = df.where(F.col(f"`{label}`").isNotNull())
 
         def hashed(names: Sequence[str]) -> Column:
             return F.xxhash64(F.lit(seed), *(F.col(f"`{name}`") for name in names))
 
-        # By the keys, and where they do not tell rows apart by all there is.
-        order = (hashed(keys), hashed(base))
-        some = df.select(
-            *(F.col(f"`{name}`") for name in base),
-            *(F.col(f"`{column}`").alias(name) for name, column in extra.items()),
-            *(one.alias(name) for one, name in zip(order, _ORDER, strict=True)),
-        )
-        some = some.orderBy(*_ORDER).limit(rows)
-        schema = some.select(*(f"`{name}`" for name in base)).schema
-        scored = model.transform(some).toArrow()
+        # By the keys, and where they do not tell rows apart by what is explained and measured.
+        order = (hashed(keys), hashed([*features, *([label] if label else [])]))
+
+        def sampled(base: Sequence[str]) -> DataFrame:
+            some = df.select(
+                *(F.col(f"`{name}`") for name in base),
+                *(F.col(f"`{column}`").alias(name) for name, column in extra.items()),
+                *(one.alias(name) for one, name in zip(order, _ORDER, strict=True)),
+            )
+            return some.orderBy(*_ORDER).limit(rows)
+
+        columns = [name for name in df.columns if name not in SCORES]
+        base = [name for name in columns if name in features]
+        try:
+            scored_rows = model.transform(sampled(base))
+        except (SparkmineError, AnalysisException):
+            # It reads more than what is explained: all there is.
+            base = columns
+            scored_rows = model.transform(sampled(base))
+        schema = df.select(*(f"`{name}`" for name in base)).schema
+        with raised_by_workers():
+            scored = scored_rows.toArrow()
         if not scored.num_rows:
             raise DataError("there are no rows to explain a model on; look at the condition")
         scored = scored.sort_by([(name, "ascending") for name in _ORDER])
@@ -176,20 +188,6 @@ class Probe:
         if feature.name in self.shown:
             return words(self.shown[feature.name][row].as_py())
         return feature.text(self.table, row)
-
-
-def read_columns(model: Model, df: DataFrame, features: Sequence[str]) -> list[str]:
-    """The features, or all columns where the model does not do with them."""
-    from pyspark.errors import AnalysisException
-
-    columns = [name for name in df.columns if name not in SCORES]
-    chosen = [name for name in columns if name in features]
-    try:
-        # Nothing runs: a column that is missing is found when the plan is made.
-        _ = model.transform(df.select(*(f"`{name}`" for name in chosen))).schema
-    except (SparkmineError, AnalysisException):
-        return columns
-    return chosen
 
 
 def outputs_of(table: pa.Table | pa.RecordBatch, task: str, classes: int | None = None) -> Floats:

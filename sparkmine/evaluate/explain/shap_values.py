@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from sparkmine.errors import ConfigError, ExtraMissingError, raised_by_workers
@@ -33,27 +32,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkmine.lake import Snapshot
+    from sparkmine.mine.scikit.model import ScikitLearnModel
 
 # Rows on which the values are checked, and what they may miss, of the range of the predictions.
 _CHECKED, _TOLERANCE = 200, 1e-3
-
-
-@runtime_checkable
-class Estimated(Protocol):
-    """A model that hands out the estimator of scikit-learn that it scores by.
-
-    Attributes:
-        features, widths: its columns in order, and the elements of each.
-    """
-
-    features: tuple[str, ...]
-    widths: tuple[int, ...]
-
-    def fitted(self) -> Any:
-        """The estimator."""
-
-    def predict(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What it says of rows [n, d]: [n], or probabilities [n, k] of several classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +62,10 @@ class ShapReasons:
             ExtraMissingError: shap is not installed.
             ConfigError: the model is not made of trees that shap knows and gets right.
         """
+        from sparkmine.mine.scikit.model import ScikitLearnModel
+
         model = probe.model
-        if not isinstance(model, Estimated):
+        if not isinstance(model, ScikitLearnModel):
             raise ConfigError(
                 f"shap explains trees of scikit-learn, not a {type(model).__name__}; leave out "
                 "`method: shap`"
@@ -95,20 +79,18 @@ class ShapReasons:
         order = np.argsort(probe.outputs[:, -1], kind="stable")
         count = min(self.background, len(order))
         places = order[((np.arange(count) + 0.5) * len(order) / count).astype(np.intp)]
-        work = _Work(
-            model=model,
-            task=probe.task,
-            background=_matrix(model, probe.table.take(pa.array(places))),
-        )
+        background = _matrix(model, probe.table.take(pa.array(places)))
+        work = _Work(model=model, background=background)
         rows = _matrix(model, probe.table.slice(0, _CHECKED))
-        parts, expected = work.values(work.explainer(), rows)
+        ready = work.ready()
+        parts, expected = ready.values(rows)
         found = parts.sum(axis=1) + expected
         truth = probe.outputs[: len(rows)]
         worst = float(np.abs(found - truth).max())
         if worst > _TOLERANCE * max(float(np.ptp(probe.outputs)), 1e-12):
             raise ConfigError(
                 f"shap's values do not add up to the predictions of this "
-                f"{type(model.fitted()).__name__} (they miss by up to {worst:.3g}); leave out "
+                f"{type(ready.fitted).__name__} (they miss by up to {worst:.3g}); leave out "
                 "`method: shap`"
             )
         return FittedShapReasons(probe=probe, work=work, top=self.top, expected=expected)
@@ -166,40 +148,62 @@ class FittedShapReasons:
 class _Work:
     """What executors need."""
 
-    model: Estimated
-    task: str
+    model: ScikitLearnModel
     background: Floats
 
-    def explainer(self) -> Any:
+    def ready(self) -> _Ready:
+        """The estimator with shap's explainer; takes a while, so once a task.
+
+        Raises:
+            ConfigError: shap does not know such models.
+        """
         import shap
 
         fitted = self.model.fitted()
         try:
-            return shap.TreeExplainer(
+            explainer = shap.TreeExplainer(
                 fitted,
                 data=self.background,
                 feature_perturbation="interventional",
-                model_output="raw" if self.task == "regression" else "probability",
+                model_output="raw" if self.model.task == "regression" else "probability",
             )
         except Exception as error:  # shap raises what it likes for models that it does not know
             raise ConfigError(
                 f"shap does not explain a {type(fitted).__name__} ({error}); leave out "
                 "`method: shap`"
             ) from None
+        return _Ready(model=self.model, fitted=fitted, explainer=explainer)
 
-    def values(self, explainer: Any, rows: Floats) -> tuple[Floats, Floats]:
+
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """An estimator in this process, with shap's explainer of it."""
+
+    model: ScikitLearnModel
+    fitted: Any
+    explainer: Any
+
+    def scores(self, rows: Floats) -> Floats:
+        """What the model says of rows [n, d]: [n, k]."""
+        from sparkmine.mine.scikit.model import predicted
+
+        found = predicted(self.fitted, rows, self.model.task, self.model.classes)
+        return found.reshape(len(rows), -1).astype(np.float64)
+
+    def values(self, rows: Floats) -> tuple[Floats, Floats]:
         """Values [n, d, k] of each column of the matrix, and what they start from [k]."""
-        found = np.asarray(explainer.shap_values(rows, check_additivity=False), np.float64)
-        expected = np.atleast_1d(np.asarray(explainer.expected_value, np.float64))
+        found = np.asarray(self.explainer.shap_values(rows, check_additivity=False), np.float64)
+        expected = np.atleast_1d(np.asarray(self.explainer.expected_value, np.float64))
         if found.ndim == 2:
             return found[:, :, None], expected[-1:]
-        if self.task == "binary":
+        if self.model.task == "binary":
             return found[:, :, 1:], expected[1:]
+        assert self.model.classes is not None
         # A class that was not among the training rows has no values.
-        classes = np.asarray(self.model.fitted().classes_, np.int64)
-        width = self.model.predict(rows[:1]).shape[1]
-        whole, start = np.zeros((*found.shape[:2], width)), np.zeros(width)
-        whole[:, :, classes], start[classes] = found, expected
+        known = np.asarray(self.fitted.classes_, np.int64)
+        whole = np.zeros((*found.shape[:2], self.model.classes))
+        start = np.zeros(self.model.classes)
+        whole[:, :, known], start[known] = found, expected
         return whole, start
 
 
@@ -213,17 +217,17 @@ class _Task:
     kept: tuple[str, ...]
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        work, explainer = self.sent.value, None
+        work, ready = self.sent.value, None
         for batch in batches:
             if not batch.num_rows:
                 continue
-            explainer = work.explainer() if explainer is None else explainer
+            ready = work.ready() if ready is None else ready
             table = pa.Table.from_batches([batch])
             rows = _matrix(work.model, table)
             usable = np.isfinite(rows).all(axis=1)
             rows[~usable] = 0.0
-            parts, expected = work.values(explainer, rows)
-            outputs = work.model.predict(rows).reshape(len(rows), -1).astype(np.float64)
+            parts, expected = ready.values(rows)
+            outputs = ready.scores(rows)
             outputs[~usable] = np.nan
             which = chosen(outputs)[:, None, None]
             mine = np.take_along_axis(parts, which, axis=2)[:, :, 0]
@@ -233,7 +237,7 @@ class _Task:
             kept = {name: table.column(name) for name in self.kept}
             yield from pa.table({**kept, **found}).to_batches()
 
-    def _owners(self, model: Estimated) -> Floats:
+    def _owners(self, model: ScikitLearnModel) -> Floats:
         """[d, features] which elements of the matrix are whose."""
         found = np.zeros((sum(model.widths), len(self.features)))
         ends = dict(zip(model.features, np.cumsum(model.widths).tolist(), strict=True))
@@ -245,7 +249,7 @@ class _Task:
         return found
 
 
-def _matrix(model: Estimated, table: pa.Table) -> Floats:
+def _matrix(model: ScikitLearnModel, table: pa.Table) -> Floats:
     """The model's columns of a table as rows [n, d]; NaN where one of them is null."""
     arrays = [table.column(name).combine_chunks() for name in model.features]
     usable = np.ones(table.num_rows, bool)
