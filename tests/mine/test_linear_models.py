@@ -148,7 +148,7 @@ def test_many_features_have_the_same_objective(
 
 
 def test_linear_svm(cancer: DataFrame) -> None:
-    config = LinearSVM(l2=0.02, standardize=False, max_iterations=15, folds=2)
+    config = LinearSVM(l2=0.02, standardize=False, max_iterations=25, folds=2)
     model = config.fit(cancer, ["x"], "y")
     data, labels = arrays(cancer)
     scikit = SVC(kernel="linear", C=1 / (0.02 * len(labels)), tol=1e-8).fit(data, labels)
