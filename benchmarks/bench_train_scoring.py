@@ -17,7 +17,7 @@ from networks import NETWORKS, SETTINGS
 import sparkmine as sm
 
 WANTED = 0.8
-ROWS = {"mlp": 500_000, "cnn": 20_000}
+ROWS = {"mlp": 2_000_000, "cnn": 60_000}
 
 
 def main() -> None:
