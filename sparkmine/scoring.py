@@ -6,7 +6,7 @@ Only the features go to the workers and only scores come back; the other columns
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 
 # From the arrays of the features to the scores, as `packed` makes them.
 Score = Callable[[list[pa.Array]], pa.Array]
-# What is no double.
-_KINDS = {
-    "multiclass": "prediction int, probability array<double>",
-    "multilabel": "array<double>",
-}
+# Tasks with several numbers a row, and the type of their prediction.
+_KINDS = {"multiclass": "int", "multilabel": "array<double>"}
 
 
 def add_scores(
@@ -43,12 +40,32 @@ def add_scores(
     Raises:
         ConfigError: a feature is missing, or an added column is there.
     """
+    columns = {"prediction": _KINDS.get(task, "double")}
+    if task == "multiclass":
+        columns["probability"] = "array<double>"
+    return add_columns(df, features, columns, opened)
+
+
+def add_columns(
+    df: DataFrame,
+    features: Sequence[str],
+    columns: Mapping[str, str],
+    opened: Callable[[], AbstractContextManager[Score]],
+) -> DataFrame:
+    """`df` with what Python makes of the features.
+
+    Args:
+        columns: the added columns and their types; of several, scores are structs of them.
+        opened: as for `add_scores`.
+
+    Raises:
+        ConfigError: a feature is missing, or an added column is there.
+    """
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.functions import arrow_udf
 
     need_columns(df, features)
-    added = ["prediction", "probability"] if task == "multiclass" else ["prediction"]
-    taken = [name for name in added if name in df.columns]
+    taken = [name for name in columns if name in df.columns]
     if taken:
         raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
 
@@ -62,16 +79,19 @@ def add_scores(
                 # Spark gives a single column without a tuple.
                 yield scores(list(arrays) if isinstance(arrays, tuple) else [arrays])
 
+    (first, kind), *more = columns.items()
+    if more:
+        kind = ", ".join(f"{name} {kind}" for name, kind in columns.items())
     # pyspark's stubs know no iterators of tuples.
-    udf: Any = arrow_udf(score, _KINDS.get(task, "double"))  # type: ignore[call-overload]
+    udf: Any = arrow_udf(score, kind)  # type: ignore[call-overload]
     # To an optimizer that takes it for a plain function, a filter by the score would be a reason
     # to compute it twice.
     found = udf.asNondeterministic()(*(F.col(f"`{name}`") for name in features))
-    scored = df.withColumn("prediction", found)
-    if task != "multiclass":
+    scored = df.withColumn(first, found)
+    if not more:
         return scored
     kept = (F.col(f"`{name}`") for name in df.columns)
-    return scored.select(*kept, *(F.col(f"prediction.{name}") for name in added))
+    return scored.select(*kept, *(F.col(f"{first}.{name}") for name in columns))
 
 
 def packed(found: npt.NDArray[Any], usable: npt.NDArray[np.bool_], task: str) -> pa.Array:

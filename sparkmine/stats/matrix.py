@@ -115,6 +115,36 @@ def matrix_of(names: Sequence[str], arrays: Sequence[pa.Array]) -> Matrix:
     )
 
 
+def usable_rows(
+    names: Sequence[str], widths: Sequence[int], arrays: Sequence[pa.Array], dtype: str = "float64"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows have a finite value everywhere [n], and those rows side by side [m, d].
+
+    Args:
+        widths: elements of each column.
+
+    Raises:
+        DataError: a column that holds no numbers, lists of other lengths.
+    """
+    usable = np.ones(len(arrays[0]) if arrays else 0, bool)
+    for array in arrays:
+        usable &= pc.is_valid(array).to_numpy(zero_copy_only=False)
+    if not usable.all():
+        arrays = [array.filter(pa.array(usable)) for array in arrays]
+    if not usable.any():
+        return usable, np.zeros((0, sum(widths)), dtype)
+    found = matrix_of(names, arrays)
+    if found.ragged is not None:
+        raise found.ragged.error()
+    for name, width, other in zip(names, widths, found.widths, strict=True):
+        if other != width:
+            raise DataError(f"column {name!r} has {other} elements a row; the model has {width}")
+    values = np.concatenate([part.astype(dtype) for part in found.parts], axis=1)
+    finite = np.isfinite(values).all(axis=1)
+    usable[usable] = finite
+    return usable, values if finite.all() else values[finite]
+
+
 def list_array(values: np.ndarray) -> pa.Array:
     """A matrix [rows, k] as lists of doubles, without a copy where it is one buffer."""
     rows, size = values.shape

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from sparkmine.errors import ConfigError, DataError, ModelError
-from sparkmine.lake.inputs import need_columns
+from sparkmine.errors import ModelError
 from sparkmine.mine.kmeans.profiles import Profile, profiles
 from sparkmine.mine.kmeans.space import Array
 from sparkmine.model import Model
-from sparkmine.stats.matrix import matrix_of
+from sparkmine.scoring import add_columns
+from sparkmine.stats.matrix import usable_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-ADDED = ("cluster", "distance")
+ADDED = {"cluster": "int", "distance": "double"}
 _STATE, _ARRAYS = "kmeans.json", "kmeans.npz"
 _BLOCK = 1 << 13
 
@@ -86,21 +85,7 @@ class KMeansModel(Model):
             ConfigError: a feature is missing, or a column `cluster` or `distance` is there.
             DataError: lists of another length than those of the fit.
         """
-        from pyspark.sql import functions as F
-        from pyspark.sql.pandas.functions import arrow_udf
-
-        need_columns(df, self.features)
-        taken = [name for name in ADDED if name in df.columns]
-        if taken:
-            raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
-        # Not to be computed twice for a filter by the cluster.
-        udf: Any = arrow_udf(_scorer(self), "cluster int, distance double")  # type: ignore[call-overload]
-        found = udf.asNondeterministic()(*(F.col(f"`{name}`") for name in self.features))
-        name = "_cluster"
-        while name in df.columns:
-            name = f"_{name}"
-        kept = [F.col(f"`{column}`") for column in df.columns]
-        return df.withColumn(name, found).select(*kept, *(F.col(f"{name}.{n}") for n in ADDED))
+        return add_columns(df, self.features, ADDED, lambda: contextlib.nullcontext(self._assigned))
 
     def assign(self, block: pa.Table | pa.RecordBatch) -> pa.StructArray:
         """Cluster and distance of the rows of an Arrow table or batch, without Spark."""
@@ -123,32 +108,13 @@ class KMeansModel(Model):
         return clusters, distances
 
     def _assigned(self, arrays: list[pa.Array]) -> pa.StructArray:
-        size = len(arrays[0]) if arrays else 0
-        usable = np.ones(size, bool)
-        for array in arrays:
-            usable &= pc.is_valid(array).to_numpy(zero_copy_only=False)
-        if not usable.all():
-            arrays = [array.filter(pa.array(usable)) for array in arrays]
-        clusters, distances = np.zeros(size, np.int32), np.zeros(size)
-        if usable.any():
-            values = self._matrix(arrays)
-            finite = np.isfinite(values).all(axis=1)
-            usable[usable] = finite
-            clusters[usable], distances[usable] = self.predict(values[finite])
+        usable, values = usable_rows(self.features, self.widths, arrays)
+        clusters, distances = np.zeros(len(usable), np.int32), np.zeros(len(usable))
+        if len(values):
+            clusters[usable], distances[usable] = self.predict(values)
         return pa.StructArray.from_arrays(
-            [pa.array(clusters, mask=~usable), pa.array(distances, mask=~usable)], names=ADDED
+            [pa.array(clusters, mask=~usable), pa.array(distances, mask=~usable)], names=list(ADDED)
         )
-
-    def _matrix(self, arrays: list[pa.Array]) -> Array:
-        found = matrix_of(self.features, arrays)
-        if found.ragged is not None:
-            raise found.ragged.error()
-        for name, width, other in zip(self.features, self.widths, found.widths, strict=True):
-            if other != width:
-                raise DataError(
-                    f"column {name!r} has {other} elements a row; the model has {width}"
-                )
-        return np.concatenate([part.astype(np.float64) for part in found.parts], axis=1)
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
@@ -196,14 +162,3 @@ class KMeansModel(Model):
             return cls(**state, **found)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{folder} does not hold a k-means: {error}") from None
-
-
-def _scorer(model: KMeansModel) -> Callable[[Iterator[tuple[pa.Array, ...]]], Iterator[pa.Array]]:
-    """The function of the feature columns' arrays; its hints tell Spark what it takes."""
-
-    def score(batches: Iterator[tuple[pa.Array, ...]]) -> Iterator[pa.Array]:
-        for arrays in batches:
-            # Spark gives a single column without a tuple.
-            yield model._assigned(list(arrays) if isinstance(arrays, tuple) else [arrays])
-
-    return score

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from sparkmine.errors import DataError, ModelError
+from sparkmine.errors import ModelError
 from sparkmine.mine.scikit.stored import loaded, trusted
 from sparkmine.model import Model, Task
 from sparkmine.scoring import Score, add_scores, arrays_of, packed
 from sparkmine.sessions import task_cores
-from sparkmine.stats.matrix import matrix_of
+from sparkmine.stats.matrix import usable_rows
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
@@ -97,32 +96,12 @@ class ScikitLearnModel(Model):
         return hashlib.sha256(self.state).hexdigest()
 
     def _scores(self, fitted: Any, arrays: Sequence[pa.Array]) -> pa.Array:
-        size = len(arrays[0]) if arrays else 0
-        usable = np.ones(size, bool)
-        for array in arrays:
-            usable &= pc.is_valid(array).to_numpy(zero_copy_only=False)
-        if not usable.all():
-            arrays = [array.filter(pa.array(usable)) for array in arrays]
+        usable, values = usable_rows(self.features, self.widths, arrays, self.precision)
+        size = len(usable)
         found = np.zeros((size, self.classes or 0) if self.task == "multiclass" else size)
-        if usable.any():
-            values = self._matrix(arrays)
-            finite = np.isfinite(values).all(axis=1)
-            usable[usable] = finite
-            if finite.any():
-                good = values if finite.all() else values[finite]
-                found[usable] = predicted(fitted, good, self.task, self.classes)
+        if len(values):
+            found[usable] = predicted(fitted, values, self.task, self.classes)
         return packed(found, usable, self.task)
-
-    def _matrix(self, arrays: Sequence[pa.Array]) -> Array:
-        found = matrix_of(self.features, arrays)
-        if found.ragged is not None:
-            raise found.ragged.error()
-        for name, width, other in zip(self.features, self.widths, found.widths, strict=True):
-            if other != width:
-                raise DataError(
-                    f"column {name!r} has {other} elements a row; the model has {width}"
-                )
-        return np.concatenate([part.astype(self.precision) for part in found.parts], axis=1)
 
     def _write(self, folder: Path) -> None:
         (folder / _STATE).write_bytes(self.state)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkmine.errors import ConfigError, ModelError, raised_by_workers
-from sparkmine.lake.inputs import need_columns
+from sparkmine.errors import ModelError, raised_by_workers
 from sparkmine.mine.topics.inference import Array, expectations, infer
 from sparkmine.model import Model
+from sparkmine.scoring import add_columns
 from sparkmine.stats.terms import places_of
 from sparkmine.stats.tokens import Terms, Tokens
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-ADDED = ("topic", "topics")
+ADDED = {"topic": "int", "topics": "array<double>"}
 _STATE, _ARRAYS = "topics.json", "topics.npz"
 
 
@@ -84,21 +84,7 @@ class TopicsModel(Model):
         Raises:
             ConfigError: the text is missing, or a column `topic` or `topics` is there.
         """
-        from pyspark.sql import functions as F
-        from pyspark.sql.pandas.functions import arrow_udf
-
-        need_columns(df, [self.text])
-        taken = [name for name in ADDED if name in df.columns]
-        if taken:
-            raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
-        # Not to be computed twice for a filter by the topic.
-        udf: Any = arrow_udf(_scorer(self), "topic int, topics array<double>")  # type: ignore[call-overload]
-        name = "_topics"
-        while name in df.columns:
-            name = f"_{name}"
-        kept = [F.col(f"`{column}`") for column in df.columns]
-        found = udf.asNondeterministic()(F.col(f"`{self.text}`"))
-        return df.withColumn(name, found).select(*kept, *(F.col(f"{name}.{n}") for n in ADDED))
+        return add_columns(df, [self.text], ADDED, lambda: contextlib.nullcontext(self._scored))
 
     def assign(self, texts: pa.Array) -> pa.StructArray:
         """`topic` and `topics` of texts, without Spark."""
@@ -111,7 +97,10 @@ class TopicsModel(Model):
         offsets = np.concatenate(([0], np.cumsum(np.where(known, self.k, 0)))).astype(np.int32)
         unknown = pa.array(~known)
         lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(theta.ravel()), mask=unknown)
-        return pa.StructArray.from_arrays([pa.array(topic, mask=~known), lists], names=ADDED)
+        return pa.StructArray.from_arrays([pa.array(topic, mask=~known), lists], names=list(ADDED))
+
+    def _scored(self, arrays: list[pa.Array]) -> pa.StructArray:
+        return self.assign(pc.fill_null(arrays[0], ""))
 
     def examples(self, df: DataFrame, number: int = 3) -> list[list[str]]:
         """For each topic the texts with the largest share of it, ties by the text; one shuffle."""
@@ -188,13 +177,3 @@ def counts_of(found: Terms, vocabulary: pa.Array, texts: int, half: int | None =
     counts = csr_array((np.ones(len(rows)), (rows, places)), shape=(texts, len(vocabulary)))
     counts.sum_duplicates()
     return counts
-
-
-def _scorer(model: TopicsModel) -> Callable[[Iterator[pa.Array]], Iterator[pa.Array]]:
-    """The function of the texts' arrays; its hints tell Spark what it takes."""
-
-    def score(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for texts in batches:
-            yield model.assign(pc.fill_null(texts, ""))
-
-    return score
