@@ -1,4 +1,7 @@
-"""Started by the tests: train until somebody ends this process, and say when training began."""
+"""Started by the tests: train until somebody ends this process, and say when training began.
+
+python driver.py [NETWORK_INTERFACE]
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ def main() -> int:
     spark = session("driver", conf={"spark.master": "local[2]", "spark.driver.memory": "1g"})
     frame = spark.range(1000).selectExpr("double(id % 7) AS x", "id % 2 AS y")
     settings: dict[str, Any] = {"ranks": 2, "epochs": 100_000, "batch_size": 10}
+    if len(sys.argv) > 1:
+        settings["network_interface"] = sys.argv[1]
     fit(MLP(), train=frame, features=["x"], spark=spark, progress=tell, **settings)
     return 0
 

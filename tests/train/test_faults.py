@@ -3,6 +3,7 @@ signals. In every case all ranks end, none is left over, and the error names the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -239,3 +240,49 @@ def test_nothing_is_left_of_a_driver_that_ends(
             assert not survivors(family, began + END_SECONDS - time.monotonic())
         finally:
             driver.kill()
+
+
+# A network of its own for the driver, with an interface whose packets to itself go nowhere, as
+# behind a firewall that drops them.
+_BEHIND_A_FIREWALL = (
+    "ip link set lo up && ip link add one type veth peer name other && "
+    "ip addr add 10.9.0.1/24 dev one && ip link set one up && "
+    'ip route del local 10.9.0.1 dev one table local && readlink /proc/self/ns/net && exec "$@"'
+)
+
+
+@pytest.mark.slow
+def test_rank_0_behind_a_firewall_is_named(survivors: Survivors) -> None:
+    alone = ["unshare", "--net", "--map-root-user", "sh", "-c", _BEHIND_A_FIREWALL, "sh"]
+    try:
+        subprocess.run([*alone, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this machine gives no network of one's own: {error}")
+    began = time.monotonic()
+    with subprocess.Popen(
+        [*alone, sys.executable, str(DRIVER), "one"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as driver:
+        try:
+            told, complaint = driver.communicate(timeout=120)
+        finally:
+            driver.kill()
+    assert driver.returncode == 1
+    assert "RANK_UNREACHABLE" in complaint
+    assert "cannot connect to rank 0 on" in complaint and "(10.9.0.1 port " in complaint
+    assert "network_interface=" in complaint
+    network = told.splitlines()[0]
+    assert not survivors(processes_of(network), began + 120 - time.monotonic())
+
+
+def processes_of(network: str) -> set[int]:
+    """The processes that live in this network, which only one driver and its children have."""
+    found = set()
+    for process in psutil.pids():
+        with contextlib.suppress(OSError):  # it has ended
+            if str(Path(f"/proc/{process}/ns/net").readlink()) == network:
+                found.add(process)
+    return found
