@@ -1,18 +1,23 @@
-"""Checks of this machine, each with one line that says what to do."""
+"""Checks of this machine, and of the cluster that a session has, each with one line that says what
+to do."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import shutil
-import sys
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkmine.errors import SparkmineError
 from sparkmine.sessions import check_java, session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 PINNED = {"tensorflow": "2.18.1", "horovod": "0.28.1", "keras": "3.15", "pyspark": "4.2.0"}
 MINIMUM_DISK_GIB = 5
@@ -27,12 +32,17 @@ class Check:
     text: str
 
 
-def check_all(ranks: int = 2) -> Iterator[Check]:
-    """All checks, one after the other; those that need Spark come last."""
+def check_all(ranks: int = 2, warehouse: str | None = None) -> Iterator[Check]:
+    """All checks, one after the other; those that need Spark come last.
+
+    Args:
+        ranks: Training ranks that must fit.
+        warehouse: A folder that every executor must see and write.
+    """
     yield _java()
     yield from (_package(name, wanted) for name, wanted in PINNED.items())
     yield _disk()
-    yield from _spark(ranks)
+    yield from _spark(ranks, warehouse)
 
 
 def _java() -> Check:
@@ -76,8 +86,8 @@ def _disk() -> Check:
     return Check("disk", True, text)
 
 
-def _spark(ranks: int) -> Iterator[Check]:
-    from sparkmine.train.preflight import count_slots
+def _spark(ranks: int, warehouse: str | None) -> Iterator[Check]:
+    from sparkmine.train.preflight import check_cluster, count_slots
 
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -86,39 +96,52 @@ def _spark(ranks: int) -> Iterator[Check]:
             yield Check("Spark with Delta", False, str(error))
             return
         except Exception as error:
-            tail = (Path(folder) / "spark.log").read_text(errors="replace").splitlines()[-1:]
+            log = Path(folder) / "spark.log"  # only an embedded session has one
+            tail = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
             yield Check("Spark with Delta", False, f"does not start: {error}; {' '.join(tail)}")
             return
-        yield Check(
-            "Spark with Delta", True, f"{spark.version}, master {spark.sparkContext.master}"
-        )
-
-        def version(_: object) -> list[str]:
-            return [".".join(map(str, sys.version_info[:3]))]
-
+        master = spark.sparkContext.master
+        yield Check("Spark with Delta", True, f"{spark.version}, master {master}")
         try:
-            found = spark.sparkContext.parallelize([0], 1).mapPartitions(version).collect()[0]
-        except Exception as error:
-            first = str(error).splitlines()[0]
-            yield Check(
-                "Python of the workers",
-                False,
-                f"does not start ({first}); set PYSPARK_PYTHON to this environment's python",
-            )
+            # First, because it waits: the executors of a cluster register one after the other.
+            check_cluster(spark, ranks=ranks)
+        except SparkmineError as error:
+            training = Check("slots for training", False, str(error))
         else:
-            mine = ".".join(map(str, sys.version_info[:3]))
-            yield Check(
-                "Python of the workers",
-                found == mine,
-                found
-                if found == mine
-                else f"is {found}, the driver's {mine}; set PYSPARK_PYTHON to the same",
+            training = Check("slots for training", True, f"{count_slots(spark)} for {ranks} ranks")
+        yield _workers(spark, warehouse)
+        yield training
+
+
+def _workers(spark: SparkSession, warehouse: str | None) -> Check:
+    """Whether tasks find what the driver has: in as many tasks as can run at once."""
+    from sparkmine.train import probe
+    from sparkmine.train.preflight import count_slots
+
+    name = "Python of the workers"
+    try:
+        with probe.marked(warehouse, "warehouse") as mark:
+            expected = probe.Expected(
+                versions=probe.installed(), gpus=0, interface=None, mark=mark, marks="warehouse"
             )
-        slots = count_slots(spark)
-        yield Check(
-            "slots for training",
-            slots >= ranks,
-            f"{slots} for {ranks} ranks"
-            if slots >= ranks
-            else f"{slots} for {ranks} ranks; set `ranks:` to {slots}, or add executors or cores",
+
+            def look(_: object) -> Iterator[tuple[str, list[probe.Finding]]]:
+                yield socket.gethostname(), probe.look(expected, [])
+
+            context = spark.sparkContext
+            tasks = max(count_slots(spark), 1)
+            looked = context.parallelize(range(tasks), tasks).mapPartitions(look).collect()
+    except SparkmineError as error:
+        return Check(name, False, str(error))
+    except Exception as error:
+        first = str(error).splitlines()[0]
+        return Check(
+            name,
+            False,
+            f"does not start ({first}); set PYSPARK_PYTHON to this environment's python",
         )
+    found = probe.summary(looked)
+    if found is not None:
+        return Check(name, False, f"{found[0]}: {found[1]}")
+    hosts = sorted({host for host, _ in looked})
+    return Check(name, True, f"as here, on {', '.join(hosts)}")

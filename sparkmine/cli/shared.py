@@ -60,13 +60,13 @@ def open_lake(
 ) -> tuple[Lake, Path | None]:
     """The lake, and the log file of the run; Spark starts here and not before."""
     from sparkmine.lake import Lake
-    from sparkmine.lake.table import check_writable
+    from sparkmine.lake.table import LOGS, check_writable
     from sparkmine.sessions import session
 
     log_file = None
     if "://" not in warehouse:
         check_writable(Path(warehouse))
-        folder = Path(warehouse).absolute() / "_logs"
+        folder = Path(warehouse).absolute() / LOGS
         log_file = folder / f"{run_id or 'commands'}.log"
         folder.mkdir(exist_ok=True)
         handler = logging.FileHandler(log_file)

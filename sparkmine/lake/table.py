@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LOCK_WAIT_SECONDS = 120.0
+# The folder below a local root for the logs of runs and of training.
+LOGS = "_logs"
 TABLE_NAME = re.compile(r"^[a-z_][a-z0-9_]*(/[a-z_][a-z0-9_]*)*$")
 MODES = ("overwrite", "append", "replace_where")
 

@@ -20,7 +20,7 @@ from sparkmine.errors import ConfigError, ExpressionError
 from sparkmine.expr import equalities, parse
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.log import Commit
-from sparkmine.lake.table import TABLE_NAME
+from sparkmine.lake.table import LOGS, TABLE_NAME
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -188,7 +188,7 @@ class Context:
             ConfigError: the warehouse is no folder that this machine mounts.
         """
         self._check_mounted()
-        return Path(self.target.root) / "_logs"
+        return Path(self.target.root) / LOGS
 
     def artifact_of(self, table: str) -> Path:
         """The folder that the stage which wrote `table` left.

@@ -41,12 +41,16 @@ Finding = tuple[str, str]  # the error's code, and what is wrong
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What every task must find. `mark` is a file that the driver wrote."""
+    """What every task must find.
+
+    `mark` is a file that the driver wrote, into the folder of the setting that `marks` names.
+    """
 
     versions: dict[str, str]
     gpus: int
     interface: str | None
     mark: str | None
+    marks: str = "checkpoint"
 
 
 def installed() -> dict[str, str]:
@@ -63,8 +67,9 @@ def installed() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def marked(folder: str | None) -> Iterator[str | None]:
-    """Write a file into `folder` that the tasks look for, and remove it afterwards.
+def marked(folder: str | None, setting: str = "checkpoint") -> Iterator[str | None]:
+    """Write a file into `folder`, which `setting` names, for the tasks to find; remove it
+    afterwards.
 
     Raises:
         ConfigError: the driver itself cannot write there.
@@ -73,7 +78,7 @@ def marked(folder: str | None) -> Iterator[str | None]:
         yield None
         return
     mark = Path(folder) / f".sparkmine-probe-{secrets.token_hex(8)}"
-    with writing("checkpoint", folder):
+    with writing(setting, folder):
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
     try:
@@ -99,7 +104,7 @@ def look(expected: Expected, gpus: Sequence[str]) -> list[Finding]:
         text = f"there is no network interface {name} with an address, only {', '.join(present)}"
         found.append((ConfigError.code, text))
     if expected.mark is not None:
-        found += _unshared(Path(expected.mark))
+        found += _unshared(Path(expected.mark), expected.marks)
     return found
 
 
@@ -135,14 +140,12 @@ def _different(wanted: dict[str, str], found: dict[str, str]) -> list[Finding]:
     return [(ExecutorsDifferError.code, ", ".join(texts))]
 
 
-def _unshared(mark: Path) -> list[Finding]:
+def _unshared(mark: Path, setting: str) -> list[Finding]:
     """Look for the driver's file, and write one: any task may be rank 0 of the next try."""
     deadline = time.monotonic() + _APPEARS_SECONDS
     while not mark.exists():
         if time.monotonic() > deadline:
-            text = (
-                f"checkpoint={mark.parent} is not the driver's: a file that it wrote is not there"
-            )
+            text = f"{setting}={mark.parent} is not the driver's: a file that it wrote is not there"
             return [(PathNotSharedError.code, text)]
         time.sleep(0.1)
     mine = mark.with_name(f"{mark.name}-{secrets.token_hex(4)}")
@@ -150,7 +153,7 @@ def _unshared(mark: Path) -> list[Finding]:
         mine.touch()
         mine.unlink()
     except OSError as error:
-        text = f"checkpoint={mark.parent} cannot be written ({error.strerror})"
+        text = f"{setting}={mark.parent} cannot be written ({error.strerror})"
         return [(PathNotSharedError.code, text)]
     return []
 

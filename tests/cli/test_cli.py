@@ -108,12 +108,13 @@ def test_quarantine(command: Command, small: Small, warehouse: str) -> None:
         assert code == 1 and errors.startswith("CONFIG_INVALID: ") and wrong[-1] in errors
 
 
-def test_doctor(command: Command) -> None:
-    code, output, _ = command("doctor", "--ranks", "999")
+def test_doctor(command: Command, tmp_path: Path) -> None:
+    code, output, _ = command("doctor", "--ranks", "999", "--warehouse", str(tmp_path))
     lines = output.splitlines()
     assert code == 1 and [line for line in lines if line.startswith("FAIL")] == [lines[-1]]
     assert "999" in lines[-1]
-    assert {"Java", "tensorflow", "horovod", "disk"} <= {
+    assert not list(tmp_path.iterdir())
+    assert {"Java", "tensorflow", "horovod", "disk", "Python of the workers"} <= {
         line.split(":")[0].removeprefix("ok").strip() for line in lines
     }
 

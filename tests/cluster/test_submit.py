@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,3 +85,22 @@ def test_without_the_delta_jars_the_error_says_what_to_add(
     assert error.startswith("DELTA_JARS_MISSING: ")
     (needed,) = [line for line in lines if line.startswith("spark.jars.packages")]
     assert " ".join(needed.split()) in error
+
+
+@pytest.mark.slow
+def test_the_doctor_looks_at_the_executors(cluster: Cluster, tmp_path: Path) -> None:
+    doctor = Path(__file__).parents[2] / "jobs" / "doctor.py"
+    ended = cluster.submit(doctor, "--ranks", "2", "--warehouse", str(tmp_path / "lake"))
+    assert ended.code == 0, ended.output[-4000:]
+    said = [line for line in ended.output.splitlines() if line.startswith(("ok  ", "FAIL"))]
+    assert f"ok    Python of the workers: as here, on {socket.gethostname()}" in said
+    assert "ok    slots for training: 2 for 2 ranks" in said
+    # No folder can be made where a file is: the driver cannot write there.
+    (tmp_path / "file").touch()
+    folder = str(tmp_path / "file" / "lake")
+    ended = cluster.submit(doctor, "--ranks", "99", "--warehouse", folder)
+    assert ended.code == 1
+    failed = [line for line in ended.output.splitlines() if line.startswith("FAIL")]
+    assert len(failed) == 2, failed
+    assert f"warehouse={folder}: the driver cannot write there" in failed[0]
+    assert "99 ranks need 99 slots at once" in failed[1]

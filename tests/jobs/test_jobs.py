@@ -31,7 +31,7 @@ def submitted(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_kind_of_stage_has_its_script() -> None:
     kinds = set(STAGES)
-    assert {file.stem for file in JOBS.glob("*.py")} == kinds | {"run"}
+    assert {file.stem for file in JOBS.glob("*.py")} == kinds | {"run", "doctor"}
     for kind in kinds:
         assert f'main("{kind}")' in (JOBS / f"{kind}.py").read_text()
 
