@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -36,11 +37,13 @@ _DENSE = "dense.npz"
 _GENERATOR = "generator.keras"
 _FACTS = "trained.json"
 
-# Rows that go through a network at once: of ten thousand pictures, what lies between the layers of
-# a convolutional network would be gigabytes.
+# Rows that go through a network at once, at most.
 _ROWS = 1024
-# One network per Python worker, however many tasks and batches it serves.
-_loaded: dict[str, Any] = {}
+# What a layer leaves should still be in a core's cache when the next one reads it: 128 pictures of
+# 28 x 28 at once go through 32 filters a fifth quicker than 1,024.
+_CACHE_BYTES = 1 << 24
+# One network per Python worker, however many tasks and batches it serves; and its rows at once.
+_loaded: dict[str, tuple[Any, int]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,14 +229,26 @@ def _forward(
 
         signature = [tf.TensorSpec([None, width], tf.float32)]
         _loaded.clear()  # a worker that is reused for another model need not keep this one
-        _loaded[digest] = tf.function(call, input_signature=signature)
-    compiled = _loaded[digest]
+        _loaded[digest] = tf.function(call, input_signature=signature), rows_at_once(model)
+    compiled, rows = _loaded[digest]
 
     def forward(features: NDArray[np.float32]) -> NDArray[np.float32]:
-        starts = range(0, max(len(features), 1), _ROWS)
-        return np.concatenate([compiled(features[at : at + _ROWS]).numpy() for at in starts])
+        starts = range(0, max(len(features), 1), rows)
+        return np.concatenate([compiled(features[at : at + rows]).numpy() for at in starts])
 
     return forward
+
+
+def rows_at_once(model: Any) -> int:
+    """How many rows go through `model` together: a power of two, by its largest layer's output."""
+    import keras
+
+    # A layer of a network that a user made by a class of its own has no output to look at.
+    outputs = [getattr(layer, "output", None) for layer in model.layers]
+    found = [output.shape[1:] for output in keras.tree.flatten(outputs) if output is not None]
+    widest = max((math.prod(size or 1 for size in shape) for shape in found), default=1)
+    fitting = max(_CACHE_BYTES // (4 * widest), 16)
+    return int(min(1 << (fitting.bit_length() - 1), _ROWS))
 
 
 def _read_keras(keras_file: bytes) -> Any:

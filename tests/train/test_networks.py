@@ -14,6 +14,7 @@ from sparkmine.errors import ConfigError
 from sparkmine.recipe.columns import BUCKET, INDEX, NUMBER, ColumnInfo
 from sparkmine.train import CNN, MLP, RNN, Autoencoder
 from sparkmine.train.layout import Feature, Layout
+from sparkmine.train.trained import rows_at_once
 
 Matrix = np.ndarray[Any, Any]
 
@@ -200,3 +201,24 @@ def test_index_columns_come_from_recipes_and_configuration() -> None:
 def test_wrong_settings_are_named(network: Any, options: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         network(**options)
+
+
+def test_what_layers_leave_fits_into_a_cache() -> None:
+    import keras
+
+    class OwnModel(keras.Model):  # type: ignore[misc]
+        """Its layers have no outputs to look at."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, features: Any) -> Any:
+            return self.dense(features)
+
+    pictures = Layout(columns=(Feature("image", length=28 * 28),))
+    # 28 * 28 * 32 floats are 100,352 bytes, of which 167 fit into 16 MiB; twice the filters, 83.
+    assert rows_at_once(CNN(shape=(28, 28, 1), filters=[32, 8]).build(pictures)) == 128
+    assert rows_at_once(CNN(shape=(28, 28, 1), filters=[8, 64], pool=1).build(pictures)) == 64
+    assert rows_at_once(MLP(hidden=[8]).build(pictures)) == 1024
+    assert rows_at_once(OwnModel()) == 1024
