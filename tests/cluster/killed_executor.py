@@ -14,6 +14,9 @@ import psutil
 from sparkmine import session
 from sparkmine.train import fit
 
+EPOCHS = 300
+OUTPUT_SECONDS = 2.5
+
 
 def network(width: int) -> Any:
     import keras
@@ -39,7 +42,11 @@ def main(folder: str) -> None:
     def watch(event: dict[str, Any]) -> None:
         if event["event"] == "started":
             ranks[event["rank"]] = event["pid"]
-        if event["event"] == "epoch" and "killed" not in said:
+        if event["event"] == "epoch":
+            said.setdefault("began", time.monotonic())
+        # What a rank prints is on its way for up to two seconds.
+        going = time.monotonic() - said.get("began", time.monotonic())
+        if going > OUTPUT_SECONDS and "killed" not in said:
             # On this machine alone: the rank's ancestors are its executor's Python and its Java.
             executor = next(p for p in psutil.Process(ranks[1]).parents() if p.name() == "java")
             said["killed"] = time.monotonic()
@@ -56,7 +63,7 @@ def main(folder: str) -> None:
         train=frame,
         features=["x"],
         ranks=2,
-        epochs=60,
+        epochs=EPOCHS,
         batch_size=20,
         checkpoint=f"{folder}/checkpoint",
         scratch=folder,

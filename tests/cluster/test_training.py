@@ -82,7 +82,7 @@ def test_a_lost_executor_is_met_with_a_restart(cluster: Cluster, tmp_path: Path)
     assert ended.code == 0, ended.output[-4000:]
     (line,) = [line for line in ended.output.splitlines() if line.startswith("RESULT ")]
     said = json.loads(line.removeprefix("RESULT "))
-    assert said["epochs"] == list(range(1, 61))
+    assert said["epochs"] == list(range(1, 301))
     assert said["reason"].startswith("rank 1 of 2 on ")
     assert "vanished with its Spark task" in said["reason"]
     assert "a network for 1 columns" in said["reason"]
