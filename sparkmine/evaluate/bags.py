@@ -11,7 +11,7 @@ hands on its rows compacted (`Outcomes.compact`), and metrics are computed from 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,7 @@ def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Ba
         )
 
     segments = {}
+    options = replace(question.options, ranked=kind.needs_ranks([question.metric]))
     for column in question.segments:
         values = rows.segments[column].tolist()
         kinds = {value: place for place, value in enumerate(sorted(set(values), key=str))}
@@ -123,7 +124,7 @@ def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Ba
         for value, place in kinds.items():
             here = places == place
             some = {
-                name: kind.of(rows.labels[here], found[here], question.options)
+                name: kind.of(rows.labels[here], found[here], options)
                 for name, found in rows.predictions.items()
             }
             segments[column, str(value)] = part(

@@ -30,6 +30,7 @@ from sparkmine.evaluate.curves import (
 )
 from sparkmine.evaluate.intervals import Interval
 from sparkmine.evaluate.metrics import LOWER_IS_BETTER, Options, Sample, better, percent
+from sparkmine.evaluate.multiclass import Classified
 from sparkmine.evaluate.plain import PlainData
 from sparkmine.evaluate.tasks import TASKS, metric_label, task_of
 
@@ -44,6 +45,16 @@ class Scatter:
 
     predicted: tuple[float, ...]
     actual: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRanking:
+    """How well one of several classes is told from the rest; None where that is not defined."""
+
+    name: str
+    rows: int
+    roc_auc: float | None
+    pr_auc: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +73,7 @@ class ModelEvaluation:
     calibration: tuple[CalibrationBin, ...] = ()
     confusion: Confusion | None = None
     scatter: Scatter | None = None
+    by_class: tuple[ClassRanking, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +293,8 @@ def _pictured(
             "confusion": confusion(sample, comparison.classes),
         }
     if question.task == "multiclass":
-        return {"confusion": confusion(sample, comparison.classes)}
+        table = confusion(sample, comparison.classes)
+        return {"confusion": table, "by_class": _by_class(sample, table)}
     points = [bag.points for bag in bags if bag.points is not None]
     return {
         "scatter": Scatter(
@@ -289,6 +302,23 @@ def _pictured(
             actual=tuple(float(v) for labels, _ in points for v in labels),
         )
     }
+
+
+def _by_class(sample: Sample, table: Confusion) -> tuple[ClassRanking, ...]:
+    """Each class against the rest; empty where probabilities are not known."""
+    found = sample.outcomes
+    if not isinstance(found, Classified) or found.probabilities is None:
+        return ()
+    areas = [found.by_class(name, sample.weights).tolist() for name in ("roc_auc", "pr_auc")]
+    return tuple(
+        ClassRanking(
+            name=name,
+            rows=sum(row),
+            roc_auc=None if math.isnan(roc) else roc,
+            pr_auc=None if math.isnan(pr) else pr,
+        )
+        for name, row, roc, pr in zip(table.classes, table.counts, *areas, strict=True)
+    )
 
 
 def _segments(

@@ -210,6 +210,12 @@ def _rows(evaluation: Evaluation) -> pa.Table:
         for model in evaluation.models
         for metric, interval in model.metrics.items()
     ]
+    rows += [
+        (model.name, model.baseline, f"{metric} of {one.name}", Interval(value=value))
+        for model in evaluation.models
+        for one in model.by_class
+        for metric, value in (("roc_auc", one.roc_auc), ("pr_auc", one.pr_auc))
+    ]
     return pa.table(
         {
             "model": pa.array([row[0] for row in rows]),
