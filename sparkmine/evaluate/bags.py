@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from sparkmine.evaluate.intervals import Interval, group_codes, replicate
 from sparkmine.evaluate.metrics import Floats, Options, Outcomes, Sample, row_weights
+from sparkmine.evaluate.replicates import digest
 from sparkmine.evaluate.tasks import task_of
 
 # Rows of a scatter of predicted against actual numbers.
@@ -73,12 +74,14 @@ class Bag:
     Fields:
         segments: by column and value.
         points: some of the labels [p] and of each model's predictions [p], for a picture.
+        rows: digest of groups and labels, where this is the only bag.
     """
 
     groups: int
     whole: Part
     segments: dict[tuple[str, str], Part]
     points: tuple[Floats, dict[str, Floats]] | None
+    rows: str | None = None
 
 
 def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Bag:
@@ -135,6 +138,7 @@ def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Ba
         whole=part(models, codes, weights, tuple(kind.metrics)),
         segments=segments,
         points=_points(question, rows, bags) if question.task == "regression" else None,
+        rows=digest(rows.groups, rows.labels, rows.weights) if bags == 1 else None,
     )
 
 

@@ -32,6 +32,7 @@ from sparkmine.evaluate.intervals import Interval
 from sparkmine.evaluate.metrics import LOWER_IS_BETTER, Options, Sample, better, percent
 from sparkmine.evaluate.multiclass import Classified
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.replicates import Replicates
 from sparkmine.evaluate.tasks import TASKS, metric_label, task_of
 
 LOPSIDED_BELOW = 0.2
@@ -111,6 +112,7 @@ class Evaluation(PlainData):
     outcome: Outcome
     verdict: str
     segments: tuple[Segment, ...] = ()
+    replicates: Replicates | None = None  # None where the rows were resampled in several bags
 
     @property
     def positive_share(self) -> float:
@@ -277,6 +279,7 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
             f"{comparison.samples} resamples of {groups:,} {comparison.group_name}",
         ),
         segments=_segments(question, bags, best, best_baseline),
+        replicates=None if bags[0].rows is None else Replicates.of(bags[0].rows, parts[0].drawn),
     )
 
 
