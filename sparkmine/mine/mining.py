@@ -106,8 +106,9 @@ def mine_itemsets(
     short = HERE_ITEMSETS if session.sparkContext.defaultParallelism > 1 else None
     found: Itemsets | None = None
     if partitions is None:
-        read = brought if isinstance(df, DataFrame) else scanned
-        baskets = read(df, basket, item)
+        baskets = (
+            brought(df, basket, item) if isinstance(df, DataFrame) else scanned(df, basket, item)
+        )
         found = _mine_here(baskets, wanted, short) if baskets is not None else None
         if found is not None:
             return found

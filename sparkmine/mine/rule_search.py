@@ -157,11 +157,10 @@ def _table(found: Itemsets, rules: Array) -> pa.Table:
     levels = (counts for _, counts in found.levels.values())
     counts = np.concatenate([np.zeros(0, np.int64), *levels])
     baskets = max(1, found.baskets)
-    of_rules = [counts.take(numbers) for numbers in rules]
-    order = _highest_first(measured("lift", *of_rules, baskets), of_rules[0])
-    _, left, right = (numbers.take(order) for numbers in rules)
-    values = columns(*(numbers.take(order) for numbers in of_rules), baskets)
-    sides = [found.lists(numbers) for numbers in (left, right)]
+    both, left, right = (counts.take(numbers) for numbers in rules)
+    order = _highest_first(measured("lift", both, left, right, baskets), both)
+    values = columns(both.take(order), left.take(order), right.take(order), baskets)
+    sides = [found.lists(numbers.take(order)) for numbers in rules[1:]]
     return pa.table([*sides, *values.values()], names=["antecedent", "consequent", *values])
 
 

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 # Of Parquet's uncompressed pages, and rows. A Spark job takes a second, whatever it reads.
 BYTES = 1 << 28
 ROWS = 1 << 24
-# What a DataFrame may read, and how many rows it may bring, with texts of at most so many bytes:
-# the JVM holds them for a moment.
+# What a DataFrame may read, and from how many partitions how many rows it may bring, with texts of
+# at most so many bytes: the JVM holds them for a moment.
 READ_BYTES = 1 << 28
-BROUGHT_ROWS = 1 << 22
-TEXT_BYTES = 100
+PARTS = 4
+PART_ROWS = 1 << 21
+TEXT_BYTES = 64
 # A row's number has its partition above these bits.
 _PARTITION_BITS = 33
 
@@ -62,7 +63,6 @@ def brought(df: DataFrame, basket: str, item: str) -> CodedBaskets | None:
     need_columns(df, [basket, item])
     if _bytes_read(df) > READ_BYTES:
         return None
-    parts = 2 * df.sparkSession.sparkContext.defaultParallelism
     number = F.col("number")
     within = number.bitwiseAND(F.lit((1 << _PARTITION_BITS) - 1))
     part = F.shiftright(number, _PARTITION_BITS)
@@ -74,8 +74,8 @@ def brought(df: DataFrame, basket: str, item: str) -> CodedBaskets | None:
     texts = [name for name, kind in numbered.dtypes if kind == "string"]
     long = [F.coalesce(F.octet_length(name) > TEXT_BYTES, F.lit(False)) for name in texts]
     # One row too many of a partition, or one of a partition too many, says that there are more.
-    more = (within >= BROUGHT_ROWS // parts) | (part >= parts)
-    some = numbered.where((within <= BROUGHT_ROWS // parts) & (part <= parts))
+    more = (within >= PART_ROWS) | (part >= PARTS)
+    some = numbered.where((within <= PART_ROWS) & (part <= PARTS))
 
     def short(name: str) -> Column:
         if name not in texts:

@@ -149,19 +149,20 @@ def test_few_rows_are_brought_and_more_are_left_to_tasks(
     rows = pd.DataFrame({"basket": [1, 1, 2, 2, 3], "item": ["a", "b", "a", "b", "a" * 9]})
     df = spark.createDataFrame(rows.astype({"item": "string"})).repartition(3)
     if limit == "rows":
-        monkeypatch.setattr(scanned_baskets, "BROUGHT_ROWS", 0)
+        monkeypatch.setattr(scanned_baskets, "PART_ROWS", 0)
     if limit == "texts":
         monkeypatch.setattr(scanned_baskets, "TEXT_BYTES", 8)
     if limit == "parts":
-        df = df.repartition(2 * spark.sparkContext.defaultParallelism + 3, "item")
-        monkeypatch.setattr(scanned_baskets, "BROUGHT_ROWS", 1 << 40)
+        monkeypatch.setattr(scanned_baskets, "PARTS", 0)
     found = scanned_baskets.brought(df, "basket", "item")
-    if limit in ("rows", "texts"):
+    if limit is not None:
         assert found is None
-    if limit is None:
+    else:
         assert found is not None
         assert dict(zip(found.names.to_pylist(), found.counts.tolist(), strict=True)) == {
-            **{"a": 2, "b": 2, "a" * 9: 1}
+            "a": 2,
+            "b": 2,
+            "a" * 9: 1,
         }
     expected = {frozenset({"a"}): 2, frozenset({"b"}): 2, frozenset({"a", "b"}): 2}
     assert as_dict(frequent_itemsets(df, "basket", "item", 0.5)) == expected
