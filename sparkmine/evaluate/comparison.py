@@ -112,6 +112,7 @@ class Evaluation(PlainData):
     outcome: Outcome
     verdict: str
     segments: tuple[Segment, ...] = ()
+    voting: tuple[str, ...] = ()  # ensembles whose probabilities are shares of votes
     replicates: Replicates | None = None  # None where the rows were resampled in several bags
 
     @property
@@ -146,6 +147,7 @@ class Comparison:
         metric: the primary metric, by which "best" and "beats" are meant; the task's when None.
         chosen: the model chosen beforehand; by default the best on these rows.
         ensembles: per ensemble the names of its members.
+        voting: ensembles whose probabilities are shares of votes.
         group_name: the plural word for the groups ("households").
         classes: what the labels mean, for tables and sentences: two for 0 and 1; for a multiclass
             task the labels themselves, in order.
@@ -159,6 +161,7 @@ class Comparison:
     threshold: float = 0.5
     chosen: str | None = None
     ensembles: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    voting: Sequence[str] = ()
     group_name: str = "groups"
     classes: tuple[str, ...] | None = None
 
@@ -279,6 +282,7 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
             f"{comparison.samples} resamples of {groups:,} {comparison.group_name}",
         ),
         segments=_segments(question, bags, best, best_baseline),
+        voting=tuple(comparison.voting),
         replicates=None if bags[0].rows is None else Replicates.of(bags[0].rows, parts[0].drawn),
     )
 
