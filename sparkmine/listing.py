@@ -166,13 +166,15 @@ def _evaluation_lines(pair: EvaluationPair) -> list[str]:
 
     lines = [f"{pair.stage}: {verdict(pair)}", *filter(None, [pair.rows_note]), *pair.notes]
     for metric in primaries_of(pair):
-        table = [(metric_label(metric), "A", "95 %", "B", "95 %", "change", "better")]
+        table = [(metric_label(metric), "A", "95 %", "B", "95 %", "change", "95 %", "better")]
         for model in models_of(pair):
             one = model.metrics[metric]
             change = "" if one.change is None else f"{one.change:+.4f}"
-            how = f"{one.better}{', intervals apart' if one.apart else ''}"
+            bounds = _figure(one.interval)[1] if one.interval else ""
+            sure = one.beyond_chance if one.interval else one.apart
+            how = f"{one.better}{', beyond chance' if sure else ''}"
             word = f"only in {model.only}" if model.only else how
-            table.append((model.name, *_figure(one.a), *_figure(one.b), change, word))
+            table.append((model.name, *_figure(one.a), *_figure(one.b), change, bounds, word))
         lines += [f"  {line}" for line in _columns(table)]
     return lines
 

@@ -11,7 +11,7 @@ hands on its rows compacted (`Outcomes.compact`), and metrics are computed from 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from sparkmine.evaluate.intervals import Interval, group_codes, replicate
 from sparkmine.evaluate.metrics import Floats, Options, Outcomes, Sample, row_weights
+from sparkmine.evaluate.replicates import digest
 from sparkmine.evaluate.tasks import task_of
 
 # Rows of a scatter of predicted against actual numbers.
@@ -73,12 +74,14 @@ class Bag:
     Fields:
         segments: by column and value.
         points: some of the labels [p] and of each model's predictions [p], for a picture.
+        rows: digest of groups and labels, where this is the only bag.
     """
 
     groups: int
     whole: Part
     segments: dict[tuple[str, str], Part]
     points: tuple[Floats, dict[str, Floats]] | None
+    rows: str | None = None
 
 
 def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Bag:
@@ -116,6 +119,7 @@ def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Ba
         )
 
     segments = {}
+    options = replace(question.options, ranked=kind.needs_ranks([question.metric]))
     for column in question.segments:
         values = rows.segments[column].tolist()
         kinds = {value: place for place, value in enumerate(sorted(set(values), key=str))}
@@ -123,7 +127,7 @@ def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Ba
         for value, place in kinds.items():
             here = places == place
             some = {
-                name: kind.of(rows.labels[here], found[here], question.options)
+                name: kind.of(rows.labels[here], found[here], options)
                 for name, found in rows.predictions.items()
             }
             segments[column, str(value)] = part(
@@ -134,6 +138,7 @@ def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Ba
         whole=part(models, codes, weights, tuple(kind.metrics)),
         segments=segments,
         points=_points(question, rows, bags) if question.task == "regression" else None,
+        rows=digest(rows.groups, rows.labels, rows.weights) if bags == 1 else None,
     )
 
 

@@ -1,10 +1,9 @@
 """Metrics of binary classification: probabilities of class 1 against labels 0 and 1.
 
-ROC-AUC counts ties by half, PR-AUC is average precision (no interpolation), lift is that of the
-tenth of the rows with the highest probabilities, in which ties count by their share. ROC-AUC is
-NaN where only one class occurs; recall, F1, PR-AUC and lift where no row is positive. Precision is
-0 where nothing is predicted positive, and MCC where a margin is empty, as in scikit-learn.
-Cost: one sort of the rows.
+ROC-AUC and PR-AUC are those of `ranking.py`, lift is that of the tenth of the rows with the highest
+probabilities, in which ties count by their share. ROC-AUC is NaN where only one class occurs;
+recall, F1, PR-AUC and lift where no row is positive. Precision is 0 where nothing is predicted
+positive, and MCC where a margin is empty, as in scikit-learn. Cost: one sort of the rows.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from sparkmine.errors import DataError
 from sparkmine.evaluate.metrics import Floats, Options, Sample, Summed, pair_shapes, ratio
+from sparkmine.evaluate.ranking import Ranking, average_precision, roc_auc, steps
 
 # An average of float32 probabilities may lie this far outside [0, 1]; it is clipped.
 _ROUNDING = 1e-6
@@ -31,11 +31,8 @@ _WEIGHT, _POSITIVE, _TRUE_POSITIVE, _FALSE_POSITIVE, _LOG_LOSS, _SQUARED_ERROR =
 
 @dataclass(frozen=True, kw_only=True)
 class Scored(Summed):
-    """Labels and probabilities of n rows, sorted once.
-
-    `order` [n] lists the rows by falling probability, `ranked` [n] their labels; `ends` [k] are the
-    last positions of each of the k distinct probabilities.
-    """
+    """Labels and probabilities of n rows, sorted once: `order` and `ranking` are by falling
+    probability."""
 
     metrics: ClassVar[Mapping[str, str]] = {
         "accuracy": "Accuracy",
@@ -56,8 +53,7 @@ class Scored(Summed):
     probabilities: Floats
     threshold: float
     order: npt.NDArray[np.intp]
-    ranked: Floats
-    ends: npt.NDArray[np.intp]
+    ranking: Ranking
 
     @classmethod
     def of(cls, labels: npt.ArrayLike, predictions: npt.ArrayLike, options: Options) -> Self:
@@ -67,9 +63,7 @@ class Scored(Summed):
             DataError: no rows, other labels than 0 and 1, probabilities outside [0, 1].
         """
         truth, scores = checked(labels, predictions)
-        order = np.argsort(-scores, kind="stable")
-        falling = scores[order]
-        ends = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(falling) - 1)
+        ranking = Ranking.of(truth, scores)
         predicted = (scores >= options.threshold).astype(np.float64)
         # The smallest step from 1 keeps the logarithm finite, as in scikit-learn.
         step = np.finfo(np.float64).eps
@@ -89,9 +83,8 @@ class Scored(Summed):
             labels=truth,
             probabilities=scores,
             threshold=options.threshold,
-            order=order,
-            ranked=truth[order],
-            ends=ends,
+            order=ranking.order,
+            ranking=ranking,
             terms=terms,
         )
 
@@ -100,11 +93,7 @@ class Scored(Summed):
 
         `ranked_weights` [n] are in the order of `order`; the result is two arrays [k].
         """
-        weights = np.ones_like(self.ranked) if ranked_weights is None else ranked_weights
-        true_positive, predicted = np.cumsum(weights * self.ranked), np.cumsum(weights)
-        if len(self.ends) < len(weights):
-            true_positive, predicted = true_positive[self.ends], predicted[self.ends]
-        return true_positive, predicted - true_positive
+        return self.ranking.above(ranked_weights)
 
     def from_sums(
         self, names: Sequence[str], sums: Floats, ranked_weights: Floats | None
@@ -125,15 +114,15 @@ class Scored(Summed):
         if self.needs_ranks(names):
             above = self.above(ranked_weights)
             # Only what is asked for: a bootstrap comes here for each of its resamples.
-            ranked = {"roc_auc": _roc_auc, "pr_auc": _average_precision, "lift": _lift}
+            ranked = {"roc_auc": roc_auc, "pr_auc": average_precision, "lift": _lift}
             values |= {name: ranked[name](*above) for name in names if name in ranked}
         return {name: values[name] for name in names}
 
     def compact(self, weights: Floats) -> Sample:
         """One row for each label and distinct probability."""
         positives, negatives = self.above(weights[self.order])
-        scores = self.probabilities[self.order[self.ends]]
-        counts = np.concatenate([_steps(positives), _steps(negatives)])
+        scores = self.probabilities[self.order[self.ranking.ends]]
+        counts = np.concatenate([steps(positives), steps(negatives)])
         labels = np.repeat([1.0, 0.0], len(scores))
         kept = counts > 0
         if not kept.any():  # all weights are 0
@@ -187,35 +176,9 @@ def _correlation(both: float, weight: float, positive: float, predicted: float) 
     return (weight * both - positive * predicted) / math.sqrt(spread) if spread > 0 else 0.0
 
 
-def _roc_auc(true_positive: Floats, false_positive: Floats) -> float:
-    # Trapezoids: within a tie half of the pairs count as ordered rightly.
-    height = true_positive.copy()
-    height[1:] += true_positive[:-1]
-    area = _dot(height, _steps(false_positive)) / 2
-    return ratio(area, float(true_positive[-1] * false_positive[-1]))
-
-
-def _average_precision(true_positive: Floats, false_positive: Floats) -> float:
-    predicted = true_positive + false_positive
-    precision = np.divide(
-        true_positive, predicted, out=np.zeros_like(predicted), where=predicted > 0
-    )
-    return ratio(_dot(_steps(true_positive), precision), float(true_positive[-1]))
-
-
 def _lift(true_positive: Floats, false_positive: Floats) -> float:
     """Share of positives in the first tenth of the rows, over their share in all."""
     predicted = true_positive + false_positive
     first = LIFT_SHARE * predicted[-1]
     found = np.interp(first, np.append(0.0, predicted), np.append(0.0, true_positive))
     return ratio(float(found), float(LIFT_SHARE * true_positive[-1]))
-
-
-def _steps(running: Floats) -> Floats:
-    steps = running.copy()
-    steps[1:] -= running[:-1]
-    return steps
-
-
-def _dot(first: Floats, second: Floats) -> float:
-    return float(np.einsum("i,i->", first, second))

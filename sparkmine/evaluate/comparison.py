@@ -30,7 +30,9 @@ from sparkmine.evaluate.curves import (
 )
 from sparkmine.evaluate.intervals import Interval
 from sparkmine.evaluate.metrics import LOWER_IS_BETTER, Options, Sample, better, percent
+from sparkmine.evaluate.multiclass import Classified
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.replicates import Replicates
 from sparkmine.evaluate.tasks import TASKS, metric_label, task_of
 
 LOPSIDED_BELOW = 0.2
@@ -44,6 +46,16 @@ class Scatter:
 
     predicted: tuple[float, ...]
     actual: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRanking:
+    """How well one of several classes is told from the rest; None where that is not defined."""
+
+    name: str
+    rows: int
+    roc_auc: float | None
+    pr_auc: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +74,7 @@ class ModelEvaluation:
     calibration: tuple[CalibrationBin, ...] = ()
     confusion: Confusion | None = None
     scatter: Scatter | None = None
+    by_class: tuple[ClassRanking, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +112,8 @@ class Evaluation(PlainData):
     outcome: Outcome
     verdict: str
     segments: tuple[Segment, ...] = ()
+    voting: tuple[str, ...] = ()  # ensembles whose probabilities are shares of votes
+    replicates: Replicates | None = None  # None where the rows were resampled in several bags
 
     @property
     def positive_share(self) -> float:
@@ -132,6 +147,7 @@ class Comparison:
         metric: the primary metric, by which "best" and "beats" are meant; the task's when None.
         chosen: the model chosen beforehand; by default the best on these rows.
         ensembles: per ensemble the names of its members.
+        voting: ensembles whose probabilities are shares of votes.
         group_name: the plural word for the groups ("households").
         classes: what the labels mean, for tables and sentences: two for 0 and 1; for a multiclass
             task the labels themselves, in order.
@@ -145,6 +161,7 @@ class Comparison:
     threshold: float = 0.5
     chosen: str | None = None
     ensembles: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    voting: Sequence[str] = ()
     group_name: str = "groups"
     classes: tuple[str, ...] | None = None
 
@@ -265,6 +282,8 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
             f"{comparison.samples} resamples of {groups:,} {comparison.group_name}",
         ),
         segments=_segments(question, bags, best, best_baseline),
+        voting=tuple(comparison.voting),
+        replicates=None if bags[0].rows is None else Replicates.of(bags[0].rows, parts[0].drawn),
     )
 
 
@@ -281,7 +300,8 @@ def _pictured(
             "confusion": confusion(sample, comparison.classes),
         }
     if question.task == "multiclass":
-        return {"confusion": confusion(sample, comparison.classes)}
+        table = confusion(sample, comparison.classes)
+        return {"confusion": table, "by_class": _by_class(sample, table)}
     points = [bag.points for bag in bags if bag.points is not None]
     return {
         "scatter": Scatter(
@@ -289,6 +309,23 @@ def _pictured(
             actual=tuple(float(v) for labels, _ in points for v in labels),
         )
     }
+
+
+def _by_class(sample: Sample, table: Confusion) -> tuple[ClassRanking, ...]:
+    """Each class against the rest; empty where probabilities are not known."""
+    found = sample.outcomes
+    if not isinstance(found, Classified) or found.probabilities is None:
+        return ()
+    areas = [found.by_class(name, sample.weights).tolist() for name in ("roc_auc", "pr_auc")]
+    return tuple(
+        ClassRanking(
+            name=name,
+            rows=sum(row),
+            roc_auc=None if math.isnan(roc) else roc,
+            pr_auc=None if math.isnan(pr) else pr,
+        )
+        for name, row, roc, pr in zip(table.classes, table.counts, *areas, strict=True)
+    )
 
 
 def _segments(

@@ -30,8 +30,8 @@ class Interval:
     """A value with the bounds of its interval; None where it is not defined."""
 
     value: float | None
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def of(cls, value: float, replicates: Floats, confidence: float) -> Self:

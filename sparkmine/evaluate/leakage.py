@@ -2,16 +2,16 @@
 
 Five checks over the training and the test rows:
 
-- equal rows: training and test rows with the same features, or the same when fractions are rounded
-  to five digits (copies on two sides of a rounding are not seen: the count is a lower bound); near
+- equal rows: training and test rows with the same features; near rows, whose numbers are closer
+  than a tolerance in standard deviations and whose other features are equal (`near_rows.py`); near
   copies of a text column by MinHash, verified by exact Jaccard (`dedup.near`);
 - the future: training rows whose label reaches into the test period;
 - one feature that alone predicts nearly everything: its ROC-AUC on the training rows, or for
   numbers its rank correlation with the label (Spearman 1904);
 - ids: keys among the features, and whole numbers or texts that are different in nearly every row.
 
-Cost: one join of row hashes, one aggregation over each period, and a sample of the training rows
-on the driver for the last two.
+Cost: one join of row hashes, what near rows take, one aggregation over each period, and a sample of
+the training rows on the driver for the last two and for the spread of numbers.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.metrics import percent
+from sparkmine.evaluate.near_rows import near_rows, numeric
 from sparkmine.evaluate.plain import PlainData
 from sparkmine.evaluate.tables import values_of
 from sparkmine.evaluate.tasks import measure
 from sparkmine.lake.inputs import as_frame, need_columns
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from sparkmine.lake import Snapshot
 
-# Digits of a fraction that near copies of a row share.
-DIGITS = 5
+# Mean difference of near rows, in standard deviations of their columns.
+NEAR = 1e-6
 # From this ROC-AUC, or rank correlation, a feature knows the answer.
 ALONE = 0.98
 # A column with at least this share of different values names rows.
@@ -77,6 +78,7 @@ def check_leakage(
     horizon_days: float = 0,
     text: str | None = None,
     max_shared: float = 0.01,
+    near: float = NEAR,
     spark: SparkSession | None = None,
 ) -> tuple[Finding, ...]:
     """What the training rows know of the test rows, or of the answer.
@@ -90,6 +92,9 @@ def check_leakage(
             test row.
         text: column of texts whose near copies are looked for, too.
         max_shared: share of the test rows that may have an equal or near training row.
+        near: up to which difference rows are near: the root mean square over the columns that are
+            numbers, each in standard deviations of the training rows; 0 looks for equal ones only.
+            What is near by chance grows with it, most where there are few columns.
 
     Raises:
         ConfigError: no such column, no features.
@@ -105,49 +110,34 @@ def check_leakage(
     empty = [name for name, rows in sides.items() if not rows]
     if empty:
         raise DataError(f"there are no {empty[0]} rows to check; look at the periods")
-    found = _shared_rows(learned, tested, features, sides["test"], max_shared)
+    sample = _sample(learned, [*dict.fromkeys([*features, label])], sides["training"])
+    shared = {"equal rows": _equal_rows(learned, tested, features)}
+    if near:
+        shared["near rows"] = near_rows(learned, tested, features, sample, near)
+    found = _shared_rows(shared, sides["test"], max_shared, near)
     if text is not None:
         found += _near_texts(learned, tested, text, sides["test"], max_shared)
     if time is not None:
         found += _future(learned, tested, time, horizon_days, sides["training"])
-    sample = _sample(learned, [*dict.fromkeys([*features, label])], sides["training"])
     found += _ids(sample, features, keys)
     found += _alone(sample, features, label)
     return tuple(found)
 
 
-def _shared_rows(
-    learned: DataFrame, tested: DataFrame, features: Sequence[str], rows: int, most: float
-) -> list[Finding]:
-    """Test rows whose features, as they are or rounded, a training row has, too."""
+def _equal_rows(learned: DataFrame, tested: DataFrame, features: Sequence[str]) -> int:
+    """Test rows whose features a training row has, too."""
     from pyspark.sql import functions as F
-    from pyspark.sql.types import FractionalType
 
-    def rounded(name: str) -> Column:
-        column = F.col(f"`{name}`")
-        if not isinstance(learned.schema[name].dataType, FractionalType):
-            return column
-        value = column.cast("double")
-        unit = F.pow(F.lit(10.0), F.floor(F.log10(F.abs(value))) - (DIGITS - 1))
-        usual = (value != 0) & (F.abs(value) < float("inf"))
-        return F.when(usual, F.round(value / unit) * unit).otherwise(value)
+    content = F.xxhash64(*(F.col(f"`{n}`") for n in features)).alias("hash")
+    known = learned.select(content).distinct()
+    return tested.select(content).join(known, "hash", "left_semi").count()
 
-    exact = F.xxhash64(*(F.col(f"`{n}`") for n in features))
-    near = F.xxhash64(*(rounded(n) for n in features))
-    hashes = {
-        "equal rows": learned.select(exact.alias("hash")).distinct(),
-        "near rows": learned.select(near.alias("hash")).distinct(),
-    }
-    counts = {
-        check: tested.select((exact if check == "equal rows" else near).alias("hash"))
-        .join(known, "hash", "left_semi")
-        .count()
-        for check, known in hashes.items()
-    }
+
+def _shared_rows(counts: dict[str, int], rows: int, most: float, near: float) -> list[Finding]:
     found = []
     says = {
         "equal rows": "test rows have the same features as a training row",
-        "near rows": "test rows have, but for rounding, the features of a training row",
+        "near rows": f"test rows have a training row within {near:g} standard deviations",
     }
     for check, count in counts.items():
         # Near rows are news only if they are more than the equal ones.
@@ -278,7 +268,7 @@ def _whole(column: pa.ChunkedArray) -> bool:
 
 def _alone(sample: pa.Table, features: Sequence[str], label: str) -> list[Finding]:
     answers = sample.column(label)
-    if not (pa.types.is_boolean(answers.type) or _numeric(answers.type)):
+    if not (pa.types.is_boolean(answers.type) or numeric(answers.type)):
         return []
     truth = answers.cast(pa.float64()).to_numpy(zero_copy_only=False)
     two = set(np.unique(truth[~np.isnan(truth)]).tolist()) <= {0.0, 1.0}
@@ -320,7 +310,7 @@ def _as_numbers(
     column: pa.ChunkedArray, truth: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64] | None:
     """Numbers as they are, texts as the mean answer of their other rows; None for other types."""
-    if pa.types.is_boolean(column.type) or _numeric(column.type):
+    if pa.types.is_boolean(column.type) or numeric(column.type):
         found: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return found
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
@@ -334,12 +324,6 @@ def _as_numbers(
         rows[codes] > 1, (sums[codes] - known) / others, known.mean()
     )
     return means
-
-
-def _numeric(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    )
 
 
 def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -31,10 +31,12 @@ class Options:
     Fields:
         threshold: from this probability on, the prediction is class 1 (binary).
         classes: the labels in order (multiclass); None for those that occur.
+        ranked: whether ranked metrics will be asked for, for which rows must be kept (multiclass).
     """
 
     threshold: float = 0.5
     classes: tuple[Any, ...] | None = None
+    ranked: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +126,7 @@ class Sample:
         """The metrics of these rows."""
         found = self.outcomes
         ranked = None
-        if found.needs_ranks(names):
-            assert found.order is not None
+        if found.needs_ranks(names) and found.order is not None:
             ranked = self.weights[found.order]
         return found.from_sums(names, found.sums(self.weights), ranked)
 

@@ -1,4 +1,4 @@
-"""Metrics of classification into k classes, all from the table of labels against predictions.
+"""Metrics of classification into k classes: most from the table of labels against predictions.
 
 Predictions are classes [n], or probabilities [n, k] in the order of the classes (then the class is
 the most probable one, the first of equals, and the log loss is known). Averages over classes as in
@@ -6,6 +6,10 @@ scikit-learn: macro counts every class once, weighted by its rows, micro pools t
 precision, recall and F1 the accuracy. A class that occurs neither as label nor as prediction has no
 part in an average; one that is never predicted has precision 0. MCC is that of k classes
 (Gorodkin 2004).
+
+ROC-AUC and PR-AUC rank the rows by the probability of a class, that class against the rest; only
+they need all rows, and one sort a class. A class without rows has no PR-AUC, one without rows, or
+with all, no ROC-AUC, and no part in their averages. (scikit-learn measures neither then.)
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -28,6 +33,7 @@ from sparkmine.evaluate.metrics import (
     ratio,
     totals,
 )
+from sparkmine.evaluate.ranking import Ranking, average_precision, roc_auc
 
 # A table of labels against predictions of more classes is no picture, and its square a burden.
 MOST_CLASSES = 1000
@@ -41,6 +47,7 @@ class Classified(Outcomes):
         classes: [k] in order.
         cells: [n] place of label and prediction in the table, label * k + prediction.
         losses: [n] log losses; NaN where only classes were predicted.
+        probabilities: [n, k], for ranked metrics; None where they are not known or not asked for.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {
@@ -53,13 +60,21 @@ class Classified(Outcomes):
         "f1_weighted": "F1, weighted",
         "f1_micro": "F1, micro",
         "mcc": "MCC",
+        "roc_auc_macro": "ROC-AUC, macro",
+        "roc_auc_weighted": "ROC-AUC, weighted",
+        "pr_auc_macro": "PR-AUC, macro",
+        "pr_auc_weighted": "PR-AUC, weighted",
         "log_loss": "Log loss",
     }
     primary: ClassVar[str] = "f1_macro"
+    ranked_metrics: ClassVar[frozenset[str]] = frozenset(
+        {"roc_auc_macro", "roc_auc_weighted", "pr_auc_macro", "pr_auc_weighted"}
+    )
 
     classes: tuple[Any, ...]
     cells: npt.NDArray[np.intp]
     losses: Floats
+    probabilities: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -82,15 +97,48 @@ class Classified(Outcomes):
             )
         row = _codes(truth, classes, "labels")
         losses = np.full(len(row), np.nan)
+        probabilities = None
         if found.ndim == 2:
             _check_probabilities(found, len(classes))
             column = np.argmax(found, axis=1)
             step = np.finfo(np.float64).eps
             right = np.take_along_axis(found, row[:, None], axis=1)[:, 0]
             losses = -np.log(np.clip(right / found.sum(axis=1), step, 1 - step))
+            probabilities = np.asarray(found, np.float64) if options.ranked else None
         else:
             column = _codes(found, classes, "predictions")
-        return cls(cells=row * len(classes) + column, losses=losses, classes=classes)
+        return cls._of(row * len(classes) + column, losses, classes, probabilities)
+
+    @classmethod
+    def _of(
+        cls,
+        cells: npt.NDArray[np.intp],
+        losses: Floats,
+        classes: tuple[Any, ...],
+        probabilities: Floats | None,
+    ) -> Self:
+        # Each class has an order of its own: weights come in the order of the rows.
+        order = None if probabilities is None else np.arange(len(cells))
+        return cls(
+            cells=cells, losses=losses, classes=classes, probabilities=probabilities, order=order
+        )
+
+    @cached_property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """The rows by the probability of each class, against the rest; none if not known."""
+        if self.probabilities is None:
+            return ()
+        labels = self.cells // len(self.classes)
+        return tuple(
+            Ranking.of((labels == place).astype(np.float64), self.probabilities[:, place])
+            for place in range(len(self.classes))
+        )
+
+    def by_class(self, name: str, weights: Floats) -> Floats:
+        """`roc_auc` or `pr_auc` [k] of each class against the rest."""
+        area = {"roc_auc": roc_auc, "pr_auc": average_precision}[name]
+        found = [area(*ranking.above(weights.take(ranking.order))) for ranking in self.rankings]
+        return np.array(found or [math.nan] * len(self.classes))
 
     def sums(self, weights: Floats) -> Floats:
         """The table of labels against predictions, row by row, and the log loss: [k * k + 1]."""
@@ -120,10 +168,21 @@ class Classified(Outcomes):
         for name, scores in each.items():
             values[f"{name}_macro"] = float(scores[there].mean()) if there.any() else math.nan
             values[f"{name}_weighted"] = ratio(float(scores @ actual), weight)
+        for name in self.ranked_metrics.intersection(names):
+            area, average = name.rsplit("_", 1)
+            values[name] = math.nan
+            if ranked_weights is not None:
+                areas = self.by_class(area, ranked_weights)
+                counts = np.ones_like(actual) if average == "macro" else actual
+                known = ~np.isnan(areas)
+                values[name] = ratio(float(areas[known] @ counts[known]), counts[known].sum())
         return {name: values[name] for name in names}
 
     def compact(self, weights: Floats) -> Sample:
-        """One row for each cell of the table, with the mean log loss there."""
+        """One row for each cell of the table, with the mean log loss there; with probabilities, all
+        rows that weigh something, equal ones together."""
+        if self.probabilities is not None:
+            return self._without_repeats(weights, self.probabilities)
         count = len(self.classes) ** 2
         table = totals(self.cells, weights, count)
         losses = totals(self.cells, weights * self.losses, count)
@@ -131,14 +190,31 @@ class Classified(Outcomes):
         found = Classified(cells=cells, losses=losses[cells] / table[cells], classes=self.classes)
         return Sample(outcomes=found, weights=table[cells])
 
+    def _without_repeats(self, weights: Floats, probabilities: Floats) -> Sample:
+        kept = np.flatnonzero(weights > 0)
+        if not len(kept):  # all weights are 0
+            kept = np.arange(min(1, len(weights)))
+        weights = weights[kept]
+        # Most models give nearly every row a number of its own: then there is nothing to find.
+        if 2 * len(np.unique(probabilities[kept, 0])) < len(kept):
+            rows = np.column_stack([self.cells[kept], probabilities[kept]])
+            _, first, places = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+            weights, kept = totals(places.reshape(-1), weights, len(first)), kept[first]
+        found = self._of(self.cells[kept], self.losses[kept], self.classes, probabilities[kept])
+        return Sample(outcomes=found, weights=weights)
+
     @classmethod
     def join(cls, samples: Sequence[Sample]) -> Sample:
-        found = [sample.outcomes for sample in samples]
-        assert all(isinstance(one, Classified) for one in found)
-        whole = cls(
-            cells=np.concatenate([one.cells for one in found]),  # type: ignore[attr-defined]
-            losses=np.concatenate([one.losses for one in found]),  # type: ignore[attr-defined]
-            classes=found[0].classes,  # type: ignore[attr-defined]
+        if len(samples) == 1:
+            return samples[0]
+        found = [one.outcomes for one in samples if isinstance(one.outcomes, Classified)]
+        assert len(found) == len(samples)
+        known = [one.probabilities for one in found if one.probabilities is not None]
+        whole = cls._of(
+            np.concatenate([one.cells for one in found]),
+            np.concatenate([one.losses for one in found]),
+            found[0].classes,
+            np.concatenate(known) if known else None,
         )
         return whole.compact(np.concatenate([sample.weights for sample in samples]))
 

@@ -126,7 +126,11 @@ def measure_table(
     kind = task_of(task)
     names = kind.check_names(tuple(kind.metrics) if metrics is None else metrics)
     session = session_of(data, spark)
-    options = Options(threshold=threshold, classes=tuple(classes) if classes else None)
+    options = Options(
+        threshold=threshold,
+        classes=tuple(classes) if classes else None,
+        ranked=kind.needs_ranks(names),
+    )
     if task == "multiclass" and options.classes is None:
         options = replace(options, classes=_classes(as_frame(data, session), label, models))
     stats = [Measured(label, model, weight, tuple(by), task, options) for model in models]
@@ -185,7 +189,7 @@ def evaluate_table(
     reader = _Reader(label, group, dict(models), weight, question)
     df = df.select(*dict.fromkeys(wanted))
     count = df.count() if rows is None else rows
-    bags = -(-count * len(models) // BAG_PREDICTIONS)
+    bags = -(-count * len(models) * _rankings(df, models.values()) // BAG_PREDICTIONS)
     if bags <= 1:
         return conclude(comparison, question, [bag_of(question, reader.rows([df.toArrow()]))])
     if question.task == "multiclass":
@@ -276,6 +280,16 @@ def values_of(array: pa.Array | pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
         array = array.cast(pa.int8())
     found: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return found
+
+
+def _rankings(df: DataFrame, models: Iterable[str]) -> int:
+    """How many orders of the rows a resample goes through for each model: one a class."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import ArrayType
+
+    arrays = [name for name in models if isinstance(df.schema[name].dataType, ArrayType)]
+    first = df.select(F.size(arrays[0])).first() if arrays else None
+    return max(1, int(first[0])) if first is not None else 1
 
 
 def _classes(df: DataFrame, label: str, models: Sequence[str]) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from sparkmine.mine.keywords import Keywords, KeywordsModel
 from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
-from sparkmine.mine.rules import association_rules
+from sparkmine.mine.rules import RuleSettings, association_rules, find_rules
 from sparkmine.mine.scikit import ScikitLearn, ScikitLearnModel
 from sparkmine.mine.supervised import (
     Calibrated,
@@ -61,6 +61,7 @@ __all__ = [
     "Outliers",
     "Persistence",
     "RandomForest",
+    "RuleSettings",
     "ScikitLearn",
     "ScikitLearnModel",
     "SingleRule",
@@ -75,6 +76,7 @@ __all__ = [
     "best_weights",
     "choose_k",
     "choose_topics",
+    "find_rules",
     "frequent_itemsets",
     "recommend",
 ]

@@ -116,7 +116,7 @@ def encoded(
     need_columns(rows, [basket, item])
     number = buckets or int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 200)
     pairs = rows.select(
-        _comparable(rows, basket).alias("basket"),
+        comparable(rows, basket).alias("basket"),
         F.col(item).cast("string").alias("item"),
         F.pmod(F.xxhash64(basket), F.lit(number)).cast("int").alias("bucket"),
     )
@@ -138,7 +138,7 @@ def warn_of_nulls(rows: int) -> None:
         logger.warning("%d rows with a null basket or item are ignored", rows)
 
 
-def _comparable(rows: DataFrame, basket: str) -> Column:
+def comparable(rows: DataFrame, basket: str) -> Column:
     """The column, as a type that Arrow can tell apart: structs and arrays as their JSON."""
     from pyspark.sql import functions as F
     from pyspark.sql.types import AtomicType

@@ -8,7 +8,6 @@ an earlier item is the prefix without it, extended by the last item: one binary 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,21 +45,19 @@ class Itemsets:
         levels = {k: level for k, level in self.levels.items() if k <= length}
         return Itemsets(items=self.items, levels=levels, baskets=self.baskets)
 
-    def texts(self, groups: Sequence[Array], order: Array) -> pa.ListArray:
-        """Rows of indices [n, k], all groups together and in `order`, as lists of item texts.
+    def lists(self, numbers: Array) -> pa.ListArray:
+        """Some itemsets, by number (length after length), as lists of codes into the items' texts.
 
-        Numbers are put in order, not lists of texts: that takes a tenth of the time.
+        No text is built for an itemset: only whole numbers move.
         """
-        lengths = np.concatenate(
-            [np.zeros(0, np.int64), *(np.full(len(group), group.shape[1]) for group in groups)]
-        )
-        starts = np.cumsum(lengths) - lengths
-        indices = np.concatenate([np.zeros(0, np.int32), *(group.ravel() for group in groups)])
-        lengths, starts = lengths[order], starts[order]
-        ends = np.cumsum(lengths)
-        places = np.repeat(starts - (ends - lengths), lengths) + np.arange(len(indices))
-        texts = pa.array(self.items, pa.string()).take(pa.array(indices[places]))
-        return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], ends]), pa.int32()), texts)
+        texts = pa.array(self.items, pa.string())
+        levels = [indices for indices, _ in self.levels.values()] or [np.zeros((0, 1), np.int32)]
+        singles = levels[0][:, 0]
+        if not len(numbers) or numbers.max() < len(singles):  # of one item each
+            return _lists(singles[numbers], np.arange(len(numbers) + 1), texts)
+        codes = np.concatenate([rows.ravel() for rows in levels])
+        lengths = np.concatenate([np.full(len(rows), rows.shape[1]) for rows in levels])
+        return _lists(codes, np.append(0, np.cumsum(lengths)), texts).take(pa.array(numbers))
 
     def to_frame(self, spark: SparkSession) -> DataFrame:
         """[items, support, count], the most frequent first, then the shorter, then by items."""
@@ -68,12 +65,22 @@ class Itemsets:
         order = np.argsort(-counts, kind="stable")
         table = pa.table(
             {
-                "items": self.texts([indices for indices, _ in self.levels.values()], order),
+                "items": plain_lists(self.lists(order)),
                 "support": counts[order] / max(1, self.baskets),
                 "count": counts[order],
             }
         )
         return spark.createDataFrame(table, SCHEMA)
+
+
+def _lists(codes: Array, ends: Array, texts: pa.Array) -> pa.ListArray:
+    named = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), texts)
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), named)
+
+
+def plain_lists(lists: pa.ListArray) -> pa.ListArray:
+    """Lists of codes with a dictionary as lists of its texts, which Spark and Parquet take."""
+    return pa.ListArray.from_arrays(lists.offsets, lists.values.dictionary_decode())
 
 
 class Lattice:
@@ -83,6 +90,9 @@ class Lattice:
         width = max(1, len(found.items))
         self.counts = {length: counts for length, (_, counts) in found.levels.items()}
         self._itemsets = {length: itemsets for length, (itemsets, _) in found.levels.items()}
+        # The number of each length's first itemset, as `Itemsets.lists` counts them.
+        sizes = np.cumsum([0, *(len(counts) for counts in self.counts.values())])
+        self.starts = dict(zip(self.counts, sizes.tolist(), strict=False))
         # For each length k and place p < k: the rows, in level k - 1, of the itemsets without p.
         self.without: dict[int, list[Array]] = {1: []}
         numbers: dict[int, Array] = {}
@@ -91,9 +101,16 @@ class Lattice:
             if length == 1:
                 numbers[1] = last
                 continue
-            prefix = itemsets[:, 0].astype(np.int64)
+            # Itemsets of one prefix follow each other: the first of them is looked up.
+            changes = np.zeros(len(itemsets) - 1, bool)
+            for place in range(length - 1):
+                changes |= itemsets[1:, place] != itemsets[:-1, place]
+            heads = np.append(0, np.flatnonzero(changes) + 1)
+            prefix = itemsets[heads, 0].astype(np.int64)
             for place in range(1, length - 1):
-                prefix = np.searchsorted(numbers[place + 1], prefix * width + itemsets[:, place])
+                keys = prefix * width + itemsets[heads, place]
+                prefix = np.searchsorted(numbers[place + 1], keys)
+            prefix = np.repeat(prefix, np.diff(heads, append=len(itemsets)))
             shorter = [
                 np.searchsorted(numbers[length - 1], rows[prefix].astype(np.int64) * width + last)
                 for rows in self.without[length - 1]

@@ -1,7 +1,9 @@
 """How frequent itemsets are found: in the driver where baskets are few, else in two passes.
 
-Encoded baskets that take little memory are mined where they are collected (`eclat.py`): that costs
-one scan of the input and no shuffle. Where they are many, or the search would be long:
+Few rows are brought to the driver as they are (`scanned_baskets.py`); else tasks encode them
+(`baskets.py`). Encoded baskets that take little memory are mined where they are collected
+(`eclat.py`): that costs one scan of the input and no shuffle. Where they are many, or the search
+would be long:
 
 Savasere, Omiecinski and Navathe, "An Efficient Algorithm for Mining Association Rules in Large
 Databases" (VLDB 1995): an itemset that is frequent over all baskets is frequent, in proportion,
@@ -29,7 +31,7 @@ from sparkmine.mine.eclat import Baskets, by_length
 from sparkmine.mine.lattice import Itemsets
 from sparkmine.mine.memory import BYTES_PER_ITEMSET, TASK_BYTES, Budget, bytes_per_task
 from sparkmine.mine.partition import BILLION, COUNTED, MINED, Counter, Miner, unpack
-from sparkmine.mine.scanned_baskets import scanned
+from sparkmine.mine.scanned_baskets import brought, scanned
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -103,8 +105,10 @@ def mine_itemsets(
     )
     short = HERE_ITEMSETS if session.sparkContext.defaultParallelism > 1 else None
     found: Itemsets | None = None
-    if partitions is None and not isinstance(df, DataFrame):
-        baskets = scanned(df, basket, item)
+    if partitions is None:
+        baskets = (
+            brought(df, basket, item) if isinstance(df, DataFrame) else scanned(df, basket, item)
+        )
         found = _mine_here(baskets, wanted, short) if baskets is not None else None
         if found is not None:
             return found

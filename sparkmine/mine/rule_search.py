@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from sparkmine.errors import DataError
 from sparkmine.mine.lattice import Itemsets, Lattice
-from sparkmine.mine.measures import MEASURES, Ranges, columns, within
+from sparkmine.mine.measures import Ranges, columns, measured, within
 
 if TYPE_CHECKING:
     from sparkmine.mine.eclat import Array
@@ -72,20 +72,25 @@ class Search:
     max_rules: int = 5_000_000
 
     def rules(self, found: Itemsets) -> pa.Table:
-        """[antecedent, consequent, the measures], the highest lift first, then the support."""
+        """[antecedent, consequent, the measures], the highest lift first, then the support.
+
+        The sides are lists of codes with a dictionary of texts (`Itemsets.lists`).
+        """
         self._check_splits(found)
         lattice = Lattice(found)
         sides = [side.masks(found.items) for side in (self.antecedent, self.consequent)]
-        groups: list[tuple[Array, Array]] = []
-        counts: list[Array] = []
+        # Numbers of itemsets: of the whole rule, of its antecedent and of its consequent.
+        rules: list[Array] = [np.zeros((3, 0), np.int32)]
         best: dict[tuple[int, ...], Array] = {}
         number = 0
         for length, (itemsets, both) in found.levels.items():
             shorter, best = best, {}
             for right in self._consequents(length):
                 left = tuple(place for place in range(length) if place not in right)
-                left_counts = lattice.counts[len(left)][lattice.rows(length, left)]
-                right_counts = lattice.counts[len(right)][lattice.rows(length, right)]
+                left_rows = lattice.rows(length, left)
+                right_rows = lattice.rows(length, right)
+                left_counts = lattice.counts[len(left)][left_rows]
+                right_counts = lattice.counts[len(right)][right_rows]
                 kept = np.ones(len(both), bool)
                 if self.prune:
                     confidence = both / left_counts
@@ -99,16 +104,17 @@ class Search:
                 for side, places in zip(sides, (left, right), strict=True):
                     for named, wanted in side:
                         kept = kept & (named[itemsets[:, places]].any(axis=1) == wanted)
-                rows = np.flatnonzero(kept)
+                rows = np.flatnonzero(kept).astype(np.int32)
                 number += len(rows)
                 if number > self.max_rules:
                     raise DataError(
                         f"more than {self.max_rules:,} rules: raise min_confidence or min_support,"
                         " set filters, prune, max_length or max_consequent, or raise max_rules"
                     )
-                groups.append((itemsets[rows[:, None], left], itemsets[rows[:, None], right]))
-                counts.append(np.stack([both[rows], left_counts[rows], right_counts[rows]]))
-        return _table(found, groups, counts)
+                starts = np.array([lattice.starts[k] for k in (length, len(left), len(right))])
+                split = np.stack([rows, left_rows[rows], right_rows[rows]])
+                rules.append(split + starts[:, None].astype(np.int32))
+        return _table(found, np.concatenate(rules, axis=1))
 
     def _consequents(self, length: int) -> list[tuple[int, ...]]:
         longest = min(length - 1, self.max_consequent or length - 1)
@@ -146,11 +152,33 @@ def _most_general(
     return most
 
 
-def _table(found: Itemsets, groups: list[tuple[Array, Array]], counts: list[Array]) -> pa.Table:
-    """The rules as a table, in order."""
-    both, left, right = np.concatenate([np.zeros((3, 0), np.int64), *counts], axis=1)
+def _table(found: Itemsets, rules: Array) -> pa.Table:
+    """The rules, numbers of itemsets [3, n], as a table in order."""
+    levels = (counts for _, counts in found.levels.values())
+    counts = np.concatenate([np.zeros(0, np.int64), *levels])
     baskets = max(1, found.baskets)
-    order = np.lexsort((-both, -MEASURES["lift"](both, left, right, baskets)))
-    sides = [found.texts([group[side] for group in groups], order) for side in (0, 1)]
-    measured = columns(both[order], left[order], right[order], baskets)
-    return pa.table([*sides, *measured.values()], names=["antecedent", "consequent", *measured])
+    both, left, right = (counts.take(numbers) for numbers in rules)
+    order = _highest_first(measured("lift", both, left, right, baskets), both)
+    values = columns(both.take(order), left.take(order), right.take(order), baskets)
+    sides = [found.lists(numbers.take(order)) for numbers in rules[1:]]
+    return pa.table([*sides, *values.values()], names=["antecedent", "consequent", *values])
+
+
+def _highest_first(first: Array, second: Array) -> Array:
+    """The order by falling `first`, then falling `second` [n], whole numbers, then place.
+
+    NumPy sorts one key several times faster than two, and whole numbers fastest: the places in
+    the order of the first key, with the second, become whole numbers and are sorted once more.
+    """
+    order = np.argsort(-first)
+    if not len(order):
+        return order
+    falling = first[order]
+    runs = np.cumsum(falling[1:] != falling[:-1], dtype=np.int64)
+    behind = second.max() - second[order]
+    bits = [int(number).bit_length() for number in (behind.max(), len(order) - 1)]
+    if int(runs[-1] if len(runs) else 0).bit_length() + sum(bits) > 63:
+        return np.lexsort((-second, -first))
+    keys = (np.append(0, runs) << sum(bits)) | (behind << bits[1]) | order
+    keys.sort()
+    return keys & ((1 << bits[1]) - 1)

@@ -1,21 +1,40 @@
-"""Baskets of a small snapshot, read from its files by the driver: no Spark job at all."""
+"""Baskets of a small input, made by the driver: of a snapshot without any Spark job, of a DataFrame
+by one that does nothing but bring the rows.
+
+Rows that go through Python workers take longer than the whole mining of a few million rows. What a
+DataFrame will hold is not known beforehand, and a join can make much of little, so the job itself
+stops at a number of rows, and marks that there are more.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from sparkmine.lake.inputs import need_columns
 from sparkmine.lake.scan import DirectScanRefused, Scan
-from sparkmine.mine.baskets import CodedBaskets, encode, merged, warn_of_nulls
+from sparkmine.mine.baskets import CodedBaskets, comparable, encode, merged, warn_of_nulls
 
 if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
     from sparkmine.lake import Snapshot
 
 # Of Parquet's uncompressed pages, and rows. A Spark job takes a second, whatever it reads.
 BYTES = 1 << 28
 ROWS = 1 << 24
+# What a DataFrame may read, and from how many partitions how many rows it may bring, with texts of
+# at most so many bytes: the JVM holds them for a moment.
+READ_BYTES = 1 << 28
+PARTS = 4
+PART_ROWS = 1 << 21
+TEXT_BYTES = 64
+# A row's number has its partition above these bits.
+_PARTITION_BITS = 33
 
 
 def scanned(snapshot: Snapshot, basket: str, item: str) -> CodedBaskets | None:
@@ -34,12 +53,56 @@ def scanned(snapshot: Snapshot, basket: str, item: str) -> CodedBaskets | None:
     blocks = scan.blocks()
     if sum(b.bytes for b in blocks) > BYTES or sum(b.rows for b in blocks) > ROWS:
         return None
+    return _coded(scan.read_many(blocks))
 
-    def rows(table: pa.Table) -> pa.Table:
-        texts = table.column(1).cast(pa.string())
-        return pa.table([table.column(0), texts, np.zeros(len(table), np.int32)], ["b", "i", "n"])
 
-    batches = (b for table in scan.read_many(blocks) for b in rows(table).to_batches())
-    pieces = list(encode(batches))
+def brought(df: DataFrame, basket: str, item: str) -> CodedBaskets | None:
+    """The baskets of what `df` holds, or None when that is much, or may be."""
+    from pyspark.sql import functions as F
+
+    need_columns(df, [basket, item])
+    if _bytes_read(df) > READ_BYTES:
+        return None
+    number = F.col("number")
+    within = number.bitwiseAND(F.lit((1 << _PARTITION_BITS) - 1))
+    part = F.shiftright(number, _PARTITION_BITS)
+    numbered = df.select(
+        comparable(df, basket).alias("basket"),
+        F.col(item).cast("string").alias("item"),
+        F.monotonically_increasing_id().alias("number"),
+    )
+    texts = [name for name, kind in numbered.dtypes if kind == "string"]
+    long = [F.coalesce(F.octet_length(name) > TEXT_BYTES, F.lit(False)) for name in texts]
+    # One row too many of a partition, or one of a partition too many, says that there are more.
+    more = (within >= PART_ROWS) | (part >= PARTS)
+    some = numbered.where((within <= PART_ROWS) & (part <= PARTS))
+
+    def short(name: str) -> Column:
+        if name not in texts:
+            return F.col(name)
+        return F.when(F.octet_length(name) <= TEXT_BYTES, F.col(name)).alias(name)
+
+    for each in long:
+        more = more | each
+    table = some.select(short("basket"), short("item"), more.alias("more")).toArrow()
+    return None if pc.any(table.column("more")).as_py() else _coded([table])
+
+
+def _bytes_read(df: DataFrame) -> int:
+    """What the tables and files behind `df` take; very much where that is not known."""
+    leaves = df._jdf.queryExecution().optimizedPlan().collectLeaves()
+    return sum(int(leaves.apply(i).stats().sizeInBytes()) for i in range(leaves.size()))
+
+
+def _coded(tables: Iterable[pa.Table]) -> CodedBaskets:
+    """The baskets of tables whose first columns are basket and item."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for table in tables:
+            texts = table.column(1).cast(pa.string())
+            bucket = np.zeros(len(table), np.int32)
+            yield from pa.table([table.column(0), texts, bucket], ["b", "i", "n"]).to_batches()
+
+    pieces = list(encode(batches()))
     warn_of_nulls(sum(piece.column("ignored")[0].as_py() for piece in pieces))
     return merged(pieces)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
@@ -139,6 +139,7 @@ class Evaluate(Stage):
                 threshold=self.threshold,
                 chosen=self._chosen(context) if self.choose_on else None,
                 ensembles=self._ensembles(context),
+                voting=[name for name, found in self._made(context) if _votes(found)],
                 group_name=self.group_name,
                 classes=self.classes,
             )
@@ -190,13 +191,16 @@ class Evaluate(Stage):
     def _ensembles(self, context: Context) -> dict[str, list[str]]:
         """Ensembles among the models, with those members that are measured beside them."""
         found = {}
-        for name, table in self.models.items():
-            metadata = context.commits[table].metadata or {}
-            members = (metadata.get("metrics") or {}).get("members", [])
-            measured = [member for member in members if member in self.models]
+        for name, metrics in self._made(context):
+            measured = [one for one in metrics.get("members", []) if one in self.models]
             if measured:
                 found[name] = measured
         return found
+
+    def _made(self, context: Context) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The models, with what their stages left in the ledger."""
+        for name, table in self.models.items():
+            yield name, (context.commits[table].metadata or {}).get("metrics") or {}
 
 
 def load_evaluation(folder: Path) -> Evaluation:
@@ -204,11 +208,21 @@ def load_evaluation(folder: Path) -> Evaluation:
     return Evaluation.from_json(json.loads((folder / FILE).read_text()))
 
 
+def _votes(metrics: Mapping[str, Any]) -> bool:
+    return "members" in metrics and metrics.get("method") == "voting"
+
+
 def _rows(evaluation: Evaluation) -> pa.Table:
     rows: list[tuple[str, bool, str, Interval]] = [
         (model.name, model.baseline, metric, interval)
         for model in evaluation.models
         for metric, interval in model.metrics.items()
+    ]
+    rows += [
+        (model.name, model.baseline, f"{metric} of {one.name}", Interval(value=value))
+        for model in evaluation.models
+        for one in model.by_class
+        for metric, value in (("roc_auc", one.roc_auc), ("pr_auc", one.pr_auc))
     ]
     return pa.table(
         {

@@ -33,6 +33,7 @@ class Leakage(Stage):
         time, horizon_days: A row's time, and how far its label reaches ahead of it.
         text: A column of texts whose near copies are looked for.
         max_shared: Share of the test rows that may have an equal or near training row.
+        near: Up to which difference rows are near, in standard deviations; 0: equal ones only.
         on_finding: Whether a finding is a line of the report, or ends the pipeline.
     """
 
@@ -48,6 +49,7 @@ class Leakage(Stage):
     horizon_days: float = Field(default=0.0, ge=0.0, strict=False)
     text: str | None = None
     max_shared: float = Field(default=0.01, ge=0.0, le=1.0, strict=False)
+    near: float = Field(default=1e-6, ge=0.0, strict=False)
     on_finding: Literal["warn", "fail"] = "warn"
     table: TableName
 
@@ -72,6 +74,7 @@ class Leakage(Stage):
             horizon_days=self.horizon_days,
             text=self.text,
             max_shared=self.max_shared,
+            near=self.near,
         )
         if findings and self.on_finding == "fail":
             says = "; ".join(finding.text for finding in findings)

@@ -24,10 +24,16 @@ class Recommend(BasketStage):
         return {"input": self.input, "rules": self.rules}
 
     def run(self, context: Context) -> Result:
+        from pyspark.sql import functions as F
+
         from sparkmine import mine
 
+        rows = self.rows(context)
+        held = rows.dataframe(context.spark).where(
+            F.col(f"`{self.basket}`").isNotNull() & F.col(f"`{self.item}`").isNotNull()
+        )
         found = mine.recommend(
-            self.rows(context),
+            rows,
             context.frame(self.rules),
             basket=self.basket,
             item=self.item,
@@ -35,4 +41,9 @@ class Recommend(BasketStage):
             score=self.score,
             spark=context.spark,
         )
-        return Result(frame=found, rows_in=context.inputs[self.input].rows)
+        baskets = held.select(f"`{self.basket}`").distinct().count()
+        return Result(
+            frame=found,
+            rows_in=context.inputs[self.input].rows,
+            metrics={"recommend": {"baskets": baskets}},
+        )

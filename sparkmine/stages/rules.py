@@ -47,10 +47,7 @@ class Rules(MiningStage):
     def run(self, context: Context) -> Result:
         from sparkmine.mine import rules
 
-        table, itemsets = rules.find_rules(
-            self.rows(context),
-            basket=self.basket,
-            item=self.item,
+        settings = rules.RuleSettings(
             min_support=self.min_support,
             min_confidence=self.min_confidence,
             min_lift=self.min_lift,
@@ -63,11 +60,13 @@ class Rules(MiningStage):
             consequent_lacks=self.consequent_lacks,
             prune=self.prune,
             max_itemsets=self.max_itemsets,
-            spark=context.spark,
             max_rules=self.max_rules,
         )
+        table, itemsets = rules.find_rules(
+            self.rows(context), self.basket, self.item, settings, spark=context.spark
+        )
         return Result(
-            frame=context.spark.createDataFrame(table, rules.SCHEMA),
+            frame=rules.to_frame(table, context.spark),
             rows_in=context.inputs[self.input].rows,
             metrics={"rules": {"baskets": itemsets.baskets, "itemsets": len(itemsets)}},
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sparkmine.errors import ConfigError
+from sparkmine.evaluate.report.weights import weights_of
 from sparkmine.lake.scan import DirectScanRefused, Scan
 from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
@@ -68,7 +69,9 @@ class ModelStage(Stage):
         scored = model.transform(rows)
         added = [name for name in (*SCORES, DECISION) if name in scored.columns]
         frame = scored.select(*self.keys, self.label, *added)
-        return Result(frame=frame, metrics={**metrics, **chosen}, artifact=True)
+        heaviest = weights_of(getattr(fitted, "details", {}))
+        shown = {"heaviest": heaviest} if heaviest else {}
+        return Result(frame=frame, metrics={**metrics, **chosen, **shown}, artifact=True)
 
 
 def joined_scores(

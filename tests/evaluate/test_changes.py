@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparkmine.evaluate import Evaluation, evaluate_models
+from sparkmine.evaluate import Evaluation, compare, evaluate_models
 from sparkmine.evaluate.changes import (
     ChampionPair,
     ChampionSide,
@@ -200,6 +200,46 @@ def test_which_run_is_better() -> None:
     nothing = change_of("roc_auc", low, interval(None, None, None))
     assert (nothing.better, nothing.change, nothing.apart) == ("", None, False)
     assert not change_of("roc_auc", interval(0.1, None, None), high).apart
+
+
+def test_the_change_has_the_interval_of_a_paired_bootstrap() -> None:
+    generator = np.random.default_rng(4)
+    score = generator.random(400)
+    labels = (score + generator.normal(0, 0.3, 400) > 0.5).astype(int)
+    ids = np.array([f"h{n // 4}" for n in range(400)])
+    first, second = (np.clip(score + generator.normal(0, s, 400), 0, 1) for s in (0.4, 0.3))
+
+    def measured(predictions: Any, rows: Any = slice(None), seed: int = 3) -> Evaluation:
+        found = evaluate_models(
+            labels[rows], ids[rows], {"m": predictions[rows]}, [], samples=200, seed=seed
+        )
+        return Evaluation.from_json(json.loads(json.dumps(found.to_json())))
+
+    def change(a: Evaluation, b: Evaluation) -> Any:
+        (model,) = models_of(EvaluationPair(stage="evaluate", a=a, b=b))
+        return model.metrics["roc_auc"]
+
+    # An independent way to the same: both models on the same resamples of one call.
+    order = np.random.default_rng(0).permutation(400)
+    found = change(measured(first), measured(second, order))
+    wanted = compare(labels, second, first, ids, ["roc_auc"], samples=200, seed=3)["roc_auc"]
+    assert found.paired and found.beyond_chance
+    assert found.change == pytest.approx(wanted.value, abs=1e-9)
+    assert found.interval.low == pytest.approx(wanted.low, abs=1e-6)
+    assert found.interval.high == pytest.approx(wanted.high, abs=1e-6)
+    same = change(measured(first), measured(first))
+    assert (same.interval.low, same.interval.high, same.beyond_chance) == (0.0, 0.0, False)
+    # Other rows, or other resamples, are not paired; the same model differs from itself by chance.
+    for other in (measured(first, slice(0, 396)), measured(first, seed=4)):
+        found = change(measured(first), other)
+        assert not found.paired and not found.beyond_chance
+        assert found.interval.low < -0.03 and found.interval.high > 0.03
+    moved = labels.copy()
+    moved[[0, 399]] = moved[[399, 0]] if labels[0] != labels[399] else 1 - moved[[0, 399]]
+    relabelled = evaluate_models(moved, ids, {"m": first}, [], samples=200, seed=3)
+    assert not change(measured(first), relabelled).paired
+    unknown = replace(measured(first), replicates=None)
+    assert change(unknown, measured(second)).interval is None
 
 
 def test_models_of_one_run_only_and_other_metrics() -> None:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.leakage import check_leakage
+from sparkmine.evaluate.near_rows import Grid, _Compare, near_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -59,14 +62,56 @@ def test_clean_periods_have_no_findings(spark: SparkSession, train, test) -> Non
 def test_shared_rows_are_counted(spark: SparkSession, train, test) -> None:
     copied = pd.concat([train, test.head(40)])
     moved = test.iloc[100:160].copy()
-    # A tenth of the last digit that counts: most are rounded to the same.
-    moved["sales"] *= 1 + 1e-6
+    moved["sales"] *= 1 + 1e-7
     found = check(spark, pd.concat([copied, moved]), test)
     assert set(found) == {("equal rows", None), ("near rows", None)}
     assert found["equal rows", None].rows == 40
     assert found["equal rows", None].share == pytest.approx(40 / 500)
-    assert 40 + 45 <= found["near rows", None].rows <= 105
+    assert found["near rows", None].rows == 100
     assert check(spark, copied, test, max_shared=0.1) == {}
+    assert set(check(spark, pd.concat([copied, moved]), test, near=0)) == {("equal rows", None)}
+
+
+@pytest.mark.parametrize("columns", [2, 30])
+def test_near_rows_are_those_of_brute_force(columns: int) -> None:
+    generator = np.random.default_rng(columns)
+    spread, tolerance = generator.uniform(0.1, 50, columns), 0.01
+    known, asked = (7 + spread * generator.normal(size=(rows, columns)) for rows in (3_000, 900))
+    step = generator.normal(size=(500, columns))
+    step *= tolerance * generator.uniform(0.8, 1.2, (500, 1)) / np.sqrt((step**2).mean(1))[:, None]
+    asked[:500] = known[generator.integers(0, 3_000, 500)] + step * known.std(axis=0)
+    grid = Grid.of(known, tolerance)
+    (points, other), (looking, also) = grid.points(known), grid.points(asked)
+    rows, cells = grid.looked_into(looking, also)
+    own = grid.cells(points, other).view(np.int64)
+    near = _Compare(grid).near(own, points, cells.view(np.int64), looking[rows])
+    scaler = StandardScaler().fit(known)
+    tree = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(scaler.transform(known))
+    distances = tree.kneighbors(scaler.transform(asked))[0][:, 0] / np.sqrt(columns)
+    wanted = np.flatnonzero(distances <= tolerance)
+    assert np.unique(rows[near]).tolist() == wanted.tolist()
+    assert 150 < len(wanted) < 450 or columns == 2
+    # No row is compared with a large part of the others.
+    assert len(rows) < 4 * len(asked)
+
+
+def test_near_rows_have_equal_texts_and_gaps(spark: SparkSession) -> None:
+    generator = np.random.default_rng(2)
+    known = pd.DataFrame(generator.normal(size=(400, 3)), columns=["a", "b", "c"])
+    known["shop"] = generator.choice(["north", "south"], 400)
+    known.loc[:99, "b"] = np.nan
+    asked = known.head(200).copy()
+    asked[["a", "c"]] += generator.normal(0, 1e-4, (200, 2))
+    asked.loc[:19, "shop"] = "east"
+    asked.loc[20:49, "b"] = 0.0  # a gap is no 0
+    frames = []
+    for frame in (known, asked):
+        rows = frame.assign(pair=frame[["a", "c"]].to_numpy().tolist(), label=0.0)
+        frames.append(spark.createDataFrame(rows).repartition(3))
+    sample = frames[0].toArrow()
+    for features in (["a", "b", "c", "shop"], ["b", "pair", "shop"]):
+        assert near_rows(*frames, features, sample, 0.001) == 150
+    assert near_rows(*frames, ["shop"], sample, 0.001) == 0
 
 
 def test_the_future_in_the_training_rows(spark: SparkSession, train, test) -> None:

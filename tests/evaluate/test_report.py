@@ -15,6 +15,7 @@ import pytest
 from sparkmine.errors import DataError
 from sparkmine.evaluate import evaluate_models
 from sparkmine.evaluate.report import (
+    BasketExample,
     Champion,
     Clusters,
     FuzzyMatches,
@@ -25,8 +26,11 @@ from sparkmine.evaluate.report import (
     Leakage,
     LearningCurve,
     MissingValues,
+    ModelWeights,
     NearCopies,
     Predictions,
+    Recommendations,
+    RecommendedItem,
     ReportData,
     Rule,
     Rules,
@@ -41,6 +45,7 @@ from sparkmine.evaluate.report import (
     render,
 )
 from sparkmine.evaluate.report.render import to_html
+from sparkmine.evaluate.report.weights import weights_of
 
 SECTIONS = [
     "result",
@@ -55,7 +60,9 @@ SECTIONS = [
     "keywords",
     "topics",
     "evaluation",
+    "weights",
     "rules",
+    "recommendations",
     "predictions",
     "run",
 ]
@@ -254,7 +261,6 @@ def full(name: str = "network") -> ReportData:
             version=3,
             why=f"{name} beats the majority",
             promoted=False,
-            verdict="",
         ),
         rules=Rules(
             rules=tuple(
@@ -272,6 +278,46 @@ def full(name: str = "network") -> ReportData:
             ),
             total=2_212,
             baskets=155_659,
+        ),
+        weights=(
+            ModelWeights.of(
+                name,
+                weights_of(
+                    {
+                        "coefficients": {name: -2.0, "visits": 0.5, "never": 0.0},
+                        "deviations": {name: 0.25, "visits": 3.0, "never": 1.0},
+                    }
+                ),
+            ),
+            ModelWeights.of("forest", weights_of({"importances": {name: 0.125, "visits": 0.875}})),
+            ModelWeights.of("classes", weights_of({"coefficients": {name: [1.0, -1.0, 0.0]}})),
+        ),
+        recommendations=(
+            Recommendations(
+                table="mined/recommendations",
+                score="confidence",
+                item="category",
+                baskets=4_000,
+                numbers=((0, 1_000), (1, 500), (3, 2_500)),
+                items=(
+                    RecommendedItem(
+                        item=name,
+                        baskets=1_234,
+                        score=0.4321,
+                        lift=2.345,
+                        antecedent=(name, "milk"),
+                    ),
+                    RecommendedItem(
+                        item="bread", baskets=12, score=None, lift=None, antecedent=("milk",)
+                    ),
+                ),
+                all_items=17,
+                examples=(
+                    BasketExample(
+                        basket=name, items=((name, 0.5, ("milk",)), ("bread", None, ("milk",)))
+                    ),
+                ),
+            ),
         ),
         predictions=Predictions(
             table="predictions",
@@ -316,6 +362,15 @@ def test_page_is_whole_and_has_every_section(page: str, read_page: ReadPage) -> 
         "Match probability 96.12\u00a0%: taken for one.",
         "Grey: no pair",
         "2,212 rules over items in 155,659 baskets",
+        # visits: 0.5 a unit, 3 units a deviation; it weighs more than -2.0 of 0.25.
+        "+1.500+0.5",
+        "-0.500-2",
+        "2 of 3 columns count.",
+        "87.5\u00a0%",
+        # 500 + 3 * 2,500 of 4,000 baskets.
+        "8,0002.00 a basket",
+        "3,00075.0\u00a0%",
+        "1,23430.9\u00a0%0.4322.35",
         "0.0123",
         "0.78",
         "∞",

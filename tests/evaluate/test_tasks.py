@@ -48,7 +48,17 @@ def expected_classes(labels, predicted, probabilities, weights):
     if probabilities is not None:
         every = range(probabilities.shape[1])
         found["log_loss"] = reference.log_loss(labels, probabilities, labels=every, **sample)
+        each = (np.asarray(labels)[:, None] == np.arange(probabilities.shape[1])).astype(int)
+        for average in ("macro", "weighted"):
+            how = {"average": average, **sample}
+            found[f"roc_auc_{average}"] = reference.roc_auc_score(each, probabilities, **how)
+            found[f"pr_auc_{average}"] = reference.average_precision_score(
+                each, probabilities, **how
+            )
     return found
+
+
+RANKED = ("roc_auc_macro", "roc_auc_weighted", "pr_auc_macro", "pr_auc_weighted")
 
 
 def expected_numbers(labels, predicted, weights):
@@ -72,8 +82,9 @@ def test_classes_equal_scikit_learn(kinds: int, weighted: bool) -> None:
     assert found == pytest.approx(expected, abs=1e-9)
     names = np.array(["north", "east", "south", "west", "none"])
     named = measure(names[labels], names[predicted], task="multiclass", weights=used)
-    assert math.isnan(named.pop("log_loss"))
-    del expected["log_loss"]
+    for name in ("log_loss", *RANKED):
+        assert math.isnan(named.pop(name))
+        del expected[name]
     assert named == pytest.approx(expected, abs=1e-9)
 
 
@@ -95,8 +106,23 @@ def test_equal_labels_have_no_r2() -> None:
 def test_a_class_that_is_only_predicted() -> None:
     found = measure([0, 0, 1, 1], [0, 2, 1, 1], task="multiclass")
     expected = expected_classes([0, 0, 1, 1], [0, 2, 1, 1], None, None)
-    assert math.isnan(found.pop("log_loss"))
+    assert all(math.isnan(found.pop(name)) for name in ("log_loss", *RANKED))
     assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_class_without_rows_has_no_part_in_ranked_averages() -> None:
+    labels, probabilities, _ = classes(2, 3)
+    wider = np.column_stack([probabilities, np.zeros(len(labels))])
+    # Ties: many rows share a probability, and the rows are kept once.
+    tied = wider[np.arange(len(labels)) % 5]
+    for scores in (wider, tied):
+        found = measure(labels, scores, RANKED, task="multiclass")
+        assert found == pytest.approx(
+            {name: expected_classes(labels, labels, scores[:, :3], None)[name] for name in RANKED},
+            abs=1e-9,
+        )
+    outcomes = task_of("multiclass").of(labels, tied, Options())
+    assert len(outcomes.compact(np.ones(len(labels))).weights) <= 15
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -125,8 +151,8 @@ def test_bootstrap_equals_a_loop_over_copied_rows(task: str) -> None:
     if task == "regression":
         labels, predictions, weights = numbers(5)
     else:
-        labels, predictions, weights = classes(5, count=500)
-    names = ("accuracy", "f1_macro") if task == "multiclass" else ("rmse", "r2")
+        labels, predictions, weights = classes(5, 3, count=500)
+    names = ("accuracy", "f1_macro", *RANKED) if task == "multiclass" else ("rmse", "r2")
     found = bootstrap(
         labels, predictions, ids, names, task=task, samples=30, seed=2, weights=weights
     )
@@ -138,7 +164,7 @@ def test_bootstrap_equals_a_loop_over_copied_rows(task: str) -> None:
             values = expected_numbers(labels[taken], predictions[taken], weights[taken])
         else:
             best = predictions[taken].argmax(axis=1)
-            values = expected_classes(labels[taken], best, None, weights[taken])
+            values = expected_classes(labels[taken], best, predictions[taken], weights[taken])
         for name in names:
             drawn[name].append(values[name])
     for name, interval in found.items():
@@ -165,6 +191,20 @@ def test_models_of_several_classes_and_of_numbers_are_compared() -> None:
     expected = reference.confusion_matrix(labels, probabilities.argmax(axis=1))
     assert np.array(table.counts).tolist() == expected.tolist()
     assert found.lopsided is not None and "“west”" in found.lopsided
+    assert found.model("network").by_class == ()  # classes have no order
+    found = evaluate_models(
+        labels, ids, {"network": probabilities}, [], task="multiclass", samples=20
+    )
+    for place, one in enumerate(found.model("network").by_class):
+        each = labels == place
+        assert (one.name, one.rows) == (str(place), each.sum())
+        expected_areas = (
+            reference.roc_auc_score(each, probabilities[:, place]),
+            reference.average_precision_score(each, probabilities[:, place]),
+        )
+        assert (one.roc_auc, one.pr_auc) == pytest.approx(expected_areas, abs=1e-9)
+    auc = found.model("network").metrics["roc_auc_macro"]
+    assert auc.low < auc.value < auc.high
 
     values, predicted, _ = numbers(7)
     mean = np.full(len(values), values.mean())

@@ -142,6 +142,32 @@ def test_a_small_snapshot_needs_no_job(
     assert as_dict(frequent_itemsets(snapshot, "basket_id", "category", 0.7)) == expected
 
 
+@pytest.mark.parametrize("limit", ["rows", "texts", "parts", None])
+def test_few_rows_are_brought_and_more_are_left_to_tasks(
+    spark: SparkSession, lake: sm.Lake, monkeypatch: pytest.MonkeyPatch, limit: str | None
+) -> None:
+    rows = pd.DataFrame({"basket": [1, 1, 2, 2, 3], "item": ["a", "b", "a", "b", "a" * 9]})
+    df = spark.createDataFrame(rows.astype({"item": "string"})).repartition(3)
+    if limit == "rows":
+        monkeypatch.setattr(scanned_baskets, "PART_ROWS", 0)
+    if limit == "texts":
+        monkeypatch.setattr(scanned_baskets, "TEXT_BYTES", 8)
+    if limit == "parts":
+        monkeypatch.setattr(scanned_baskets, "PARTS", 0)
+    found = scanned_baskets.brought(df, "basket", "item")
+    if limit is not None:
+        assert found is None
+    else:
+        assert found is not None
+        assert dict(zip(found.names.to_pylist(), found.counts.tolist(), strict=True)) == {
+            "a": 2,
+            "b": 2,
+            "a" * 9: 1,
+        }
+    expected = {frozenset({"a"}): 2, frozenset({"b"}): 2, frozenset({"a", "b"}): 2}
+    assert as_dict(frequent_itemsets(df, "basket", "item", 0.5)) == expected
+
+
 def test_nothing_to_find(spark: SparkSession) -> None:
     empty = spark.createDataFrame([], "basket_id long, category string")
     assert frequent_itemsets(empty, keep="closed").collect() == []

@@ -96,6 +96,8 @@ def test_multinomial_logistic_regression(spark: SparkSession, tmp_path: Path) ->
     on_arrow = loaded.evaluate(df.orderBy("id").toArrow())
     np.testing.assert_allclose(on_arrow.field("probability").to_pylist(), found, rtol=1e-12)
     assert len(model.details["coefficients"]["x[3]"]) == 3
+    deviations = list(model.details["deviations"].values())
+    np.testing.assert_allclose(deviations, data.std(axis=0, ddof=1), rtol=1e-9)
 
 
 def test_class_weights(cancer: DataFrame) -> None:

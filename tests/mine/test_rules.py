@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from mlxtend.frequent_patterns import association_rules as mlxtend_rules
 from mlxtend.frequent_patterns import fpgrowth
@@ -18,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.mine import association_rules
 from sparkmine.mine.mining import mine_itemsets
-from sparkmine.mine.rule_search import Search, Side
+from sparkmine.mine.rule_search import Search, Side, _highest_first
 
 Make = Callable[[int, int], pd.DataFrame]
 Turn = Callable[[pd.DataFrame], DataFrame]
@@ -57,6 +58,25 @@ def search(mined: Any, **settings: Any) -> set[Rule]:
             *(table.column(name).to_pylist() for name in ("antecedent", "consequent")), strict=True
         )
     }
+
+
+def test_a_table_holds_codes_in_order(mined: Any) -> None:
+    table = Search(ranges={"confidence": (CONFIDENCE, None)}, max_consequent=None).rules(mined)
+    for side in ("antecedent", "consequent"):
+        assert pa.types.is_dictionary(table.schema.field(side).type.value_type)
+    # Many rules share their lift; then those that hold in more baskets come first.
+    lifts, supports = table.column("lift").to_pylist(), table.column("support").to_pylist()
+    keys = list(zip(lifts, supports, strict=True))
+    assert len(set(lifts)) < len(lifts)
+    assert keys == sorted(keys, reverse=True)
+
+
+def test_order_when_numbers_do_not_fit_one_key() -> None:
+    random = np.random.default_rng(3)
+    first = random.integers(0, 5, 1000) / 7
+    for second in (random.integers(0, 9, 1000), random.integers(0, 2**60, 1000)):
+        wanted = sorted(range(1000), key=lambda i: (-first[i], -second[i], i))
+        assert _highest_first(first, second).tolist() == wanted
 
 
 def pairs(rules: pd.DataFrame) -> set[Rule]:

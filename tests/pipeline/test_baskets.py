@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,11 @@ def test_tables_and_report(spark: SparkSession, tmp_path: Path) -> None:
     text = report.read_text()
     assert "2 rules over article in 5 baskets" in text
     assert "0.0400" in text and "Zhang" in text
+    section = text[text.index('id="recommendations"') :]
+    # 2 of 5 baskets, one item each, both by rules of lift 0.4 / 0.6 / 0.6 and zhang 0.25.
+    assert "Baskets by their number of recommendations: 0: 60.0\u00a0%, 1: 40.0\u00a0%." in section
+    cells = [re.findall(r'<td class="n">([^<]*)</td>', row) for row in section.split("<tr>")]
+    assert cells.count(["1", "20.0\u00a0%", "0.250", "1.11"]) == 2
 
 
 @pytest.mark.parametrize(

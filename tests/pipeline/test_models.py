@@ -90,6 +90,13 @@ def test_decisions(spark: SparkSession, tmp_path: Path) -> None:
     assert metrics["calibration"] == "sigmoid" and chosen["rows"] == 40
     assert chosen["expected_cost"] <= chosen["expected_cost_at_half"]
     assert (found["decision"] == (found["prediction"] >= chosen["threshold"])).all()
+    # One column: what the tree gained is all its own.
+    assert metrics["heaviest"] == {
+        "kind": "importances",
+        "columns": 1,
+        "used": 1,
+        "top": [["spend", [1.0], [1.0]]],
+    }
     # Four times the weight of class 1 was corrected to its frequency.
     assert found["prediction"].mean() == pytest.approx(found["again"].mean(), abs=0.12)
 

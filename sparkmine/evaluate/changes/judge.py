@@ -1,20 +1,23 @@
 """Which run has the better figures.
 
-The intervals of two runs come from two bootstraps, so the change has none of its own. Intervals
-that do not touch show a difference at well above 95 % confidence; intervals that do may still
-hide one (Schenker and Gentleman 2001), so overlapping is never called "no change".
+The change of a figure has an interval where the resamples of both evaluations are known
+(`replicates.py`): a paired one over the same rows, else that of independent samples. Where they are
+not known only the two intervals are: if they do not touch they show a difference at well above 95 %
+confidence; if they do they may still hide one (Schenker and Gentleman 2001), so overlapping is
+never called "no change".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sparkmine.evaluate.changes.data import EvaluationPair
 from sparkmine.evaluate.comparison import Evaluation, ModelEvaluation
 from sparkmine.evaluate.intervals import Interval
 from sparkmine.evaluate.metrics import better
+from sparkmine.evaluate.replicates import change as change_interval
 from sparkmine.evaluate.tasks import TASKS
 
 Better = Literal["A", "B", "equal", ""]
@@ -24,7 +27,8 @@ Better = Literal["A", "B", "equal", ""]
 class MetricChange:
     """One metric of a model in both runs; a side is None where it was not measured.
 
-    `change` is B minus A; `better` is empty where a side has no value; `apart` is true when the
+    `change` is B minus A, `interval` its bounds where the resamples are known, `paired` when both
+    are of the same rows; `better` is empty where a side has no value; `apart` is true when the
     intervals do not touch.
     """
 
@@ -34,6 +38,16 @@ class MetricChange:
     change: float | None = None
     better: Better = ""
     apart: bool = False
+    interval: Interval | None = None
+    paired: bool = False
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the interval of the change does not hold 0."""
+        found = self.interval
+        if found is None or found.low is None or found.high is None:
+            return False
+        return found.low > 0 or found.high < 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +89,7 @@ def models_of(pair: EvaluationPair) -> tuple[ModelChange, ...]:
                 name=name,
                 baseline=one.baseline,
                 only="" if a and b else "A" if a else "B",
-                metrics={m: change_of(m, _metric(a, m), _metric(b, m)) for m in metrics},
+                metrics={m: _changed(pair, m, a, b) for m in metrics},
             )
         )
     return tuple(found)
@@ -95,6 +109,18 @@ def change_of(metric: str, a: Interval | None, b: Interval | None) -> MetricChan
     )
 
 
+def _changed(
+    pair: EvaluationPair, metric: str, a: ModelEvaluation | None, b: ModelEvaluation | None
+) -> MetricChange:
+    """One metric of a model of A and one of B, with the interval of the change."""
+    found = change_of(metric, _metric(a, metric), _metric(b, metric))
+    if found.change is None or None in (a, b, pair.a, pair.b):
+        return found
+    assert a is not None and b is not None and pair.a is not None and pair.b is not None
+    interval, paired = change_interval(pair.a, pair.b, metric, a.name, b.name)
+    return replace(found, interval=interval, paired=paired)
+
+
 def verdict(pair: EvaluationPair) -> str:
     """In one sentence, which run's best model has the better figure."""
     if pair.a is None or pair.b is None:
@@ -105,22 +131,24 @@ def verdict(pair: EvaluationPair) -> str:
     if pair.a.primary != pair.b.primary:
         return "The runs compare their models by different metrics."
     metric = pair.b.primary
-    found = change_of(metric, _best(pair.a, metric), _best(pair.b, metric))
+    found = _changed(pair, metric, pair.a.model(pair.a.best), pair.b.model(pair.b.best))
     names = f"({_named(pair.a.best, pair.b.best)})"
     if found.better == "":
         return f"The best models {names} cannot be compared: a figure is not defined."
     if found.better == "equal":
         return f"The best models {names} have the same figure."
     how = "their intervals do not touch" if found.apart else "their intervals overlap"
+    if found.interval is not None and found.interval.low is not None:
+        how = (
+            f"B minus A is {found.change:+.3f}, 95\u00a0% interval {found.interval.low:+.3f} to "
+            f"{found.interval.high:+.3f}{'' if found.paired else ', as of independent samples'}: "
+            + ("more than chance" if found.beyond_chance else "it may be chance")
+        )
     return f"Run {found.better} has the better figure of the best model {names}; {how}."
 
 
 def _named(a: str, b: str) -> str:
     return f"{b} in both" if a == b else f"{a} in A, {b} in B"
-
-
-def _best(evaluation: Evaluation, metric: str) -> Interval:
-    return evaluation.model(evaluation.best).metrics[metric]
 
 
 def _find(evaluation: Evaluation | None, name: str) -> ModelEvaluation | None:

@@ -35,8 +35,11 @@ def to_html(comparison: RunComparison) -> str:
 def _evaluation(pair: EvaluationPair, place: int) -> dict[str, Any]:
     """What the template needs beside the pair."""
     models, primaries = judge.models_of(pair), judge.primaries_of(pair)
+    known = [one for m in models for one in m.metrics.values() if one.interval is not None]
     return {
         "pair": pair,
+        "known": bool(known),
+        "paired": all(one.paired for one in known),
         "sides": (("A", pair.a), ("B", pair.b)),
         "verdict": judge.verdict(pair),
         "models": models,

@@ -23,6 +23,11 @@ from sparkmine.evaluate.report.data import (
     TableQuality,
     WeightLevel,
 )
+from sparkmine.evaluate.report.recommended import (
+    BasketExample,
+    Recommendations,
+    RecommendedItem,
+)
 from sparkmine.evaluate.report.render import render
 from sparkmine.evaluate.report.texts import (
     GroupKeywords,
@@ -31,11 +36,14 @@ from sparkmine.evaluate.report.texts import (
     Topic,
     TopicTable,
 )
+from sparkmine.evaluate.report.weights import ColumnWeight, ModelWeights
 
 __all__ = [
+    "BasketExample",
     "Candidate",
     "Champion",
     "Clusters",
+    "ColumnWeight",
     "FuzzyMatches",
     "GroupKeywords",
     "Histogram",
@@ -44,8 +52,11 @@ __all__ = [
     "Leakage",
     "LearningCurve",
     "MissingValues",
+    "ModelWeights",
     "NearCopies",
     "Predictions",
+    "Recommendations",
+    "RecommendedItem",
     "ReportData",
     "Rule",
     "Rules",

@@ -12,7 +12,9 @@ from sparkmine.errors import DataError
 from sparkmine.evaluate.comparison import Evaluation
 from sparkmine.evaluate.explain import Explanation
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.report.recommended import Recommendations
 from sparkmine.evaluate.report.texts import KeywordTable, TopicTable
+from sparkmine.evaluate.report.weights import ModelWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +195,6 @@ class Champion:
     version: int | None
     why: str | None
     promoted: bool  # by this run's evaluation
-    verdict: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,6 +329,8 @@ class ReportData(PlainData):
     evaluation: Evaluation | None = None
     champion: Champion | None = None
     explanations: tuple[Explanation, ...] = ()
+    weights: tuple[ModelWeights, ...] = ()
     rules: Rules | None = None
+    recommendations: tuple[Recommendations, ...] = ()
     predictions: Predictions | None = None
     notes: tuple[str, ...] = ()

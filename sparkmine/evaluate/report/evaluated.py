@@ -14,7 +14,7 @@ from sparkmine.evaluate.report.pictures import LineStyle, Picture, line_styles
 # Metrics whose intervals are drawn beside the primary one.
 _BESIDE = {
     "binary": ("pr_auc", "f1", "accuracy"),
-    "multiclass": ("accuracy", "f1_weighted", "mcc"),
+    "multiclass": ("accuracy", "mcc", "roc_auc_macro"),
     "regression": ("mae", "r2"),
 }
 # Tables of more classes are too wide for a page; their largest confusions are listed.

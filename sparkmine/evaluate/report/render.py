@@ -13,8 +13,10 @@ from sparkmine.evaluate.report import (
     explanation_charts,
     flow,
     linkage_charts,
+    recommended,
     search_charts,
     text_charts,
+    weights,
 )
 from sparkmine.evaluate.report.data import ReportData, Rules
 from sparkmine.evaluate.report.pages import environment, write_page
@@ -67,8 +69,10 @@ def _sections(report: ReportData) -> list[Section]:
         ("topics", "Topics", report.topics),
         ("leakage", "Leakage", report.leakage),
         ("evaluation", "Evaluation", report.evaluation),
+        ("weights", "Coefficients and importances", report.weights),
         ("explanation", "Explanation", report.explanations),
         ("rules", "Association rules", report.rules),
+        ("recommendations", "Recommendations", report.recommendations),
         ("predictions", "Predictions", report.predictions),
         ("run", "Run", report.run or report.notes),
     ]
@@ -113,6 +117,13 @@ def _pictures(report: ReportData) -> dict[str, Any]:
                 explanation_charts.dependence(found, f"dependence-{i}"),
             )
             for i, found in enumerate(report.explanations)
+        ],
+        "weight_bars": [
+            weights.picture(found, f"weights-{i}") for i, found in enumerate(report.weights)
+        ],
+        "recommended": [
+            recommended.pictures(found, f"recommended-{i}")
+            for i, found in enumerate(report.recommendations)
         ],
         "drawings": [],
     }

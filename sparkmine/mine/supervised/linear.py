@@ -94,7 +94,7 @@ class LinearRegression:
             weights = [float(weight) for weight in fitted.coefficients.toArray()]
             intercept = float(fitted.intercept)
             details = rows.details("linear_regression")
-            details |= coefficients(rows.names, weights, intercept)
+            details |= coefficients(rows, weights, intercept)
             return ExpressionModel(
                 expression=linear(rows.inputs, weights, intercept), details=details
             )

@@ -16,7 +16,7 @@ import numpy as np
 from sparkmine.expr import Expr, function, lit
 from sparkmine.mine.expression_model import ExpressionModel, total
 from sparkmine.mine.supervised.classes import LinearClasses
-from sparkmine.mine.supervised.rows import training_rows
+from sparkmine.mine.supervised.rows import TrainingRows, training_rows
 from sparkmine.mine.supervised.settings import (
     ClassWeight,
     at_least,
@@ -99,7 +99,7 @@ class LogisticRegression:
             if self.task == "binary":
                 weights = [float(weight) for weight in fitted.coefficients.toArray()]
                 intercept = float(fitted.intercept)
-                details |= coefficients(rows.names, weights, intercept)
+                details |= coefficients(rows, weights, intercept)
                 details["iterations"] = iterations
                 return ExpressionModel(
                     expression=sigmoid(linear(rows.inputs, weights, intercept)), details=details
@@ -109,6 +109,7 @@ class LogisticRegression:
             details |= {
                 "intercepts": intercepts.tolist(),
                 "coefficients": dict(zip(rows.names, matrix.T.tolist(), strict=True)),
+                "deviations": rows.deviations(),
                 "iterations": iterations,
             }
             return LinearClasses(
@@ -134,8 +135,10 @@ def sigmoid(margin: Expr) -> Expr:
     return 1.0 / (1.0 + function("exp", -margin))
 
 
-def coefficients(
-    names: Sequence[str], weights: Sequence[float], intercept: float
-) -> dict[str, Any]:
+def coefficients(rows: TrainingRows, weights: Sequence[float], intercept: float) -> dict[str, Any]:
     """What reports show of a linear model."""
-    return {"intercept": intercept, "coefficients": dict(zip(names, weights, strict=True))}
+    return {
+        "intercept": intercept,
+        "coefficients": dict(zip(rows.names, weights, strict=True)),
+        "deviations": rows.deviations(),
+    }

@@ -66,6 +66,15 @@ class TrainingRows:
         weighted = {"class_weight": weights} if weights else {}
         return {"method": method, **self.labels.details(), **weighted}
 
+    def deviations(self) -> dict[str, float]:
+        """The standard deviation of each element of the vector: a pass over the cached rows."""
+        from pyspark.ml.stat import Summarizer
+        from pyspark.sql import functions as F
+
+        row = self.frame.select(Summarizer.std(F.col("features")).alias("found")).first()
+        assert row is not None  # an aggregation has one row
+        return dict(zip(self.names, (float(v) for v in row["found"].toArray()), strict=True))
+
 
 @contextmanager
 def training_rows(

@@ -97,7 +97,7 @@ class LinearSVM:
             # The hinge turns at margins of 1 and -1.
             a, b = sigmoid_of(self._margins(machine, dealt), width=2.0)
             details = rows.details("linear_svm")
-            details |= coefficients(rows.names, weights, intercept)
+            details |= coefficients(rows, weights, intercept)
             details["sigmoid"] = {"slope": a, "intercept": b, "folds": self.folds}
             margin = linear(rows.inputs, weights, intercept)
             return ExpressionModel(expression=probability(margin, a, b), details=details)
