@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from sparkmine.errors import ModelError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkmine.lake import Snapshot
@@ -41,6 +42,15 @@ class Model(ABC):
     @abstractmethod
     def transform(self, df: DataFrame) -> DataFrame:
         """Return `df` with its result columns added (`prediction` for predictive models)."""
+
+    def transform_arrow(self, table: pa.Table) -> pa.Table | None:
+        """What `transform` does, for an Arrow table in this process, without Spark.
+
+        Returns:
+            None where the model takes Spark, or worker processes of its own; that does not depend
+            on the rows.
+        """
+        return None
 
     @abstractmethod
     def _write(self, folder: Path) -> None:

@@ -6,7 +6,7 @@ Only the features go to the workers and only scores come back; the other columns
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +65,7 @@ def add_columns(
     from pyspark.sql.pandas.functions import arrow_udf
 
     need_columns(df, features)
-    taken = [name for name in columns if name in df.columns]
-    if taken:
-        raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
+    _free(columns, df.columns)
 
     # Its hints tell Spark what it takes.
     def score(batches: Iterator[tuple[pa.Array, ...]]) -> Iterator[pa.Array]:
@@ -109,6 +107,29 @@ def packed(found: npt.NDArray[Any], usable: npt.NDArray[np.bool_], task: str) ->
     return pa.StructArray.from_arrays([chosen, probability], names=["prediction", "probability"])
 
 
+def with_scores(table: pa.Table, scores: pa.Array) -> pa.Table:
+    """`table` with what `packed` made of its rows as columns.
+
+    Raises:
+        ConfigError: an added column is there.
+    """
+    columns = {"prediction": scores}
+    if pa.types.is_struct(scores.type):
+        columns = dict(zip((field.name for field in scores.type), scores.flatten(), strict=True))
+    _free(columns, table.column_names)
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    """`table` with a column added, or replaced."""
+    place = table.schema.get_field_index(name)
+    if place < 0:
+        return table.append_column(name, values)
+    return table.set_column(place, name, values)
+
+
 def arrays_of(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> list[pa.Array]:
     """Columns of a table, each as one array.
 
@@ -120,3 +141,9 @@ def arrays_of(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> list[pa
         raise ConfigError(f"no column {', '.join(missing)}; the columns are {table.schema.names}")
     columns = [table.column(name) for name in names]
     return [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
+
+
+def _free(added: Iterable[str], columns: Sequence[str]) -> None:
+    taken = [name for name in added if name in columns]
+    if taken:
+        raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")

@@ -14,6 +14,7 @@ from sparkmine.expr.nodes import (
     lit,
     when,
 )
+from sparkmine.expr.places import place_of
 from sparkmine.expr.spark import to_column
 from sparkmine.expr.sql import parse
 from sparkmine.expr.vocabulary import FiledVocabulary, Vocabulary
@@ -34,6 +35,7 @@ __all__ = [
     "join_lookups",
     "lit",
     "parse",
+    "place_of",
     "read_files",
     "to_column",
     "when",

@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from sparkmine.errors import ExpressionError, ModelError
-from sparkmine.expr import Expr, to_column
+from sparkmine.expr import Expr, evaluate, to_column
 from sparkmine.lake.inputs import need_columns
 from sparkmine.mine.expression_model import FILE
 from sparkmine.model import Model
+from sparkmine.scoring import packed, with_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -48,6 +53,17 @@ class ClassModel(Model):
         added = df.withColumn("probability", F.when(known, found))
         largest = F.array_position("probability", F.array_max("probability"))
         return added.withColumn("prediction", (largest - 1).cast("int"))
+
+    def transform_arrow(self, table: pa.Table) -> pa.Table:
+        columns = [pc.cast(evaluate(each, table), pa.float64()) for each in self.expressions]
+        found = np.column_stack([one.to_numpy(zero_copy_only=False) for one in columns])
+        # Arrow's nulls are NaN here.
+        known = ~np.isnan(found).any(axis=1)
+        found[~known] = 0.0
+        scores = packed(found, known, "multiclass")
+        for name, values in zip(("prediction", "probability"), scores.flatten(), strict=True):
+            table = with_column(table, name, values)
+        return table
 
     def _write(self, folder: Path) -> None:
         state = {

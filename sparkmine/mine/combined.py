@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import pyarrow as pa
+
 from sparkmine.errors import ModelError
 from sparkmine.mine.class_model import ClassModel
 from sparkmine.mine.expression_model import ExpressionModel
@@ -43,6 +45,18 @@ class CombinedModel(Model):
             df = df.withColumnRenamed(score, name).select(*kept, name)
         df = self.combiner.transform(df)
         return df.select(*columns, *(score for score in SCORES if score in df.columns))
+
+    def transform_arrow(self, table: pa.Table) -> pa.Table | None:
+        columns = table.column_names
+        inputs = table
+        for name, model in self.members.items():
+            scored = model.transform_arrow(table)
+            if scored is None:
+                return None
+            score = next(one for one in reversed(SCORES) if one in scored.column_names)
+            inputs = inputs.append_column(name, scored.column(score))
+        found = self.combiner.transform_arrow(inputs)
+        return found.select([*columns, *(one for one in SCORES if one in found.column_names)])
 
     def _write(self, folder: Path) -> None:
         (folder / _MEMBERS).write_text(json.dumps(list(self.members)) + "\n")

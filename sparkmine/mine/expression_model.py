@@ -19,6 +19,7 @@ from sparkmine.errors import ExpressionError, ModelError
 from sparkmine.expr import Expr, evaluate, function, lit, to_column, when
 from sparkmine.lake.inputs import need_columns
 from sparkmine.model import Model
+from sparkmine.scoring import with_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -49,6 +50,9 @@ class ExpressionModel(Model):
         """
         need_columns(df, self.expression.columns)
         return df.withColumn(self.output, to_column(self.expression).cast("double"))
+
+    def transform_arrow(self, table: pa.Table) -> pa.Table:
+        return with_column(table, self.output, self.evaluate(table))
 
     def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.Array:
         """The results for the rows of an Arrow table or batch, as doubles [rows]."""

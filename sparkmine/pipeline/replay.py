@@ -133,6 +133,7 @@ class Replay:
             result = stage.run(context)
             partitions = stage.output.partition_by  # whose empty texts Delta takes for null
             again = scratch.table(stage.writes).write(result.frame, partition_by=partitions)
+            result.release()
         found = [_accounts(data, result)]
         pairs = [(stage.writes, commit.version, again.version, stage.output.replace)]
         scope = f"fingerprint = '{data['fingerprint']}'"

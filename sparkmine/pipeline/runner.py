@@ -250,15 +250,18 @@ class Runner:
     ) -> Commit:
         seconds = time.monotonic() - began
         metadata = record(self.pipeline, stage, decision, result, context, seconds)
-        return self.lake.table(stage.writes).write(
-            result.frame,
-            "replace_where" if stage.output.replace else "overwrite",
-            partition_by=stage.output.partition_by,
-            replace_where=stage.output.replace,
-            metadata=metadata,
-            application=f"{stage.name}:{decision.fingerprint}",
-            since=decision.current,
-        )
+        try:
+            return self.lake.table(stage.writes).write(
+                result.frame,
+                "replace_where" if stage.output.replace else "overwrite",
+                partition_by=stage.output.partition_by,
+                replace_where=stage.output.replace,
+                metadata=metadata,
+                application=f"{stage.name}:{decision.fingerprint}",
+                since=decision.current,
+            )
+        finally:
+            result.release()
 
 
 def new_run_id() -> str:

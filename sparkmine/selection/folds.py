@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparkmine.errors import ConfigError, DataError, raised_by_workers
-from sparkmine.expr import Expr, col, function, lit, when
+from sparkmine.expr import Expr, col, function, lit, place_of, when
 from sparkmine.lake.inputs import need_columns, session_of
 from sparkmine.stats.counts import Counts
 from sparkmine.stats.engine import StatEngine
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from sparkmine.lake import Snapshot
 
-# A hash of 32 bits modulo this prime is a number in [0, 1) for practical purposes.
-_PRIME = 2_147_483_629
 # Cells of the hash in which the rows of a class are counted, and classes that are counted.
 CELLS = 1 << 13
 MOST_CLASSES = 100
@@ -89,7 +87,7 @@ class KFold(Folds):
     ) -> tuple[Fold, ...]:
         """No scan."""
         _check_keys(data, self.keys)
-        return _folds(_place(self.keys, self.seed).bucket(_edges(self.k)), self.k)
+        return _folds(place_of(self.keys, f"fold {self.seed}").bucket(_edges(self.k)), self.k)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +137,7 @@ class StratifiedKFold(Folds):
         """One scan of keys and label."""
         _check_keys(data, self.keys)
         need_columns(data, [label])
-        place = _place(self.keys, self.seed)
+        place = place_of(self.keys, f"fold {self.seed}")
         number = col(label).cast("long")
         cell = function("floor", place * CELLS)
         request = Request(Counts("cell"), ((number * CELLS + cell).cast("long"),))
@@ -242,14 +240,6 @@ def _check_keys(data: DataFrame | Snapshot, keys: Sequence[str]) -> None:
                 f"column {name} is {kind}; folds are drawn by the hash of integers, texts, dates "
                 "or booleans"
             )
-
-
-def _place(keys: Sequence[str], seed: int) -> Expr:
-    """A number in [0, 1) that only depends on the keys."""
-    texts = [function("coalesce", col(name).cast("string"), "") for name in keys]
-    # The seed comes first: what differs early differs in all bits of the hash.
-    named = function("concat", f"fold {seed}", *(x for text in texts for x in ("/", text)))
-    return function("pmod", function("hash", named), _PRIME) / float(_PRIME)
 
 
 def _edges(k: int) -> list[float]:

@@ -2,9 +2,10 @@
 
 Wolpert, "Stacked generalization" (Neural Networks 5, 1992). On each fold every member is trained on
 the training rows and predicts the test rows, which it has not seen; these predictions are what the
-final estimator learns from. Then the members are fitted again on all rows. Members may be of any
-kind, deep ones included. Cost: k + 1 fits of every member; those of scikit-learn are one Spark job
-together. The predictions go from Spark to the final estimator, never through the driver.
+final estimator learns from: of several classes the probability of each, of two that of class 1.
+Then the members are fitted again on all rows. Members may be of any kind, deep ones included. Cost:
+k + 1 fits of every member; those of scikit-learn are one Spark job together. The predictions go
+from Spark to the final estimator, never through the driver.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from sparkmine.errors import ConfigError
 from sparkmine.expr import Expr
 from sparkmine.lake.inputs import as_frame, part_of, session_of
 from sparkmine.mine.scikit import ScikitLearn, fit_parts
-from sparkmine.model import Estimator, Model, Task
+from sparkmine.model import SCORES, Estimator, Model, Task
 from sparkmine.selection.folds import Folds
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkmine.lake import Snapshot
@@ -37,7 +39,7 @@ class Stacking:
 
     Fields:
         members: By names, which are the final estimator's features.
-        final: Binary or regression, as the members.
+        final: Of the same task as the members.
         folds: On which the members predict what they have not seen.
         passthrough: Whether the final estimator sees the features of the members, too.
     """
@@ -50,8 +52,6 @@ class Stacking:
     def __post_init__(self) -> None:
         if not self.members:
             raise ConfigError("stacking needs one member or more")
-        if self.task == "multiclass":
-            raise ConfigError("stacking is for binary labels and regression")
         other = {name: one.task for name, one in self.members.items() if one.task != self.task}
         if other:
             raise ConfigError(f"the final estimator is for {self.task}, but members for {other}")
@@ -74,7 +74,7 @@ class Stacking:
         Raises:
             ConfigError: a member is named like a column; what the members raise.
         """
-        taken = sorted({"prediction", *self.members} & set(train.schema.names))
+        taken = sorted({*SCORES, *self.members} & set(train.schema.names))
         if taken:
             raise ConfigError(f"{', '.join(taken)} is a column of the rows; name members otherwise")
         session = session_of(train, spark)
@@ -100,7 +100,7 @@ class Stacking:
 
 
 class StackedModel(Model):
-    """Adds the `prediction` that the final model makes of those of the members.
+    """Adds the scores that the final model makes of those of the members.
 
     Attributes:
         members: Fitted on all rows, by name.
@@ -112,13 +112,27 @@ class StackedModel(Model):
         self.final = final
 
     def transform(self, df: DataFrame) -> DataFrame:
-        """`df` with `prediction`; null where a member has none.
+        """`df` with `prediction`, and of classes `probability`; null where a member has none.
 
         Raises:
-            ConfigError: a column is called like a member, or `prediction`.
+            ConfigError: a column is called like a member, or like one that is added.
         """
         columns = [f"`{name}`" for name in df.columns]
-        return self.final.transform(predictions(self.members, df)).select(*columns, "prediction")
+        scored = self.final.transform(predictions(self.members, df))
+        return scored.select(*columns, *(name for name in SCORES if name in scored.columns))
+
+    def transform_arrow(self, table: pa.Table) -> pa.Table | None:
+        inputs = table
+        for name, model in self.members.items():
+            scored = model.transform_arrow(table)
+            if scored is None:
+                return None
+            inputs = inputs.append_column(name, scored.column(_score(scored.column_names)))
+        scored = self.final.transform_arrow(inputs)
+        if scored is None:
+            return None
+        added = [name for name in SCORES if name in scored.column_names]
+        return scored.select([*table.column_names, *added])
 
     def _write(self, folder: Path) -> None:
         (folder / _FACTS).write_text(json.dumps({"members": list(self.members)}) + "\n")
@@ -136,23 +150,29 @@ class StackedModel(Model):
 def predictions(members: Mapping[str, Model], df: DataFrame) -> DataFrame:
     """`df` with a column of predictions for each member, called like it.
 
+    Of several classes it holds the probability of each.
+
     Raises:
         ConfigError: there is such a column.
     """
     columns = df.columns
-    taken = sorted({"prediction", *members} & set(columns))
+    taken = sorted({*SCORES, *members} & set(columns))
     if taken:
         raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
     done: list[str] = []
     for name, model in members.items():
         done.append(name)
         # A model may add more than its prediction; the next must not see it.
-        df = (
-            model.transform(df)
-            .withColumnRenamed("prediction", name)
-            .select(*(f"`{column}`" for column in (*columns, *done)))
+        scored = model.transform(df)
+        df = scored.withColumnRenamed(_score(scored.columns), name).select(
+            *(f"`{column}`" for column in (*columns, *done))
         )
     return df
+
+
+def _score(columns: Sequence[str]) -> str:
+    """What a model says of a row: the probabilities of several classes, else its prediction."""
+    return next(name for name in reversed(SCORES) if name in columns)
 
 
 def fit_each(

@@ -86,6 +86,8 @@ class Result:
         read: Versions of the stage's own tables that it read after it had changed them.
         outdated: Parts (`Stage.part`) of the main table that have to be made again because of this.
         artifact: True when files were written to the context's artifact folder.
+        cached: What `frame` is made of and was cached, because its figures took it too; given up
+            when the rows are written.
     """
 
     frame: DataFrame
@@ -99,6 +101,12 @@ class Result:
     read: Mapping[str, int] = field(default_factory=dict)
     outdated: Sequence[str] = ()
     artifact: bool = False
+    cached: DataFrame | None = None
+
+    def release(self) -> None:
+        """Give up what is cached."""
+        if self.cached is not None:
+            self.cached.unpersist()
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Classical(ModelStage):
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         features = feature_columns(context, self.input, self.features)
         training = context.inputs[self.input].where(self.train)
-        estimator = placed(self.model.estimator(self.task), context)
+        estimator = placed(self.model.estimator(self.task), context, self.keys)
         model = estimator.fit(
             training, features, self.label, seed=context.seed, spark=context.spark
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
 from sparkmine.evaluate.explain import (
+    Beside,
     Example,
     Explanation,
     FittedReasons,
@@ -28,22 +29,20 @@ from sparkmine.evaluate.explain import (
 from sparkmine.model import Model, Task
 from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.chosen import chosen_model
+from sparkmine.stages.explained import ends, ends_here, importance_table
 from sparkmine.stages.features import feature_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 FILE = "explanation.json"
-# Rows with their reasons in the report: so many of either end.
-SHOWN = 5
-_SHOWN = "_value_of_"
 
 
 class RowReasons(Block):
     """Which rows get reasons, and how: see `sparkmine.evaluate.explain.Reasons`.
 
     Attributes:
-        method: `sampling` of orders, for any model; or `shap`, for trees of scikit-learn.
+        method: `sampling` of orders, for any model; or `shap`, for trees.
     """
 
     where: Condition
@@ -130,7 +129,8 @@ class Explain(Stage):
         name, folder = self._model(context)
         known = [*self.keys, self.label, *([self.group] if self.group else [])]
         explained = feature_columns(context, self.input, self.features, known)
-        rows, shown = self._rows(context, self.where, explained)
+        rows = context.frame(self.input, self.where)
+        beside = self._beside(context, rows, explained)
         probe = Probe.of(
             Model.load(folder),
             rows,
@@ -140,7 +140,7 @@ class Explain(Stage):
             keys=self.keys,
             group=self.group,
             groups=self.groups,
-            shown=shown,
+            shown=beside,
             rows=self.sample,
             seed=context.seed,
             spark=context.spark,
@@ -161,7 +161,7 @@ class Explain(Stage):
         examples: tuple[Example, ...] = ()
         if self.reasons is not None:
             fitted = self.reasons.fit(probe, importances)
-            sides, examples = self._explained(context, fitted, explained)
+            sides, examples = self._explained(context, fitted, beside)
         classes = self.task == "multiclass"
         found = Explanation(
             model=name,
@@ -181,7 +181,7 @@ class Explain(Stage):
         artifact.mkdir(parents=True, exist_ok=True)
         (artifact / FILE).write_text(json.dumps(found.to_json()))
         return Result(
-            frame=context.spark.createDataFrame(_table(importances)),
+            frame=context.spark.createDataFrame(importance_table(importances)),
             metrics={
                 "explain": {
                     "model": name,
@@ -205,29 +205,18 @@ class Explain(Stage):
         assert source is not None
         return chosen_model(context, source)
 
-    def _rows(
-        self, context: Context, where: str | None, explained: Sequence[str]
-    ) -> tuple[DataFrame, dict[str, str]]:
-        """Rows of the input, with the columns to show beside; these by the feature's name."""
-        from pyspark.sql import functions as F
-
-        rows = context.frame(self.input, where)
+    def _beside(self, context: Context, rows: DataFrame, explained: Sequence[str]) -> Beside | None:
+        """Where the values are that are shown in place of features."""
         if self.values_from is None:
-            return rows, {}
-        beside = context.frame(self.values_from)
-        missing = [name for name in self.keys if name not in beside.columns]
+            return None
+        table = context.frame(self.values_from)
+        missing = [name for name in self.keys if name not in table.columns]
         if missing:
             raise ConfigError(f"stage {self.name}: {self.values_from} has no {', '.join(missing)}")
         # Those that features are named like: what a recipe made of them is.
         named = {feature.name for feature in features_of(rows.schema, explained, self.groups)}
-        shown = {name: f"{_SHOWN}{name}" for name in beside.columns if name in named}
-        beside = beside.select(
-            *self.keys, *(F.col(f"`{name}`").alias(column) for name, column in shown.items())
-        )
-        # Few rows are wanted, and one for each.
-        beside = beside.join(rows.select(*self.keys), self.keys, "left_semi")
-        beside = beside.dropDuplicates(self.keys)
-        return rows.join(beside, self.keys, "left"), shown
+        columns = {name: name for name in table.columns if name in named}
+        return Beside(table=table, keys=tuple(self.keys), columns=columns)
 
     def _drawn(self, probe: Probe, importances: Importances) -> Sequence[str]:
         """The features whose partial dependence is drawn."""
@@ -240,24 +229,47 @@ class Explain(Stage):
         self,
         context: Context,
         fitted: FittedReasons | FittedShapReasons,
-        explained: Sequence[str],
+        beside: Beside | None,
     ) -> tuple[dict[str, int], tuple[Example, ...]]:
         """Write the reasons; the version of their table, and the rows at both ends."""
         from pyspark.sql import functions as F
 
         assert self.reasons is not None
-        rows, shown = self._rows(context, self.reasons.where, explained)
         side = f"reasons/{self.name}"
-        version = context.write_side(side, fitted.transform(rows, self.keys, shown))
+        rows = context.frame(self.input, self.reasons.where)
+        few = self._found_here(fitted, rows, beside)
+        if few is not None:
+            version = context.write_side(side, context.spark.createDataFrame(few))
+            return {side: version}, self._examples(ends_here(few, self.keys), fitted)
+        joined, shown = (rows, None) if beside is None else beside.joined(rows)
+        version = context.write_side(side, fitted.transform(joined, self.keys, shown))
         written = context.target.table(side).snapshot(version).dataframe(context.spark)
         written = written.where(F.col("fingerprint") == context.fingerprint)
-        written = written.where("prediction is not null")
-        high = written.orderBy(F.col("prediction").desc(), *self.keys).limit(SHOWN)
-        low = written.orderBy("prediction", *self.keys).limit(SHOWN)
-        found = high.union(low).toArrow().to_pylist()
-        unique = {tuple(row[key] for key in self.keys): row for row in found}
+        return {side: version}, self._examples(ends(written, self.keys), fitted)
+
+    def _found_here(
+        self,
+        fitted: FittedReasons | FittedShapReasons,
+        rows: DataFrame,
+        beside: Beside | None,
+    ) -> pa.Table | None:
+        """The reasons of few rows, without a Spark job for their scores; None of many."""
+        if not isinstance(fitted, FittedReasons) or not (most := fitted.most_here):
+            return None
+        columns = dict.fromkeys([*self.keys, *fitted.background.column_names])
+        few = rows.select(*(f"`{name}`" for name in columns)).limit(most + 1).toArrow()
+        if not 0 < few.num_rows <= most:
+            return None
+        shown = None if beside is None else beside.of(few)
+        return fitted.transform_arrow(few, self.keys, shown)
+
+    def _examples(
+        self, ends: pa.Table, fitted: FittedReasons | FittedShapReasons
+    ) -> tuple[Example, ...]:
+        """The rows with the highest predictions, and those with the lowest, as they are shown."""
+        unique = {tuple(row[key] for key in self.keys): row for row in ends.to_pylist()}
         classes = self._classes(fitted.probe.outputs.shape[1])
-        examples = [
+        return tuple(
             Example(
                 row=", ".join(f"{key} {row[key]}" for key in self.keys),
                 prediction=row["prediction"],
@@ -265,8 +277,7 @@ class Explain(Stage):
                 label=classes[row["class"]] if "class" in row else "",
             )
             for row in sorted(unique.values(), key=lambda row: -row["prediction"])
-        ]
-        return {side: version}, tuple(examples)
+        )
 
     def _classes(self, count: int) -> tuple[str, ...]:
         if self.classes is not None and len(self.classes) >= count:
@@ -277,18 +288,3 @@ class Explain(Stage):
 def load_explanation(folder: Path) -> Explanation:
     """The explanation that a stage left in its artifact folder."""
     return Explanation.from_json(json.loads((folder / FILE).read_text()))
-
-
-def _table(importances: Importances) -> pa.Table:
-    found: dict[str, list[Any]] = {
-        "feature": [one.feature for one in importances.features],
-        "columns": [list(one.columns) for one in importances.features],
-        "importance": [one.importance for one in importances.features],
-        "low": [one.low for one in importances.features],
-        "high": [one.high for one in importances.features],
-        "deviation": [one.deviation for one in importances.features],
-        "rank": list(range(1, len(importances.features) + 1)),
-    }
-    kinds = {"columns": pa.list_(pa.string()), "rank": pa.int32()}
-    kinds |= dict.fromkeys(("importance", "low", "high", "deviation"), pa.float64())
-    return pa.table({name: pa.array(column, kinds.get(name)) for name, column in found.items()})

@@ -63,12 +63,13 @@ class KMeans(Stage):
             "starts": self.starts,
             "seed": context.seed if self.seed is None else self.seed,
         }
-        k, chosen = self.k, None
+        chosen = None
         if self.ks is not None:
             chosen = mine.choose_k(fit_on, features, self.ks, spark=context.spark, **settings)
-            k = chosen.suggested
-        assert k is not None
-        model = mine.KMeans(k=k, **settings).fit(fit_on, features, context.spark)
+            model = chosen.model
+        else:
+            assert self.k is not None
+            model = mine.KMeans(k=self.k, **settings).fit(fit_on, features, context.spark)
         model.save(context.artifact())
         kept = list(dict.fromkeys([*self.keys, *features]))
         rows = snapshot.dataframe(context.spark).select(*(f"`{name}`" for name in kept))

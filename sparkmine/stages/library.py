@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from sparkmine.model import Estimator, Task
-from sparkmine.stages.base import Block
-from sparkmine.stages.train import CnnModel, MlpModel, RnnModel
+from sparkmine.stages.base import Block, Names
+from sparkmine.stages.train import ClassWeights, CnnModel, MlpModel, RnnModel, Stopping
 
 
 class ScikitLearnModel(Block):
@@ -50,6 +50,11 @@ class NetworkModel(Block):
 
     Attributes:
         classes: Of `task: multiclass`, how many.
+        validation_share: Of the training rows, in a search or a stacking those of each fold, this
+            share is held out for the figures after every epoch.
+        validation_keys: What draws these rows; the stage's keys when left out.
+        early_stopping: When training ends before `epochs`; by default by `val_loss`.
+        class_weight: How much the rows of a class count, or `balanced`.
     """
 
     kind: Literal["network"]
@@ -59,6 +64,10 @@ class NetworkModel(Block):
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=1024, ge=1)
     learning_rate: float = Field(default=0.001, gt=0.0, strict=False)
+    validation_share: float = Field(default=0.0, ge=0.0, le=0.5, strict=False)
+    validation_keys: Names = Field(default_factory=list)
+    early_stopping: Stopping | None = None
+    class_weight: ClassWeights = None
 
     def estimator(self, task: Task) -> Estimator:
         from sparkmine import train
@@ -72,4 +81,10 @@ class NetworkModel(Block):
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            validation_share=self.validation_share,
+            validation_keys=tuple(self.validation_keys),
+            early_stopping=None
+            if self.early_stopping is None
+            else train.EarlyStopping(**self.early_stopping.model_dump()),
+            class_weight=self.class_weight,
         )

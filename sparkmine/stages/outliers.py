@@ -85,11 +85,14 @@ class Outliers(Stage):
         scored = model.transform(as_frame(self._rows(context, self.score), context.spark)).select(
             *self.keys, *label, "score", *scores, "reasons"
         )
+        # The figures take all scores before they are written: rows are scored once, into a cache.
+        scored = scored.persist()
         return Result(
             frame=scored,
             rows_in=context.inputs[self.input].rows if self.score is None else None,
-            metrics={"outliers": {**self._figures(context, scored), "features": len(features)}},
+            metrics={"outliers": {**self._figures(scored), "features": len(features)}},
             artifact=True,
+            cached=scored,
         )
 
     def _rows(self, context: Context, where: str | None) -> DataFrame | Snapshot:
@@ -113,13 +116,15 @@ class Outliers(Stage):
             joined = joined.join(scores, self.keys, "left")
         return joined
 
-    def _figures(self, context: Context, scored: DataFrame) -> dict[str, Any]:
+    def _figures(self, scored: DataFrame) -> dict[str, Any]:
         from pyspark.sql import functions as F
 
+        # First what takes all partitions, so that the cache has them.
+        rows = scored.count()
         top = scored.orderBy(F.col("score").desc(), *self.keys).limit(SHOWN).collect()
         figures = {
             "methods": [*self.methods, *self.scores],
-            "rows": context.frame(self.input, self.score).count(),
+            "rows": rows,
             "top": [
                 {
                     "row": ", ".join(f"{key} {row[key]}" for key in self.keys),
@@ -132,6 +137,8 @@ class Outliers(Stage):
         if self.label is not None:
             from sparkmine.evaluate import measure_table
 
-            found = measure_table(scored, self.label, "score", ["roc_auc"], spark=context.spark)
+            found = measure_table(
+                scored, self.label, "score", ["roc_auc"], spark=scored.sparkSession
+            )
             figures["roc_auc"] = found.column("roc_auc")[0].as_py()
         return figures

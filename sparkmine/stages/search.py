@@ -116,7 +116,7 @@ class Search(ModelStage):
             drawn = {name: one.distribution() for name, one in self.random.of.items()}
             random = (self.random.trials, drawn)
         found = search(
-            placed(self.model.estimator(self.task), context),
+            placed(self.model.estimator(self.task), context, self.keys),
             context.inputs[self.input].where(self.train),
             features,
             self.label,

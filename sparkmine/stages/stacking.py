@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparkmine.errors import ConfigError
 from sparkmine.model import Model
 from sparkmine.stages.base import Context
 from sparkmine.stages.estimators import EstimatorBlock
@@ -19,6 +17,8 @@ from sparkmine.stages.validated import FoldsBlock, placed
 
 class Stacking(ModelStage):
     """Fit `members` on folds of the training rows, and `final` on what they predict of the others.
+
+    Of several classes `final` learns from the probability that each member gives each of them.
 
     Attributes:
         members: Estimators by name, as a `model:` of other stages.
@@ -34,21 +34,16 @@ class Stacking(ModelStage):
     features: str | None = None
     passthrough: bool = False
 
-    def check(self, base: Path) -> None:
-        super().check(base)
-        if self.task == "multiclass":
-            raise ConfigError(f"stage {self.name}: stacking is for binary labels and regression")
-
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         from sparkmine import selection
 
         features = feature_columns(context, self.input, self.features, [*self.keys, self.label])
         stacking = selection.Stacking(
             members={
-                name: placed(block.estimator(self.task), context)
+                name: placed(block.estimator(self.task), context, self.keys)
                 for name, block in self.members.items()
             },
-            final=placed(self.final.estimator(self.task), context),
+            final=placed(self.final.estimator(self.task), context, self.keys),
             folds=self.folds.folds(self.keys, context.seed),
             passthrough=self.passthrough,
         )

@@ -15,6 +15,13 @@ from sparkmine.stages.base import Block, Condition, Context, Result
 from sparkmine.stages.features import feature_columns
 from sparkmine.stages.scored import ModelStage
 
+# Keys of YAML are texts: {"0": 1, "1": 5}.
+ClassWeights = (
+    Literal["balanced"]
+    | dict[Annotated[int, Field(strict=False)], Annotated[float, Field(ge=0.0, strict=False)]]
+    | None
+)
+
 
 class MlpModel(Block):
     """A multi-layer perceptron: see `sparkmine.train.MLP`."""
@@ -120,11 +127,7 @@ class Train(ModelStage):
     classes: int | None = Field(default=None, ge=2)
     validation: Condition | None = None
     weight: str | None = None
-    class_weight: (
-        Literal["balanced"]
-        | dict[Annotated[int, Field(strict=False)], Annotated[float, Field(ge=0.0, strict=False)]]
-        | None
-    ) = None
+    class_weight: ClassWeights = None
     early_stopping: Stopping | None = None
     tensorboard: bool = False
     ranks: int = Field(default=2, ge=1)

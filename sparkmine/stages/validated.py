@@ -80,10 +80,15 @@ FoldsBlock = Annotated[
 ]
 
 
-def placed(estimator: Estimator, context: Context) -> Estimator:
-    """The estimator, with the warehouse's folder for rows that it may have to write."""
+def placed(estimator: Estimator, context: Context, keys: list[str]) -> Estimator:
+    """The estimator, with the warehouse's folder for rows that it may have to write.
+
+    One that holds rows out draws them by the stage's keys where it names none.
+    """
     settings: Any = estimator
-    if not hasattr(settings, "scratch"):
-        return estimator
-    found: Estimator = replace(settings, scratch=f"{context.target.root}/_scratch")
+    if hasattr(settings, "scratch"):
+        settings = replace(settings, scratch=f"{context.target.root}/_scratch")
+    if getattr(settings, "validation_share", 0.0) and not settings.validation_keys:
+        settings = replace(settings, validation_keys=tuple(keys))
+    found: Estimator = settings
     return found

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import ConfigError
+from sparkmine.expr import place_of
+from sparkmine.lake.inputs import need_columns, part_of
 from sparkmine.model import Task
 from sparkmine.train.fitting import fit
 from sparkmine.train.models.base import Network
 from sparkmine.train.rate import Scale, Schedule
+from sparkmine.train.stopping import EarlyStopping
 from sparkmine.train.trained import TrainedModel
 from sparkmine.train.weighting import ClassWeight
 
@@ -28,7 +31,15 @@ _TASKS: dict[str, Task] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A network and how it is trained; the fields are the arguments of `sparkmine.train.fit`."""
+    """A network and how it is trained; the fields are the arguments of `sparkmine.train.fit`.
+
+    Attributes:
+        early_stopping: When training ends before `epochs`; `val_loss` and the like are those of the
+            rows that are held out.
+        validation_share: Of the rows that `fit` gets, such as the training rows of a fold, this
+            share is not trained on, and measured after every epoch.
+        validation_keys: Columns that name a row; the hash of these draws the share.
+    """
 
     network: Network
     ranks: int = 2
@@ -40,6 +51,9 @@ class Training:
     warmup_epochs: float = 0.0
     schedule: Schedule = "constant"
     class_weight: ClassWeight | None = None
+    early_stopping: EarlyStopping | None = None
+    validation_share: float = 0.0
+    validation_keys: tuple[str, ...] = ()
     gpus_per_rank: int = 0
     scratch: str | None = None
 
@@ -48,6 +62,18 @@ class Training:
             raise ConfigError(
                 f"a network for {self.network.task} does not predict a label; take one for "
                 f"{', '.join(_TASKS)}"
+            )
+        if not 0 <= self.validation_share <= 0.5:
+            raise ConfigError(
+                f"validation_share is {self.validation_share}; it must be 0 to 0.5, a share of the "
+                "training rows"
+            )
+        stopping = self.early_stopping
+        measured = stopping is not None and stopping.monitor.startswith("val_")
+        if stopping is not None and measured and not self.validation_share:
+            raise ConfigError(
+                f"early stopping by {stopping.monitor} needs validation_share=, a share of the "
+                "training rows"
             )
 
     @property
@@ -63,10 +89,25 @@ class Training:
         seed: int = 0,
         spark: SparkSession | None = None,
     ) -> TrainedModel:
-        """Train on all rows of `train`; see `sparkmine.train.fit` for what it raises."""
+        """Train on the rows of `train` but those held out.
+
+        Raises:
+            ConfigError: a share is held out, and no keys are named; and what
+                `sparkmine.train.fit` raises.
+        """
+        validation = None
+        if self.validation_share:
+            if not self.validation_keys:
+                raise ConfigError("validation_share needs validation_keys=, which name a row")
+            need_columns(train, self.validation_keys)
+            # By another hash than folds: of these the held out rows shall be a part, not one fold.
+            held_out = place_of(self.validation_keys, f"validation {seed}") < self.validation_share
+            validation = part_of(train, held_out)
+            train = part_of(train, ~held_out)
         return fit(
             self.network,
             train=train,
+            validation=validation,
             features=features,
             label=label,
             ranks=self.ranks,
@@ -78,6 +119,7 @@ class Training:
             warmup_epochs=self.warmup_epochs,
             schedule=self.schedule,
             class_weight=self.class_weight,
+            early_stopping=self.early_stopping,
             gpus_per_rank=self.gpus_per_rank,
             seed=seed,
             spark=spark,

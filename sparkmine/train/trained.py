@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from sparkmine.errors import ConfigError, ModelError
 from sparkmine.model import Model
-from sparkmine.scoring import Score, add_scores, packed
+from sparkmine.scoring import Score, add_scores, arrays_of, packed, with_scores
 from sparkmine.sessions import task_cores
 from sparkmine.train.dense import DenseChain
 from sparkmine.train.layout import Layout, check_columns
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyspark.core.broadcast import Broadcast
     from pyspark.sql import DataFrame
+
+    Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 # A network in Keras's format, and as a DenseChain where it is one.
 Files = tuple[bytes, bytes | None]
@@ -110,6 +112,14 @@ class TrainedModel(Model):
         opened = _opened(sent, self._digest(), self.layout, self.task, threads)
         return add_scores(df, self.features, self.task, opened)
 
+    def transform_arrow(self, table: pa.Table) -> pa.Table | None:
+        """As `transform`, of a chain of dense layers; other networks need TensorFlow."""
+        if self.dense_file is None:
+            return None
+        forward = DenseChain.from_bytes(self.dense_file)
+        scores = _scores(forward, self.layout, self.task)
+        return with_scores(table, scores(arrays_of(table, self.features)))
+
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output [rows, outputs] for a matrix [rows, width], in this process."""
         if features.ndim != 2 or features.shape[1] != self.layout.width:
@@ -188,24 +198,27 @@ def _opened(
 
     def opened() -> AbstractContextManager[Score]:
         forward = _forward(sent.value, digest, layout.width, threads=threads)
-
-        def scores(columns: list[pa.Array]) -> pa.Array:
-            matrix = layout.matrix(pa.RecordBatch.from_arrays(columns, names=layout.features))
-            usable = np.isfinite(matrix).all(axis=1)
-            matrix[~usable] = 0.0  # a missing index is no row of an embedding
-            output = forward(matrix)
-            if task == "reconstruction":
-                output = np.mean((output - matrix) ** 2, axis=1, keepdims=True)
-            return packed(output, usable, task)
-
-        return contextlib.nullcontext(scores)
+        return contextlib.nullcontext(_scores(forward, layout, task))
 
     return opened
 
 
-def _forward(
-    files: Files, digest: str, width: int, *, threads: int | None
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def _scores(forward: Forward, layout: Layout, task: str) -> Score:
+    """From the arrays of the features to the scores."""
+
+    def scores(columns: list[pa.Array]) -> pa.Array:
+        matrix = layout.matrix(pa.RecordBatch.from_arrays(columns, names=layout.features))
+        usable = np.isfinite(matrix).all(axis=1)
+        matrix[~usable] = 0.0  # a missing index is no row of an embedding
+        output = forward(matrix)
+        if task == "reconstruction":
+            output = np.mean((output - matrix) ** 2, axis=1, keepdims=True)
+        return packed(output, usable, task)
+
+    return scores
+
+
+def _forward(files: Files, digest: str, width: int, *, threads: int | None) -> Forward:
     """Return the model as a function of a matrix, loaded at most once in this process."""
     keras_file, dense_file = files
     if dense_file is not None:

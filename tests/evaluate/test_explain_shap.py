@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from sparkmine import mine
@@ -113,6 +114,69 @@ def test_values_of_trees_are_shapley_values(
         assert len(reasons) == 1 and reasons[0].startswith(f"{first} ")
 
 
+@pytest.mark.parametrize(
+    ("estimator", "label"),
+    [
+        (mine.DecisionTree(max_depth=3), "yes"),
+        (mine.RandomForest(task="multiclass", trees=4, max_depth=3), "kind"),
+        (mine.RandomForest(task="regression", trees=3, max_depth=3), "a_pair"),
+        (mine.GradientBoostedTrees(trees=5, max_depth=3), "yes"),
+    ],
+    ids=lambda one: type(one).__name__ if not isinstance(one, str) else one,
+)
+def test_values_of_spark_mls_trees_are_shapley_values(
+    df: DataFrame, brute_force: Callable[..., np.ndarray], estimator: Any, label: str
+) -> None:
+    rows = df.withColumn("a_pair", df.a * df.pair[0] + df.pair[1]).where("id < 60")
+    model = estimator.fit(rows, FEATURES, label, seed=1)
+    task = estimator.task
+    probe = Probe.of(model, rows, FEATURES, task=task, label=label, keys=KEYS)
+    explained = ShapReasons(background=3).fit(probe)
+    found = explained.transform(rows.where("id < 4"), KEYS).toPandas().set_index("id").sort_index()
+    here = rows.where("id < 4").toPandas().set_index("id").sort_index()
+    names = [name for name, _ in explained.work.trees.columns]
+    parts = {"a": [here.a], "pair": list(np.stack(here.pair.to_list()).T)}
+    matrix = np.column_stack([column for name in names for column in parts[name]])
+
+    def scores(*columns: np.ndarray) -> np.ndarray:
+        """The model's own numbers [k, ...] by Arrow, for columns of one shape."""
+        flat = dict(enumerate(np.stack([column.reshape(-1) for column in columns])))
+        made = {}
+        for name in names:
+            if name == "a":
+                made[name] = pa.array(flat.pop(min(flat)))
+            else:
+                pair = np.column_stack([flat.pop(min(flat)), flat.pop(min(flat))])
+                made[name] = pa.array(list(pair))
+        table = model.transform_arrow(pa.table(made))
+        given = "probability" if task == "multiclass" else "prediction"
+        numbers = np.array(table.column(given).to_pylist(), float).reshape(len(table), -1)
+        return numbers.T.reshape(-1, *columns[0].shape)
+
+    chosen = scores(*matrix.T).argmax(axis=0)
+    boosted = isinstance(estimator, mine.GradientBoostedTrees)
+    for place, told in enumerate(found.contributions):
+        expected = np.zeros(matrix.shape[1])
+        for other in explained.work.background:
+
+            def one(*columns: np.ndarray, place: int = place) -> np.ndarray:
+                values = scores(*columns)[chosen[place]]
+                return np.log(values / (1 - values)) if boosted else values
+
+            shares = brute_force(one, matrix[place : place + 1], other[None])[0]
+            if boosted:
+                # shap scales the values of the log-odds to the difference of probabilities.
+                ends = scores(*np.stack([matrix[place], other]).T)[0]
+                shares *= (ends[0] - ends[1]) / (shares.sum() or 1)
+            expected += shares / len(explained.work.background)
+        owners = [name for name in names for _ in parts[name]]
+        wanted = {
+            name: sum(e for e, owner in zip(expected, owners, strict=True) if owner == name)
+            for name in FEATURES
+        }
+        assert dict(told) == pytest.approx(wanted, abs=1e-6)  # shap weighs in float32
+
+
 def test_what_shap_cannot_explain_is_refused(
     df: DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +195,7 @@ def test_what_shap_cannot_explain_is_refused(
     with pytest.raises(ConfigError, match="do not add up to the predictions of this Hist"):
         ShapReasons().fit(Probe.of(wrong, many, ["x"], task="regression"))
     linear = Probe.of(ExpressionModel(expression=col("a") / 10), df, ["a"], keys=KEYS)
-    with pytest.raises(ConfigError, match="not a ExpressionModel; leave out"):
+    with pytest.raises(ConfigError, match="not a ExpressionModel of another kind"):
         ShapReasons().fit(linear)
     with pytest.raises(ConfigError, match="background is 0"):
         ShapReasons(background=0)

@@ -256,6 +256,10 @@ def test_k_is_chosen(snapshot: Snapshot) -> None:
     scores = [one.silhouette or 0.0 for one in chosen.tried]
     assert chosen.suggested == chosen.tried[int(np.argmax(scores))].k
     assert all(0.0 <= (one.stability or 0.0) <= 1.0 for one in chosen.tried)
+    # The model of the suggested k is the one that a fit of this k alone gives.
+    alone = KMeans(k=chosen.suggested, seed=2, starts=2).fit(snapshot, ["a", "c"])
+    np.testing.assert_array_equal(chosen.model.centres, alone.centres)
+    np.testing.assert_array_equal(chosen.model.sizes, alone.sizes)
     three = np.random.default_rng(4).normal(0, 1, (900, 2)) + 40 * np.eye(3)[:, :2].repeat(300, 0)
     inertia = [fitted(three, k, starts=3).inertia for k in (1, 2, 3, 4, 6, 8)]
     assert elbow([1, 2, 3, 4, 6, 8], inertia) == 3

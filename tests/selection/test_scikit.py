@@ -67,6 +67,8 @@ def test_a_classifier_is_what_it_is_without_spark(
         for visits, score in zip(households.rows["visits"][order], ours[order], strict=True)
     ]
     assert found == expected
+    here = model.transform_arrow(frame.toArrow().sort_by("id"))
+    assert here is not None and here.column("prediction").to_pylist() == expected
 
 
 def test_several_classes_numbers_and_pipelines(spark: SparkSession, households: Any) -> None:

@@ -28,9 +28,17 @@ def by_id(model: Model, spark: SparkSession, households: Any) -> np.ndarray:
     """Predictions in the order of the table's rows."""
     frame = households.snapshot.dataframe(spark)
     scored = model.transform(frame)
-    assert scored.columns == [*frame.columns, "prediction"]
-    found = scored.select("id", "prediction").toPandas().set_index("id")["prediction"]
-    return found.loc[households.rows["id"]].to_numpy()
+    score = "probability" if "probability" in scored.columns else "prediction"
+    added = ["prediction", "probability"][: 1 + (score == "probability")]
+    assert scored.columns == [*frame.columns, *added]
+    rows = frame.toArrow()
+    found = scored.select("id", score).toPandas().set_index("id")[score]
+    here = model.transform_arrow(rows)
+    if here is not None:
+        assert here.column_names == scored.columns
+        twin = here.select(["id", score]).to_pandas().set_index("id")[score].loc[found.index]
+        np.testing.assert_allclose(np.stack(found.to_list()), np.stack(twin.to_list()), rtol=1e-9)
+    return np.stack(found.loc[households.rows["id"]].to_list())
 
 
 def test_stacking_is_that_of_scikit_learn(
@@ -55,6 +63,40 @@ def test_stacking_is_that_of_scikit_learn(
     gaps = households.snapshot.dataframe(spark).selectExpr("null as spend", "visits", "taste")
     with pytest.raises(ConfigError, match="already has tree"):
         loaded.transform(gaps.selectExpr("*", "1 as tree"))
+
+
+def test_stacking_of_several_classes_is_that_of_scikit_learn(
+    spark: SparkSession, households: Any, tmp_path: Path
+) -> None:
+    def classifier(name: str, **parameters: Any) -> ScikitLearn:
+        return ScikitLearn(estimator=f"sklearn.{name}", parameters=parameters, task="multiclass")
+
+    how = StratifiedKFold(keys=("id",), k=3)
+    tight = {"tol": 1e-10, "max_iter": 5000}
+    stacking = Stacking(
+        members={
+            "linear": classifier("linear_model:LogisticRegression"),
+            "tree": classifier("tree:DecisionTreeClassifier", max_depth=3),
+        },
+        final=classifier("linear_model:LogisticRegression", **tight),
+        folds=how,
+        passthrough=True,
+    )
+    model = stacking.fit(households.snapshot, FEATURES, "kind", seed=7, spark=spark)
+    theirs = StackingClassifier(
+        [
+            ("linear", LogisticRegression(random_state=7)),
+            ("tree", DecisionTreeClassifier(max_depth=3, random_state=7)),
+        ],
+        LogisticRegression(random_state=7, **tight),
+        cv=households.splits(how.split(households.snapshot, "kind", spark)),
+        passthrough=True,
+    ).fit(households.matrix, households.rows["kind"])
+    assert theirs.final_estimator_.coef_.shape == (3, 2 * 3 + 4)
+    expected = theirs.predict_proba(households.matrix)
+    model.save(tmp_path / "stacked")
+    found = by_id(StackedModel.load(tmp_path / "stacked"), spark, households)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=5e-6)
 
 
 def test_numbers_are_stacked_and_features_passed_through(
@@ -107,14 +149,29 @@ def test_members_and_final_may_be_sparks(spark: SparkSession, households: Any) -
 def test_networks_are_members_like_others(
     spark: SparkSession, households: Any, tmp_path: Path
 ) -> None:
-    from sparkmine.train import MLP, Training
+    from sparkmine.train import MLP, EarlyStopping, Training
 
-    network = Training(network=MLP(hidden=(4,)), ranks=1, epochs=2, batch_size=64)
+    network = Training(
+        network=MLP(hidden=(4,)),
+        ranks=1,
+        epochs=30,
+        batch_size=64,
+        learning_rate=0.2,
+        validation_share=0.2,
+        validation_keys=("id",),
+        early_stopping=EarlyStopping(patience=1),
+    )
     model = Stacking(
         members={"deep": network, "tree": TREE},
         final=LOGISTIC,
         folds=KFold(keys=("id",), k=2),
     ).fit(households.snapshot, FEATURES, "shops", spark=spark)
+    deep: Any = model.members["deep"]
+    assert len(deep.history) < 30 and "val_loss" in deep.history[0]
+    losses = [one["val_loss"] for one in deep.history]
+    assert deep.epoch == 1 + int(np.argmin(losses)) < len(losses)
+    # A fifth of the rows is not trained on; it is what the figures are of.
+    assert deep.data["rows"] == pytest.approx(0.8 * len(households.rows), rel=0.1)
     model.save(tmp_path / "stacked")
     found = by_id(Model.load(tmp_path / "stacked"), spark, households)
     assert ((found > 0) & (found < 1)).all()
@@ -127,6 +184,9 @@ def test_stackings_that_cannot_be(spark: SparkSession, households: Any) -> None:
     with pytest.raises(ConfigError, match="is for binary, but members for"):
         ridge = ScikitLearn(estimator="sklearn.linear_model:Ridge", task="regression")
         Stacking(members={"a": ridge}, final=LOGISTIC, folds=how)
+    with pytest.raises(ConfigError, match="is for multiclass, but members for"):
+        classes = ScikitLearn(estimator="sklearn.tree:DecisionTreeClassifier", task="multiclass")
+        Stacking(members={"a": TREE}, final=classes, folds=how)
     with pytest.raises(ConfigError, match="spend is a column of the rows"):
         Stacking(members={"spend": TREE}, final=LOGISTIC, folds=how).fit(
             households.snapshot, FEATURES, "shops", spark=spark

@@ -120,6 +120,10 @@ def test_transform_equals_predict(fitted: Fitted, table: Snapshot, spark: SparkS
     np.testing.assert_allclose([row.prediction for row in rows], expected, atol=1e-5)
     found = {row.id: row.prediction for row in by_keras}
     np.testing.assert_allclose([found[row.id] for row in rows], expected, atol=1e-5)
+    here = fitted.model.transform_arrow(frame.withColumn("x", holed).toArrow())
+    assert here is not None and keras_only.transform_arrow(here) is None
+    by_id = {row["id"]: row["prediction"] for row in here.to_pylist()}
+    assert by_id.pop(7) is None and by_id == pytest.approx({r.id: r.prediction for r in rows})
 
 
 def test_transform_checks_its_input(fitted: Fitted, spark: SparkSession) -> None:

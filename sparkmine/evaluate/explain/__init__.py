@@ -1,5 +1,6 @@
 """What a fitted model does: importance, partial dependence, a surrogate, reasons for each row."""
 
+from sparkmine.evaluate.explain.beside import Beside
 from sparkmine.evaluate.explain.data import Example, Explanation
 from sparkmine.evaluate.explain.dependence import Dependence, PartialDependence, Point
 from sparkmine.evaluate.explain.features import Feature, features_of
@@ -10,6 +11,7 @@ from sparkmine.evaluate.explain.shap_values import FittedShapReasons, ShapReason
 from sparkmine.evaluate.explain.surrogate import Rule, Surrogate, SurrogateTree
 
 __all__ = [
+    "Beside",
     "Dependence",
     "Example",
     "Explanation",

@@ -1,16 +1,18 @@
-"""Copies of a sample in which the columns of a feature come from other rows, scored in one job.
+"""Copies of a sample in which the columns of a feature come from other rows, and their scores.
 
 Permuting a column and setting it to a value are the same to this module: row i of a copy has the
-feature's columns of row `source[i]`. The sample is sent to the executors once; tasks make the
-copies of whole features as Arrow blocks, the model scores them, one small shuffle brings the scores
-of a feature together, and a function turns them, as an array [copies, rows, outputs], into the
-result. Only results come to the driver.
+feature's columns of row `source[i]`. Few copies for a model that can score them here are scored in
+the driver, feature by feature. Others are one Spark job: the sample is sent to the executors once;
+tasks make the copies of whole features as Arrow blocks, the model scores them, one small shuffle
+brings the scores of a feature together, and a function turns them, as an array [copies, rows,
+outputs], into the result. Only results come to the driver.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -20,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sparkmine.errors import DataError, raised_by_workers
-from sparkmine.evaluate.explain.probe import Probe, outputs_of
+from sparkmine.evaluate.explain.probe import HERE, Probe, outputs_of
 from sparkmine.evaluate.metrics import Floats
 from sparkmine.model import SCORES
 
@@ -52,6 +54,15 @@ class Copy:
             return np.full(count, self.source, np.int64)
         return np.random.default_rng(self.source).permutation(count)
 
+    def of(self, table: pa.Table) -> pa.Table:
+        """This copy of the sample."""
+        source = pa.array(self.rows(table.num_rows))
+        made = table
+        for name in self.columns:
+            place = made.schema.get_field_index(name)
+            made = made.set_column(place, made.field(place), table.column(name).take(source))
+        return made
+
 
 def permutation(seed: int, feature: str, repeat: int) -> tuple[int, ...]:
     """The seed of a permutation: of a feature's name, so that it does not depend on the others."""
@@ -66,7 +77,7 @@ def score_copies(
     Args:
         copies: in the order of their parts.
         measure: from the number of a part and the model's numbers [copies, rows, outputs] to
-            something that can be pickled; runs on executors.
+            something that can be pickled; runs on executors, or here.
 
     Raises:
         DataError: a copy has rows without a score.
@@ -75,6 +86,10 @@ def score_copies(
 
     if not copies:
         return []
+    if len(copies) * len(probe) <= HERE:
+        found = _scored_here(probe, copies, measure)
+        if found is not None:
+            return found
     spark = probe.spark
     sent = spark.sparkContext.broadcast(_written(probe.table))
     schema = StructType(
@@ -102,6 +117,32 @@ def score_copies(
     return [pickle.loads(result) for _, result in sorted(results)]
 
 
+def _scored_here(
+    probe: Probe, copies: Sequence[Copy], measure: Callable[[int, Floats], Any]
+) -> list[Any] | None:
+    """As `score_copies`, in this process; None for a model that takes Spark."""
+    if probe.model.transform_arrow(probe.table.slice(0, 0)) is None:
+        return None
+    width, together = probe.outputs.shape[1], max(1, BLOCK // len(probe))
+
+    def scores(some: Sequence[Copy]) -> Floats:
+        made = pa.concat_tables([copy.of(probe.table) for copy in some])
+        found = outputs_of(probe.model.transform_arrow(made), probe.task, width)
+        _refuse_gaps(found)
+        return found.reshape(len(some), len(probe), width)
+
+    blocks = (copies[at : at + together] for at in range(0, len(copies), together))
+    found = np.concatenate([scores(some) for some in blocks])
+    parts = np.array([copy.part for copy in copies])
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda part: measure(part, found[parts == part]), np.unique(parts)))
+
+
+def _refuse_gaps(scores: Floats) -> None:
+    if not np.isfinite(scores).all():
+        raise DataError("the model gives a changed row no score; are its columns coupled?")
+
+
 @dataclass(frozen=True)
 class _Maker:
     """What a task does with the numbers of copies."""
@@ -115,13 +156,7 @@ class _Maker:
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 copy = self.copies[number]
-                source = pa.array(copy.rows(table.num_rows))
-                made = table
-                for name in copy.columns:
-                    place = made.schema.get_field_index(name)
-                    made = made.set_column(
-                        place, made.field(place), table.column(name).take(source)
-                    )
+                made = copy.of(table)
                 for name, value in ((PART, copy.part), (COPY, number)):
                     made = made.append_column(name, pa.array(np.full(len(made), value, np.int32)))
                 yield from made.append_column(ROW, rows).to_batches(BLOCK)
@@ -145,8 +180,7 @@ class _Reader:
         for part in np.unique(parts):
             mine = table.filter(pa.array(parts == part))
             scores = outputs_of(mine, self.task, self.outputs)
-            if not np.isfinite(scores).all():
-                raise DataError("the model gives a changed row no score; are its columns coupled?")
+            _refuse_gaps(scores)
             _, copies = np.unique(mine.column(COPY).to_numpy(), return_inverse=True)
             found = np.empty((int(copies.max()) + 1, self.rows, scores.shape[1]))
             found[copies, mine.column(ROW).to_numpy()] = scores

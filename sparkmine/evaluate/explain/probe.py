@@ -2,8 +2,12 @@
 
 The sample is bounded (10,000 rows unless asked for others), so everything that is found of it costs
 the same for a table of any size: one pass over the table takes the rows with the least hashes of
-their keys, and scores them. The rows are the same for any partitioning, and for any model of the
-same table. Rows that the model cannot score (a null or NaN that it reads) are left out and counted.
+their keys. The rows are the same for any partitioning, and for any model of the same table. Rows
+that the model cannot score (a null or NaN that it reads) are left out and counted.
+
+A model that scores Arrow tables (`Model.transform_arrow`) scores the sample in the driver, and so
+do the methods their changed copies of it while they are few (`HERE`): a Spark job that starts
+Python workers takes longer than the scores of some 100,000 rows.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sparkmine.errors import ConfigError, DataError, SparkmineError, raised_by_workers
+from sparkmine.evaluate.explain.beside import Beside
 from sparkmine.evaluate.explain.features import Feature, features_of, words
 from sparkmine.evaluate.metrics import Floats
 from sparkmine.evaluate.tables import values_of
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
 
 ROWS = 10_000
 MOST_ROWS = 100_000
+# Rows that are scored in the driver at most, by one method.
+HERE = 500_000
 _ORDER = ("_order_by_keys", "_order_by_row")
 
 
@@ -76,7 +83,7 @@ class Probe:
         keys: Sequence[str] = (),
         group: str | None = None,
         groups: Mapping[str, Sequence[str]] | None = None,
-        shown: Mapping[str, str] | None = None,
+        shown: Mapping[str, str] | Beside | None = None,
         rows: int = ROWS,
         seed: int = 0,
         spark: SparkSession | None = None,
@@ -90,7 +97,8 @@ class Probe:
             keys: columns that name a row: the sample is chosen by them. The whole row without them.
             group: column whose equal values are resampled together.
             groups: columns that belong together, by a name for them; see `features_of`.
-            shown: column to show in words in place of a feature, by the feature's name.
+            shown: column to show in words in place of a feature, by the feature's name; or a table
+                that has them and the keys.
             rows: of the sample, at most.
 
         Raises:
@@ -105,11 +113,13 @@ class Probe:
             raise ConfigError(f"the sample has {rows} rows; it must have 2 to {MOST_ROWS}")
         df = as_frame(data, spark)
         found = features_of(df.schema, features, groups)
-        given = shown or {}
-        shown = {one.name: given[one.name] for one in found if one.name in given}
-        beside = {"_label": label, "_group": group}
-        beside |= {f"_shown_{name}": column for name, column in shown.items()}
-        extra = {name: column for name, column in beside.items() if column is not None}
+        given = {} if shown is None or isinstance(shown, Beside) else shown
+        named = {one.name: given[one.name] for one in found if one.name in given}
+        wanted = {"_label": label, "_group": group}
+        wanted |= {f"_shown_{name}": column for name, column in named.items()}
+        if isinstance(shown, Beside):
+            wanted |= {f"_key_{name}": name for name in shown.keys}
+        extra = {name: column for name, column in wanted.items() if column is not None}
         need_columns(df, [*keys, *extra.values()])
         if label is not None:
             df = df.where(F.col(f"`{label}`").isNotNull())
@@ -131,14 +141,12 @@ class Probe:
         columns = [name for name in df.columns if name not in SCORES]
         base = [name for name in columns if name in features]
         try:
-            scored_rows = model.transform(sampled(base))
+            scored = _scored(model, sampled(base))
         except (SparkmineError, AnalysisException):
             # It reads more than what is explained: all there is.
             base = columns
-            scored_rows = model.transform(sampled(base))
+            scored = _scored(model, sampled(base))
         schema = df.select(*(f"`{name}`" for name in base)).schema
-        with raised_by_workers():
-            scored = scored_rows.toArrow()
         if not scored.num_rows:
             raise DataError("there are no rows to explain a model on; look at the condition")
         scored = scored.sort_by([(name, "ascending") for name in _ORDER])
@@ -149,6 +157,10 @@ class Probe:
                 f"the model gives none of {len(known)} rows a score; do its columns have gaps?"
             )
         scored = scored.filter(pa.array(known))
+        words_of = {name: scored.column(f"_shown_{name}") for name in named}
+        if isinstance(shown, Beside):
+            keyed = scored.select([f"_key_{name}" for name in shown.keys])
+            words_of = shown.of(keyed.rename_columns(list(shown.keys)))
         return cls(
             model=model,
             task=task,
@@ -158,7 +170,7 @@ class Probe:
             outputs=outputs[known],
             labels=_values(scored, "_label"),
             groups=_values(scored, "_group"),
-            shown={name: scored.column(f"_shown_{name}") for name in shown},
+            shown=words_of,
             left_out=int(np.count_nonzero(~known)),
             probabilities="probability" in scored.column_names or task != "multiclass",
             seed=seed,
@@ -215,6 +227,22 @@ def outputs_of(table: pa.Table | pa.RecordBatch, task: str, classes: int | None 
     found = (predicted[:, None] == np.arange(count)).astype(np.float64)
     found[np.isnan(predicted)] = np.nan
     return found
+
+
+def _scored(model: Model, rows: DataFrame) -> pa.Table:
+    """The rows with their scores: by Spark, or here what the model can score here.
+
+    Raises:
+        SparkmineError, AnalysisException: the model needs other columns; before the rows are read.
+    """
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    none = to_arrow_schema(rows.schema, timezone="UTC").empty_table()
+    if model.transform_arrow(none) is None:
+        scored = model.transform(rows)
+        with raised_by_workers():
+            return scored.toArrow()
+    return model.transform_arrow(rows.toArrow())
 
 
 def _floats(column: pa.Array | pa.ChunkedArray) -> Floats:

@@ -15,7 +15,8 @@ sample.
 
 Cost: a row is scored 1 + background * orders * (features - 1) times, so features beyond the named
 ones should be taken together (`most`). Rows of any number are explained where they are: an Arrow
-block of copies for the model, one shuffle of its scores.
+block of copies for the model, one shuffle of its scores. Few rows are explained here, without
+Spark, if the model can score them so.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import pyarrow as pa
 
 from sparkmine.errors import ConfigError
 from sparkmine.evaluate.explain.features import ARRAYS, Feature
-from sparkmine.evaluate.explain.probe import Probe
+from sparkmine.evaluate.explain.probe import HERE, Probe
 from sparkmine.evaluate.explain.told import OTHERS, Told, added
 from sparkmine.evaluate.explain.walks import Finisher, Maker, Walks, place_fields
 from sparkmine.evaluate.metrics import Floats
@@ -147,6 +148,7 @@ class FittedReasons:
         shown = {name: column for name, column in (shown or {}).items() if name in self._names}
         base = self.background.column_names
         need_columns(df, [*keys, *shown.values(), *base])
+        maker, finisher = self._work(len(keys))
         rows = df.select(
             *(F.col(f"`{name}`") for name in base),
             *(F.col(f"`{name}`").alias(f"_key_{place}") for place, name in enumerate(keys)),
@@ -157,23 +159,11 @@ class FittedReasons:
             for place, name in enumerate(keys)
         ]
         texts = t.StructField("_texts", t.ArrayType(t.StringType()))
-        maker = Maker(
-            walks=self.walks,
-            players=self.players,
-            background=self.background,
-            base=tuple(base),
-            kept=tuple(field.name for field in kept),
-        )
         columns = [field for field in rows.schema if field.name in base]
         made = rows.mapInArrow(maker, t.StructType([*columns, *kept, texts, *place_fields()]))
         scored = self.probe.model.transform(made)
         outputs = [name for name in SCORES if name in scored.columns]
         places = [field.name for field in place_fields()]
-        finisher = Finisher(
-            walks=self.walks,
-            told=Told(task=self.probe.task, names=self._names, top=self.top),
-            kept=tuple(field.name for field in kept),
-        )
 
         def finished(block: pa.Table) -> pa.Table:
             return finisher(block)  # Spark counts arguments, and wants a function
@@ -184,6 +174,52 @@ class FittedReasons:
             .applyInArrow(finished, t.StructType([*kept, *added(self.probe.task)]))
         )
         return found.withColumnsRenamed({f"_key_{place}": name for place, name in enumerate(keys)})
+
+    @property
+    def most_here(self) -> int:
+        """Rows that are explained without Spark, at most: 0 if the model takes Spark."""
+        if self.probe.model.transform_arrow(self.background.slice(0, 0)) is None:
+            return 0
+        return HERE // (1 + len(self.walks.owners))
+
+    def transform_arrow(
+        self,
+        rows: pa.Table,
+        keys: Sequence[str],
+        shown: Mapping[str, pa.ChunkedArray] | None = None,
+    ) -> pa.Table:
+        """As `transform`, for `most_here` rows at most, in this process.
+
+        Args:
+            rows: with the keys and the columns of the background.
+            shown: values to show in words in place of a feature's own, by its name.
+        """
+        for place, name in enumerate(keys):
+            rows = rows.append_column(f"_key_{place}", rows.column(name))
+        for name, column in (shown or {}).items():
+            if name in self._names:
+                rows = rows.append_column(f"_shown_{name}", column)
+        maker, finisher = self._work(len(keys))
+        model = self.probe.model
+        done = [finisher(model.transform_arrow(made)) for made in maker.blocks(rows)]
+        if not done:
+            empty = rows.select([f"_key_{place}" for place in range(len(keys))])
+            return empty.rename_columns(list(keys))
+        found = pa.concat_tables(done)
+        return found.rename_columns([*keys, *found.column_names[len(keys) :]])
+
+    def _work(self, keys: int) -> tuple[Maker, Finisher]:
+        """What is done before a model scores copies of rows, and after it."""
+        kept = tuple(f"_key_{place}" for place in range(keys))
+        maker = Maker(
+            walks=self.walks,
+            players=self.players,
+            background=self.background,
+            base=tuple(self.background.column_names),
+            kept=kept,
+        )
+        told = Told(task=self.probe.task, names=self._names, top=self.top)
+        return maker, Finisher(walks=self.walks, told=told, kept=kept)
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -23,16 +23,15 @@ from sparkmine.errors import ConfigError, ExtraMissingError, raised_by_workers
 from sparkmine.evaluate.explain.features import Feature
 from sparkmine.evaluate.explain.probe import Probe
 from sparkmine.evaluate.explain.told import Told, added, chosen, texts_of
+from sparkmine.evaluate.explain.trees import OpenedTrees, Trees, trees_of
 from sparkmine.evaluate.metrics import Floats
 from sparkmine.lake.inputs import as_frame, need_columns
-from sparkmine.stats.matrix import matrix_of
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
     from pyspark.sql import DataFrame
 
     from sparkmine.lake import Snapshot
-    from sparkmine.mine.scikit.model import ScikitLearnModel
 
 # Rows on which the values are checked, and what they may miss, of the range of the predictions.
 _CHECKED, _TOLERANCE = 200, 1e-3
@@ -62,13 +61,11 @@ class ShapReasons:
             ExtraMissingError: shap is not installed.
             ConfigError: the model is not made of trees that shap knows and gets right.
         """
-        from sparkmine.mine.scikit.model import ScikitLearnModel
-
-        model = probe.model
-        if not isinstance(model, ScikitLearnModel):
+        trees = trees_of(probe.model, probe.task, probe.table)
+        if trees is None:
             raise ConfigError(
-                f"shap explains trees of scikit-learn, not a {type(model).__name__}; leave out "
-                "`method: shap`"
+                f"shap explains trees, forests and boosted trees, not a "
+                f"{type(probe.model).__name__} of another kind; leave out `method: shap`"
             )
         try:
             import shap  # noqa: F401
@@ -79,9 +76,9 @@ class ShapReasons:
         order = np.argsort(probe.outputs[:, -1], kind="stable")
         count = min(self.background, len(order))
         places = order[((np.arange(count) + 0.5) * len(order) / count).astype(np.intp)]
-        background = _matrix(model, probe.table.take(pa.array(places)))
-        work = _Work(model=model, background=background)
-        rows = _matrix(model, probe.table.slice(0, _CHECKED))
+        background = trees.matrix(probe.table.take(pa.array(places)))
+        work = _Work(trees=trees, background=background)
+        rows = trees.matrix(probe.table.slice(0, _CHECKED))
         ready = work.ready()
         parts, expected = ready.values(rows)
         found = parts.sum(axis=1) + expected
@@ -90,7 +87,7 @@ class ShapReasons:
         if worst > _TOLERANCE * max(float(np.ptp(probe.outputs)), 1e-12):
             raise ConfigError(
                 f"shap's values do not add up to the predictions of this "
-                f"{type(ready.fitted).__name__} (they miss by up to {worst:.3g}); leave out "
+                f"{trees.name} (they miss by up to {worst:.3g}); leave out "
                 "`method: shap`"
             )
         return FittedShapReasons(probe=probe, work=work, top=self.top, expected=expected)
@@ -118,7 +115,9 @@ class FittedShapReasons:
         df = as_frame(data, self.probe.spark)
         names = tuple(one.name for one in self.probe.features)
         shown = {name: column for name, column in (shown or {}).items() if name in names}
-        columns = list(dict.fromkeys([*self.work.model.features, *self._explained]))
+        columns = list(
+            dict.fromkeys([*(name for name, _ in self.work.trees.columns), *self._explained])
+        )
         need_columns(df, [*keys, *shown.values(), *columns])
         kept = [
             t.StructField(f"_key_{place}", df.schema[name].dataType)
@@ -148,63 +147,46 @@ class FittedShapReasons:
 class _Work:
     """What executors need."""
 
-    model: ScikitLearnModel
+    trees: Trees
     background: Floats
 
     def ready(self) -> _Ready:
-        """The estimator with shap's explainer; takes a while, so once a task.
+        """The trees with shap's explainer; takes a while, so once a task.
 
         Raises:
             ConfigError: shap does not know such models.
         """
         import shap
 
-        fitted = self.model.fitted()
+        opened = self.trees.opened()
         try:
             explainer = shap.TreeExplainer(
-                fitted,
+                opened.form(),
                 data=self.background,
                 feature_perturbation="interventional",
-                model_output="raw" if self.model.task == "regression" else "probability",
+                model_output="raw" if self.trees.task == "regression" else "probability",
             )
         except Exception as error:  # shap raises what it likes for models that it does not know
             raise ConfigError(
-                f"shap does not explain a {type(fitted).__name__} ({error}); leave out "
-                "`method: shap`"
+                f"shap does not explain a {self.trees.name} ({error}); leave out `method: shap`"
             ) from None
-        return _Ready(model=self.model, fitted=fitted, explainer=explainer)
+        return _Ready(trees=opened, explainer=explainer)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Ready:
-    """An estimator in this process, with shap's explainer of it."""
+    """Trees in this process, with shap's explainer of them."""
 
-    model: ScikitLearnModel
-    fitted: Any
+    trees: OpenedTrees
     explainer: Any
-
-    def scores(self, rows: Floats) -> Floats:
-        """What the model says of rows [n, d]: [n, k]."""
-        from sparkmine.mine.scikit.model import predicted
-
-        found = predicted(self.fitted, rows, self.model.task, self.model.classes)
-        return found.reshape(len(rows), -1).astype(np.float64)
 
     def values(self, rows: Floats) -> tuple[Floats, Floats]:
         """Values [n, d, k] of each column of the matrix, and what they start from [k]."""
         found = np.asarray(self.explainer.shap_values(rows, check_additivity=False), np.float64)
         expected = np.atleast_1d(np.asarray(self.explainer.expected_value, np.float64))
         if found.ndim == 2:
-            return found[:, :, None], expected[-1:]
-        if self.model.task == "binary":
-            return found[:, :, 1:], expected[1:]
-        assert self.model.classes is not None
-        # A class that was not among the training rows has no values.
-        known = np.asarray(self.fitted.classes_, np.int64)
-        whole = np.zeros((*found.shape[:2], self.model.classes))
-        start = np.zeros(self.model.classes)
-        whole[:, :, known], start[known] = found, expected
-        return whole, start
+            found, expected = found[:, :, None], expected[-1:]
+        return self.trees.outputs(found), self.trees.outputs(expected)
 
 
 @dataclass(frozen=True)
@@ -223,42 +205,27 @@ class _Task:
                 continue
             ready = work.ready() if ready is None else ready
             table = pa.Table.from_batches([batch])
-            rows = _matrix(work.model, table)
+            rows = work.trees.matrix(table)
             usable = np.isfinite(rows).all(axis=1)
             rows[~usable] = 0.0
             parts, expected = ready.values(rows)
-            outputs = ready.scores(rows)
+            outputs = ready.trees.scores(rows)
             outputs[~usable] = np.nan
             which = chosen(outputs)[:, None, None]
             mine = np.take_along_axis(parts, which, axis=2)[:, :, 0]
             found = self.told.columns(
-                outputs, mine @ self._owners(work.model), expected, texts_of(self.features, table)
+                outputs, mine @ self._owners(work.trees), expected, texts_of(self.features, table)
             )
             kept = {name: table.column(name) for name in self.kept}
             yield from pa.table({**kept, **found}).to_batches()
 
-    def _owners(self, model: ScikitLearnModel) -> Floats:
+    def _owners(self, trees: Trees) -> Floats:
         """[d, features] which elements of the matrix are whose."""
-        found = np.zeros((sum(model.widths), len(self.features)))
-        ends = dict(zip(model.features, np.cumsum(model.widths).tolist(), strict=True))
-        widths = dict(zip(model.features, model.widths, strict=True))
+        widths = dict(trees.columns)
+        found = np.zeros((sum(widths.values()), len(self.features)))
+        ends = dict(zip(widths, np.cumsum(list(widths.values())).tolist(), strict=True))
         for place, feature in enumerate(self.features):
             for column in feature.columns:
                 if column in ends:
                     found[ends[column] - widths[column] : ends[column], place] = 1.0
         return found
-
-
-def _matrix(model: ScikitLearnModel, table: pa.Table) -> Floats:
-    """The model's columns of a table as rows [n, d]; NaN where one of them is null."""
-    arrays = [table.column(name).combine_chunks() for name in model.features]
-    usable = np.ones(table.num_rows, bool)
-    for array in arrays:
-        usable &= array.is_valid().to_numpy(zero_copy_only=False)
-    rows = np.full((table.num_rows, sum(model.widths)), np.nan)
-    if usable.any():
-        found = matrix_of(model.features, [array.filter(pa.array(usable)) for array in arrays])
-        if found.ragged is not None:
-            raise found.ragged.error()
-        rows[usable] = np.concatenate(found.parts, axis=1)
-    return rows

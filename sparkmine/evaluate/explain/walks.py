@@ -98,12 +98,16 @@ class Maker:
 
         context = TaskContext.get()
         block = (0 if context is None else context.partitionId()) << 40
-        size = max(1, BLOCK // (1 + len(self.walks.owners)))
         for batch in batches:
-            table = pa.Table.from_batches([batch])
-            for first in range(0, table.num_rows, size):
-                yield from self._copies(table.slice(first, size), block).to_batches()
+            for made in self.blocks(pa.Table.from_batches([batch]), block):
+                yield from made.to_batches()
                 block += 1
+
+    def blocks(self, rows: pa.Table, first: int = 0) -> Iterator[pa.Table]:
+        """The rows with their copies, in blocks that are numbered from `first` on."""
+        size = max(1, BLOCK // (1 + len(self.walks.owners)))
+        for block, at in enumerate(range(0, rows.num_rows, size), first):
+            yield self._copies(rows.slice(at, size), block)
 
     def _copies(self, rows: pa.Table, block: int) -> pa.Table:
         count, copies = rows.num_rows, 1 + len(self.walks.owners)

@@ -13,13 +13,14 @@ more, from rows that are different, and everything else happens in the driver.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sparkmine.errors import ConfigError
 from sparkmine.mine.kmeans.fitting import KMeans, fit_all
+from sparkmine.mine.kmeans.model import KMeansModel
 from sparkmine.mine.kmeans.rows import Held, opened
 from sparkmine.mine.kmeans.space import Array
 from sparkmine.mine.kmeans.statistics import PIECE, Draw
@@ -46,15 +47,17 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What was tried, by rising k, the elbow of the inertia, and the suggested k."""
+    """What was tried, by rising k, the elbow of the inertia, and the suggested k with its model."""
 
     tried: tuple[Tried, ...]
     elbow: int
     suggested: int
+    model: KMeansModel = field(repr=False, compare=False)
 
     def describe(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {**asdict(self), "tried": [asdict(one) for one in self.tried]}
+        """As JSON values, without the model."""
+        tried = [asdict(one) for one in self.tried]
+        return {"tried": tried, "elbow": self.elbow, "suggested": self.suggested}
 
 
 def choose_k(
@@ -112,7 +115,9 @@ def choose_k(
     )
     bend = elbow([one.k for one in tried], [one.inertia for one in tried])
     scored = [(one.silhouette, -one.k) for one in tried if one.silhouette is not None]
-    return Choice(tried=tried, elbow=bend, suggested=-max(scored)[1] if scored else bend)
+    suggested = -max(scored)[1] if scored else bend
+    model = models[wanted.index(suggested)]
+    return Choice(tried=tried, elbow=bend, suggested=suggested, model=model)
 
 
 def elbow(ks: Sequence[int], inertia: Sequence[float]) -> int:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from sparkmine.errors import ModelError
 from sparkmine.mine.scikit.stored import loaded, trusted
 from sparkmine.model import Model, Task
-from sparkmine.scoring import Score, add_scores, arrays_of, packed
+from sparkmine.scoring import Score, add_scores, arrays_of, packed, with_scores
 from sparkmine.sessions import task_cores
 from sparkmine.stats.matrix import usable_rows
 
@@ -73,6 +73,10 @@ class ScikitLearnModel(Model):
         sent = df.sparkSession.sparkContext.broadcast(self)
         opened = _opened(sent, self.digest, task_cores(df.sparkSession), trusted())
         return add_scores(df, self.features, self.task, opened)
+
+    def transform_arrow(self, table: pa.Table) -> pa.Table:
+        fitted = _here(self.digest, self.state, trusted())
+        return with_scores(table, self._scores(fitted, arrays_of(table, self.features)))
 
     def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.Array:
         """The scores of the rows of an Arrow table or batch, without Spark."""

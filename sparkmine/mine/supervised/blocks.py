@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from sparkmine.errors import ModelError
 from sparkmine.model import Model, Task
-from sparkmine.scoring import Score, add_scores, arrays_of, packed
+from sparkmine.scoring import Score, add_scores, arrays_of, packed, with_scores
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
@@ -72,6 +72,9 @@ class BlockModel(Model):
         """
         sent = df.sparkSession.sparkContext.broadcast(self)
         return add_scores(df, self.features, self.task, _opened(sent))
+
+    def transform_arrow(self, table: pa.Table) -> pa.Table:
+        return with_scores(table, self.evaluate(table))
 
     def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.Array:
         """The scores of the rows of an Arrow table: doubles, or of classes structs.

@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError
-from sparkmine.expr import Expr, col, to_column
+from sparkmine.expr import Expr, col, evaluate, to_column
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.supervised.held_out import HeldOut, held_out
 from sparkmine.mine.supervised.platt import probability, sigmoid_of
 from sparkmine.model import Model
+from sparkmine.scoring import with_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -111,6 +113,13 @@ class Calibrated(Model):
     def transform(self, df: DataFrame) -> DataFrame:
         scored = self.model.transform(df)
         return scored.withColumn(_PREDICTION, to_column(self.curve).cast("double"))
+
+    def transform_arrow(self, table: pa.Table) -> pa.Table | None:
+        scored = self.model.transform_arrow(table)
+        if scored is None:
+            return None
+        found = pc.cast(evaluate(self.curve, scored), pa.float64())
+        return with_column(scored, _PREDICTION, found)
 
     def _write(self, folder: Path) -> None:
         state = {"curve": self.curve.to_json(), "details": self.details}

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError
 from sparkmine.mine.supervised.held_out import HeldOut, held_out
 from sparkmine.model import DECISION, Model
+from sparkmine.scoring import with_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -161,6 +163,13 @@ class Decided(Model):
 
         decision = (F.col("prediction") >= self.threshold).cast("int")
         return self.model.transform(df).withColumn(DECISION, decision)
+
+    def transform_arrow(self, table: pa.Table) -> pa.Table | None:
+        scored = self.model.transform_arrow(table)
+        if scored is None:
+            return None
+        taken = pc.greater_equal(scored.column("prediction"), self.threshold)
+        return with_column(scored, DECISION, pc.cast(taken, pa.int32()))
 
     def _write(self, folder: Path) -> None:
         state = {
