@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 import pyarrow as pa
-from common import bench_session, commit, table
+from common import PeakMemory, bench_session, commit, table
 
 import sparkmine as sm
 from sparkmine.dedup.fuzzy import Comparison, Linkage, Training
@@ -56,15 +56,18 @@ def main() -> None:
 
         snapshot = table(spark, f"people_{noise}_{asked.rows}", chunks)
         began = time.perf_counter()
-        found = sm.dedup.fuzzy_records(snapshot, LINKAGE, spark=spark)
-        seconds = time.perf_counter() - began
+        with PeakMemory() as peak:
+            found = sm.dedup.fuzzy_records(snapshot, LINKAGE, spark=spark)
+            seconds = time.perf_counter() - began
         truth = snapshot.dataframe(spark).select("id", "truth").join(found.clusters, "id").toArrow()
         columns = [truth[name].to_pylist() for name in ("truth", "cluster")]
         pairs, clusters = pairwise(*columns), whole_clusters(*columns)
         print(
             f"  {noise:8}  pairs {pairs.precision:.4f} {pairs.recall:.4f} {pairs.f1:.4f}"
             f"  clusters {clusters.precision:.4f} {clusters.recall:.4f} {clusters.f1:.4f}"
-            f"  {found.figures['pairs_compared']:,} pairs compared, {seconds:.1f} s"
+            f"  {found.figures['pairs_compared']:,} pairs compared, {seconds:.1f} s, "
+            f"peak {peak.bytes / 2**30:.1f} GiB",
+            flush=True,
         )
 
 

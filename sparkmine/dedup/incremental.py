@@ -4,14 +4,15 @@ An update compares new texts with the old and among themselves. The clusters tha
 are single nodes of a small graph, whose components are clusters that merge: the least id of the old
 ones stays. A deletion computes the clusters anew that it takes documents from, from the edges kept.
 
-Documents may come in parts, such as days: a part that comes again replaces what is there of it.
+Documents may come in parts, such as days: a part that comes again replaces what is there of it. The
+first ones are found as `near_duplicates` finds them, all parts at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from sparkmine.dedup import joining, known, pieces
@@ -107,7 +108,32 @@ class NearDuplicateTables:
             ConfigError, DataError: as for `near_duplicates`; ids that are there already.
         """
         with self._locked():
-            return self._update(df, None, {}, {}) or dict.fromkeys(_FIGURES, 0)
+            return self._update(df, _of_part(None), {}, {}) or dict.fromkeys(_FIGURES, 0)
+
+    def load(self, df: DataFrame, part: str, work: str = "") -> Mapping[str, int]:
+        """Make these all documents that there are, at the cost of `near_duplicates`.
+
+        Args:
+            df: The documents of all parts.
+            part: Column with the name of each one's part.
+            work: A name of this work. If it was done already, its figures are returned.
+
+        Returns:
+            The figures of `update`.
+
+        Raises:
+            ConfigError, DataError: as for `near_duplicates`.
+        """
+        from pyspark.sql import functions as F
+
+        parts = df.select(self.id, F.col(part).cast("string").alias(PART))
+        with self._locked():
+            figures: Mapping[str, int] = self._done(work)
+            if not figures:
+                self._kept.forget()
+                noted = {"work": work}
+                figures = self._update(df, lambda rows: rows.join(parts, self.id), noted, {})
+            return {**dict.fromkeys(_FIGURES, 0), **figures}
 
     def delete(self, ids: DataFrame) -> None:
         """Remove documents and compute their clusters anew; ids that are unknown are ignored.
@@ -146,7 +172,8 @@ class NearDuplicateTables:
                     deleted += number
                     self._delete(gone, {"work": work, "figures": {"deleted": deleted}})
                 df = documents.join(new, self.id, "left_semi")
-            figures = self._update(df, part, {"work": work}, {"deleted": deleted})
+            noted, more = {"work": work}, {"deleted": deleted}
+            figures = self._update(df, _of_part(part), noted, more)
             return figures or {**dict.fromkeys(_FIGURES, 0), **done, "deleted": deleted}
 
     def _done(self, work: str) -> dict[str, int]:
@@ -158,7 +185,7 @@ class NearDuplicateTables:
     def _locked(self) -> Iterator[None]:
         """Alone with the tables, as their truth says."""
         with self.lake.locked(f"{self.name}/near", f"near copies of {self.name}"):
-            self._kept.roll_back()
+            self._kept.refresh()
             yield
 
     def _changes(self, documents: DataFrame, before: DataFrame) -> tuple[DataFrame, DataFrame, int]:
@@ -179,13 +206,15 @@ class NearDuplicateTables:
     def _update(
         self,
         df: DataFrame | Snapshot,
-        part: str | None,
+        named: Callable[[DataFrame], DataFrame],
         noted: Mapping[str, Any],
         more: Mapping[str, int],
     ) -> Mapping[str, int]:
-        """The figures and `more`; without documents nothing is done, and there are none."""
-        from pyspark.sql import functions as F
+        """The figures and `more`; without documents nothing is done, and there are none.
 
+        Args:
+            named: Adds the part to rows [id, key, cluster].
+        """
         state = self._kept.state
         described: Small | Cut | None = self._small(df)
         if described is None:
@@ -201,15 +230,13 @@ class NearDuplicateTables:
         figures |= {"rows": rows, "new_clusters": found.clusters, "merged": found.merged, **more}
         state = {
             **noted,
-            "pieces": self._kept.append(found.pieces),
             "updates": state.get("updates", 0) + 1,
             "settled": state.get("settled", 0),
             "merged": state.get("merged", 0) + found.merged,
             "deleted": state.get("deleted", False),
             "figures": figures,
         }
-        named = found.rows.withColumn(PART, F.lit(part).cast("string"))
-        self._kept.commit(named, "append" if state["updates"] > 1 else "overwrite", state)
+        self._kept.add(named(found.rows), found.pieces, state, gathered=found.gathered)
         described.release()
         found.edges.release()
         logger.info("near duplicates of %s: %s", self.name, figures)
@@ -225,13 +252,13 @@ class NearDuplicateTables:
         again = left.join(touched, "cluster", "left_semi").select(*members.columns)
         again, _ = cut(again)
         alive = again.where("key is not null").select("key").distinct()
-        inner = inside(self._kept.edges(), alive)
+        inner = inside(self._kept.edges().frame, alive)
         clusters = clustered(again, labels_of(inner, BUCKETS)[0], self.id)
         clusters = clusters.join(again.select(self.id, PART), self.id).select(*members.columns)
         rows = left.join(touched, "cluster", "left_anti").select(*members.columns)
         state = {**self._kept.state, "settled": self._kept.state["updates"]}
         state |= {"merged": 0, "deleted": True, "work": "", **noted}
-        self._kept.commit(rows.union(clusters), "overwrite", state)
+        self._kept.replace(rows.union(clusters), state)
 
     def _documents(self, df: DataFrame | Snapshot) -> DataFrame:
         return checked(as_frame(df, self.lake.spark), self.id, self.text)
@@ -243,7 +270,7 @@ class NearDuplicateTables:
         if not {self.id, self.text} <= set(df.schema.names):
             return None  # which `checked` says
         check_schema(df.schema, self.id, self.text)
-        return Small.read(df, self.id, self.text, self.matching, BUCKETS)
+        return Small.read(df, self.id, self.text, self.matching)
 
     def _joined(self, described: Small | Cut) -> Joined:
         if isinstance(described, Small):
@@ -254,3 +281,10 @@ class NearDuplicateTables:
         if not few or not self._kept.few_merged:
             return joining.spread(described, self.matching, self._kept)
         return joining.here(Small.of(described, self.id), self.matching, self._kept)
+
+
+def _of_part(part: str | None) -> Callable[[DataFrame], DataFrame]:
+    """Says of rows that they are of one part."""
+    from pyspark.sql import functions as F
+
+    return lambda rows: rows.withColumn(PART, F.lit(part).cast("string"))

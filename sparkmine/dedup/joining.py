@@ -46,6 +46,7 @@ class Joined:
         clusters: So many of the new documents name one.
         merged: So many clusters became part of others.
         figures: Counts of the run.
+        gathered: Rows and pieces are in one partition each.
     """
 
     rows: DataFrame
@@ -54,6 +55,7 @@ class Joined:
     clusters: int
     merged: int
     figures: Mapping[str, int]
+    gathered: bool = False
 
 
 def first(described: Cut, matching: Matching, kept: Kept) -> Joined:
@@ -76,13 +78,13 @@ def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
     new = _rows(described, kept.id)
     # A text that was here before has edges from then.
     met, counts = cut(
-        edge_frame(edges).select("a", "b").union(kept.edges(fresh.keys)), edges=F.count("*")
+        edge_frame(edges).select("a", "b").union(kept.edges(fresh.keys).frame), edges=F.count("*")
     )
     few = fresh.keys is not None and counts["edges"] <= known.MOST_HASHES
     texts = union(fresh.keys, *_ends(met.toArrow())) if few else None
     _check_new(kept.documents().join(new.select(kept.id), kept.id, "left_semi").first(), kept)
     old = (
-        kept.renamed(cut(kept.reached(texts))[0])
+        kept.renamed(cut(kept.reached(texts).frame)[0])
         .where("key is not null")
         .select("key", "cluster")
         .distinct()
@@ -127,18 +129,18 @@ def _counted(rows: DataFrame, id: str) -> tuple[DataFrame, int]:
 
 
 def here(small: Small, matching: Matching, kept: Kept) -> Joined:
-    """Documents of a small batch, in this process; what is kept is scanned by Spark."""
+    """Documents of a small batch, in this process."""
     new, batch = small.rows, small.pieces
     fresh = Fresh.of(batch)
     assert fresh.keys is not None
-    edges, figures = compare(batch, matching, BUCKETS, kept.known(fresh))
+    edges, figures = compare(batch, matching, 1, kept.known(fresh))
     # A text that was here before has edges from then.
-    before = _ends(kept.edges(fresh.keys).toArrow())
+    before = _ends(kept.edges(fresh.keys).here())
     verified = [part[:2] for _, _, part in pieces.unpacked(edges.of(pieces.EDGES).here().batches)]
     a, b = (np.concatenate([old, *(p[i] for p in verified)]) for i, old in enumerate(before))
-    old = kept.reached(union(fresh.keys, a, b), new[0].combine_chunks()).toArrow()
+    old = kept.reached(union(fresh.keys, a, b), new[0].combine_chunks()).here()
     _check_new_here(old, kept)
-    merged = kept.merged().toArrow() if kept.state["merged"] else None
+    merged = kept.merged_here() if kept.state["merged"] else None
     clusters = old["cluster"] if merged is None else _renamed(old["cluster"], merged)
     with_text = pc.is_valid(old["key"])
     keys, clusters = _uints(old["key"].filter(with_text)), clusters.filter(with_text)
@@ -160,8 +162,9 @@ def here(small: Small, matching: Matching, kept: Kept) -> Joined:
     spark = kept.lake.spark
     found = spark.createDataFrame(pa.Table.from_batches(batches, pieces.ARROW), pieces.SCHEMA)
     frame = spark.createDataFrame(rows, kept.schema)
+    found, frame = found.coalesce(1), frame.coalesce(1)
     clusters = pc.sum(pc.equal(rows[0], rows["cluster"])).as_py() or 0
-    return Joined(frame, found, edges, clusters, len(named.moved), figures)
+    return Joined(frame, found, edges, clusters, len(named.moved), figures, gathered=True)
 
 
 @dataclass(frozen=True)

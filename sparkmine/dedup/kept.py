@@ -1,10 +1,10 @@
-"""The Delta tables in which clusters of near copies are kept, and their truth.
+"""The Delta table in which clusters of near copies are kept.
 
-Two tables below one name. `pieces` has arrays (`pieces.py`) by kind: the sets and bands of texts,
-the verified pairs, and which clusters became part of which other since `documents` was written. It
-only grows, and stays true when a document goes, because it speaks of texts. `documents` has
-[id, key, cluster, part]. A commit of it names the version of `pieces` that belongs to it: it is the
-truth, and what a killed update left behind is taken back by the next one.
+Its rows are of a `kind`, by which it is partitioned. Those of kind `ROW` are documents: [id, key,
+cluster, part]. All others are arrays (`pieces.py`): the sets and bands of texts, the verified
+pairs, and which clusters became part of which other since the documents' rows were written. These
+only grow, and stay true when a document goes, because they speak of texts. An update is one commit,
+whose metadata says what else belongs to it; what a killed one wrote is in no commit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,98 +22,113 @@ from sparkmine.dedup import pieces
 from sparkmine.dedup.known import Among, Fresh, Known
 from sparkmine.dedup.pieces import piece, unpacked
 from sparkmine.dedup.sets import UInts
-from sparkmine.dedup.stored import Stored
+from sparkmine.dedup.stored import Rows, Stored
 from sparkmine.errors import VersionError
 from sparkmine.expr.nodes import Column, Compare, Literal
-from sparkmine.lake import Lake, Snapshot, Table
-from sparkmine.lake.log import Commit, standing
+from sparkmine.lake import Lake, Snapshot
+from sparkmine.lake.log import standing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Columns of `documents` beside the id; what a document is a part of, such as a day, may be null.
+# Kinds of pieces start at 1.
+ROW = 0
+# Columns of a document's row beside the id; what it is a part of, such as a day, may be null.
 ROWS, PART = ("key", "cluster"), "part"
 # Merged clusters that every task gets, to name those of all documents.
 _MOST_MERGED = 1_000_000
 
 
+def table_of(name: str) -> str:
+    """The table below `name`."""
+    return f"{name}/clusters"
+
+
 class Kept:
-    """The tables below `name`, whose ids are called `id`, made as `made` says.
+    """What is kept below `name` of documents whose ids are called `id`, made as `made` says.
 
     Attributes:
-        state: What the newest commit says: `made`, the version of `pieces`, the number of `updates`
-            and of the one up to which `documents` has the clusters (`settled`), the rows of
-            `merged`, whether documents were ever `deleted`. Empty before the first update.
-        version: Of `documents`, which the state is of; None before the first update.
+        state: What the newest commit says: `made`, the number of `updates` and of the one up to
+            which documents have their clusters (`settled`), the rows of `merged`, whether documents
+            were ever `deleted`. Empty before the first update.
+        version: Of the table, which the state is of; None before the first update.
     """
 
     def __init__(
         self, lake: Lake, name: str, id: str, made: str, version: int | None = None
     ) -> None:
         self.lake, self.name, self.id, self.made = lake, name, id, made
-        self._documents = lake.table(f"{name}/documents")
-        self._table = lake.table(f"{name}/pieces")
+        self._table = lake.table(table_of(name))
         self.refresh(version)
 
     def refresh(self, version: int | None = None) -> None:
-        """Read the state, the newest or that of a version of `documents`.
+        """Read the state, the newest or that of a version.
 
         Raises:
-            VersionError: somebody else wrote the table.
+            VersionError: somebody else wrote the table, or an earlier sparkmine.
         """
-        for known in ("_written", "_snapshot"):
-            self.__dict__.pop(known, None)
-        self.version, commit = _newest(self._documents, version)
+        self.__dict__.pop("_snapshot", None)
+        commits = (c for c in self._table.commits() if version is None or c.version <= version)
+        newest = next(commits, None)
+        self.version, self.state = None, dict[str, Any]()
+        if newest is None:
+            self._check_layout()
+            return
+        commit = next(standing(itertools.chain([newest], commits)), None)
         if commit is not None and "near" not in (commit.metadata or {}):
             raise VersionError(
-                f"table {self._documents.name}: version {commit.version} ({commit.operation}) was "
+                f"table {self._table.name}: version {commit.version} ({commit.operation}) was "
                 "not written by an update; restore the table to the version before"
             )
-        self.state: dict[str, Any] = dict((commit.metadata or {})["near"] if commit else {})
+        self.version = newest.version
+        self.state |= (commit.metadata or {})["near"] if commit else {}
 
-    def roll_back(self) -> None:
-        """Read the state, and take back what was written beside it."""
-        from delta.tables import DeltaTable
+    def _check_layout(self) -> None:
+        if self.lake.table(f"{self.name}/pieces").exists():
+            raise VersionError(
+                f"{self.name} is of an earlier sparkmine, which kept other tables there; move that "
+                "folder away, and add all documents again (a stage does so when its own table is "
+                "moved away, too)"
+            )
 
-        self.refresh()
-        _, newest = _newest(self._table)
-        if newest is None:
-            return
-        delta = DeltaTable.forPath(self.lake.spark, self._table.path)
-        if not self.state:  # the first update did not end
-            delta.delete()
-        elif newest.version != self.state["pieces"]:
-            delta.restoreToVersion(self.state["pieces"])
-
-    def documents(self) -> DataFrame:
-        """[id, key, cluster, part] as they were written; see `members`."""
-        return self._written.dataframe(self.lake.spark).select(self.id, *ROWS, PART)
+    def forget(self) -> None:
+        """What is added next is all that there will be."""
+        self.version, self.state = None, {}
 
     def members(self) -> DataFrame:
         """[id, key, cluster, part] as of now."""
         return self.renamed(self.documents())
 
+    def documents(self) -> DataFrame:
+        """[id, key, cluster, part] as they were written."""
+        rows = self._of(ROW).dataframe(self.lake.spark)
+        return rows.select("id", *ROWS, PART).withColumnRenamed("id", self.id)
+
     def of_part(self, part: str) -> DataFrame | None:
         """[id, key] of the documents of a part; None if there are none for sure."""
         if self.version is None:
             return None
-        some = self._written.where(Compare("=", Column(PART), Literal(part)))
-        return some.dataframe(self.lake.spark).select(self.id, "key") if some.files else None
+        some = self._of(ROW).where(Compare("=", Column(PART), Literal(part)))
+        rows = some.dataframe(self.lake.spark).select("id", "key")
+        return rows.withColumnRenamed("id", self.id) if some.files else None
 
-    def reached(self, texts: UInts | None, ids: pa.Array | None = None) -> DataFrame:
+    def reached(self, texts: UInts | None, ids: pa.Array | None = None) -> Rows:
         """[id, key, cluster, there] of the documents with one of these texts or ids.
 
         `cluster` is as it was written, and `there` tells those with one of the ids.
         """
-        columns = (self.id, *ROWS)
-        stored = Stored(self._written, self.lake.spark, columns)
-        return stored.rows(_Reached(texts, ids), f"{self.schema}, there boolean")
+        stored = Stored(self._of(ROW), self.lake.spark, ("id", *ROWS))
+        return stored.rows(_Reached(self.id, texts, ids), f"{self.schema}, there boolean")
 
     @property
     def schema(self) -> str:
         """Of rows [id, key, cluster]."""
-        kinds = {f.name: f.dataType.simpleString() for f in self._written.schema.fields}
-        return ", ".join(f"`{name}` {kinds[name]}" for name in (self.id, *ROWS))
+        kind = self._id_type
+        return f"`{self.id}` {kind}, key bigint, cluster {kind}"
+
+    @property
+    def _id_type(self) -> str:
+        return str(self._snapshot.schema["id"].dataType.simpleString())
 
     def renamed(self, rows: DataFrame) -> DataFrame:
         """The rows, with what their `cluster` is part of now."""
@@ -138,14 +152,23 @@ class Kept:
         """[cluster, into]: the clusters of `documents` that are parts of others now."""
         from pyspark.sql import functions as F
 
-        kind = self._written.schema[self.id].dataType.simpleString()
-        rows = self._pieces(pieces.MERGED).rows(
-            _merged_rows, f"cluster {kind}, into {kind}, number long"
-        )
-        since = rows.where(F.col("number") > self.state["settled"])
+        since = self._merges().frame.where(F.col("number") > self.state["settled"])
         return since.groupBy("cluster").agg(F.max_by("into", "number").alias("into"))
 
-    def edges(self, texts: UInts | None = None) -> DataFrame:
+    def merged_here(self) -> pa.Table:
+        """The same in this process; there are few."""
+        rows = self._merges().here()
+        since = rows.filter(pc.greater(rows["number"], self.state["settled"])).sort_by("number")
+        # One thread keeps the order.
+        last = since.group_by("cluster", use_threads=False).aggregate([("into", "last")])
+        return last.select(["cluster", "into_last"]).rename_columns(["cluster", "into"])
+
+    def _merges(self) -> Rows:
+        kind = self._id_type
+        schema = f"cluster {kind}, into {kind}, number long"
+        return self._pieces(pieces.MERGED).rows(_merged_rows, schema)
+
+    def edges(self, texts: UInts | None = None) -> Rows:
         """[a, b] of all updates so far, repeated where a pair was found twice.
 
         Args:
@@ -158,36 +181,46 @@ class Kept:
         signed, documents = (self._pieces(k) for k in (pieces.SIGNED, pieces.DOCUMENTS))
         return Known(signed, documents, signed.size, documents.size, fresh)
 
-    def append(self, found: DataFrame) -> int:
-        """Write pieces; returns the version that has them."""
-        return self._table.write(found, "append", partition_by=["kind"]).version
+    def add(
+        self, rows: DataFrame, found: DataFrame, state: Mapping[str, Any], *, gathered: bool
+    ) -> None:
+        """Write rows [id, key, cluster, part] and pieces beside what is there.
 
-    def commit(self, rows: DataFrame, mode: str, state: Mapping[str, Any]) -> None:
-        """Write rows [id, key, cluster, part], and what else belongs to them."""
-        self._documents.write(rows, mode, metadata={"near": {**state, "made": self.made}})
+        Args:
+            gathered: They are in few partitions, as they are to be in files.
+        """
+        both = self._plain(rows).unionByName(found, allowMissingColumns=True)
+        if gathered and self.state:
+            self._commit(both, state, mode="append")
+        else:
+            mode = "append" if self.state else "overwrite"
+            self._commit(both, state, mode=mode, partition_by=["kind"])
+
+    def replace(self, rows: DataFrame, state: Mapping[str, Any]) -> None:
+        """Write rows [id, key, cluster, part] instead of those that are there."""
+        where = f"kind = {ROW}"
+        how = {"mode": "replace_where", "partition_by": ["kind"], "replace_where": where}
+        self._commit(self._plain(rows), state, **how)
+
+    def _plain(self, rows: DataFrame) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        return rows.select(F.lit(ROW).alias("kind"), F.col(self.id).alias("id"), *ROWS, F.col(PART))
+
+    def _commit(self, rows: DataFrame, state: Mapping[str, Any], **how: Any) -> None:
+        metadata = {"near": {**state, "made": self.made}}
+        self._table.write(rows, metadata=metadata, **how)
         self.refresh()
 
     @cached_property
-    def _written(self) -> Snapshot:
-        return self._documents.snapshot(self.version)
-
-    @cached_property
     def _snapshot(self) -> Snapshot:
-        version, commit = _newest(self._table)
-        same = commit is not None and commit.version == self.state["pieces"]
-        return self._table.snapshot(version if same else self.state["pieces"])
+        return self._table.snapshot(self.version)
+
+    def _of(self, kind: int) -> Snapshot:
+        return self._snapshot.where(f"kind = {kind}")
 
     def _pieces(self, kind: int) -> Stored:
-        return Stored(self._snapshot.where(f"kind = {kind}"), self.lake.spark)
-
-
-def _newest(table: Table, version: int | None = None) -> tuple[int | None, Commit | None]:
-    """The newest version up to one, and the commit that its rows are of; None without a table."""
-    commits = (c for c in table.commits() if version is None or c.version <= version)
-    newest = next(commits, None)
-    if newest is None:
-        return None, None
-    return newest.version, next(standing(itertools.chain([newest], commits)), None)
+        return Stored(self._of(kind), self.lake.spark)
 
 
 @dataclass(frozen=True)
@@ -198,12 +231,13 @@ class _EdgesAt:
         among = Among(self.texts)
         for _, _, (a, b, _) in unpacked(batches):
             some = among.mask(a) | among.mask(b)
-            ends = [pa.array(end[some].view(np.int64)) for end in (a, b)]
+            ends = [pa.array(end[some].view("int64")) for end in (a, b)]
             yield pa.RecordBatch.from_arrays(ends, names=["a", "b"])
 
 
 @dataclass(frozen=True)
 class _Reached:
+    id: str
     texts: UInts | None
     ids: pa.Array | None
 
@@ -215,9 +249,9 @@ class _Reached:
             if self.ids is not None:
                 there = pc.is_in(ids, self.ids.cast(ids.type))
             with_text = keys.is_valid().to_numpy(zero_copy_only=False)
-            values = keys.fill_null(0).to_numpy().view(np.uint64)
+            values = keys.fill_null(0).to_numpy().view("uint64")
             mask = pc.or_(pa.array(texts.mask(values) & with_text), there)
-            names = [*batch.schema.names, "there"]
+            names = [self.id, *ROWS, "there"]
             yield pa.RecordBatch.from_arrays([*batch.columns, there], names=names).filter(mask)
 
 

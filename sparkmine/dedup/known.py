@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,15 @@ import pyarrow as pa
 from sparkmine.dedup import pieces
 from sparkmine.dedup.flow import Held, Here, Pieces
 from sparkmine.dedup.pieces import Received, bucket_of, piece, routed, unpacked
-from sparkmine.dedup.sets import Ints, UInts
+from sparkmine.dedup.sets import Ints, Sets, UInts, offsets_of
 
 # Hashes that are sent to every task, 8 bytes each.
 MOST_HASHES = 1 << 22
 # Bands that a task holds before it sends them on.
 _FLUSH_ROWS = 1 << 20
+# Pieces of sets whose keys are looked up together.
+_TOGETHER = 64
+_SHIFTS = np.uint64(0), np.uint64(31)
 
 
 @dataclass(frozen=True)
@@ -62,17 +66,17 @@ class Known:
     def bands(self, described: Held, buckets: int) -> tuple[Pieces, int]:
         """Pieces `KNOWN_BANDS` that meet a band of the new texts, and about their bytes."""
         wanted = self.fresh.bands
-        found = self.signed.through(_BandsThatMeet(wanted, buckets))
+        found = self.signed.through(_BandsThatMeet(wanted, _parts(described, buckets)))
         size = 3 * self.signed_bytes
         return _beside(found, described), size if wanted is None else min(
             size, described.bytes(pieces.BANDS)
         )
 
-    def sets(self, described: Held, pairs: Held) -> tuple[Pieces, int]:
+    def sets(self, described: Held, pairs: Held, buckets: int) -> tuple[Pieces, int]:
         """Pieces `KNOWN_DOCUMENTS` of texts in pairs, or equal to new ones; about their bytes."""
         (asked,) = _hashes(pairs, pieces.REQUESTS)
         wanted = union(asked, self.fresh.keys)
-        found = self.documents.through(_SetsOf(wanted))
+        found = self.documents.through(_SetsOf(wanted, _parts(described, buckets)))
         size = self.documents_bytes
         return _beside(found, described), size if wanted is None else min(
             size, described.bytes(pieces.DOCUMENTS)
@@ -82,6 +86,11 @@ class Known:
 def _beside(found: Pieces, others: Held) -> Pieces:
     """In the same place as others."""
     return found.here() if isinstance(others, Here) else found
+
+
+def _parts(others: Held, buckets: int) -> int:
+    """Buckets for what is put beside others: in this process one is enough."""
+    return 1 if isinstance(others, Here) else buckets
 
 
 def union(*found: UInts | None) -> UInts | None:
@@ -111,25 +120,31 @@ class Among:
         self.wanted = wanted
         if wanted is None:
             return
-        # One place of a table for sixteen hashes decides nearly all; few are searched for.
+        # A table of sixteen places for each hash decides nearly all, and one by other bits nearly
+        # all that are left: a search costs as much as twenty looks.
         self.bits = np.uint64((1 << max(int(16 * len(wanted)).bit_length(), 10)) - 1)
-        self.table = np.zeros(int(self.bits) + 1, bool)
-        self.table[wanted & self.bits] = True
+        self.tables = [np.zeros(int(self.bits) + 1, bool) for _ in range(2)]
+        for table, shift in zip(self.tables, _SHIFTS, strict=True):
+            table[(wanted >> shift) & self.bits] = True
 
     def __call__(self, hashes: UInts) -> Ints:
         """Their places, in the flat array."""
-        return np.flatnonzero(self.mask(hashes.ravel()))
+        hashes = hashes.ravel()
+        if self.wanted is None:
+            return np.arange(len(hashes))
+        places = np.flatnonzero(self.tables[0].take((hashes & self.bits).view(np.int64)))
+        some = hashes[places]
+        left = self.tables[1].take(((some >> _SHIFTS[1]) & self.bits).view(np.int64))
+        places, some = places[left], some[left]
+        if not len(places):
+            return places
+        nearest = np.minimum(np.searchsorted(self.wanted, some), len(self.wanted) - 1)
+        return np.asarray(places[self.wanted[nearest] == some], np.int64)
 
     def mask(self, hashes: UInts) -> npt.NDArray[np.bool_]:
         """One for each of a flat array."""
-        if self.wanted is None:
-            return np.ones(len(hashes), bool)
-        found = self.table[hashes & self.bits]
-        places = np.flatnonzero(found)
-        if len(places):
-            some = hashes[places]
-            nearest = np.minimum(np.searchsorted(self.wanted, some), len(self.wanted) - 1)
-            found[places] = self.wanted[nearest] == some
+        found = np.zeros(len(hashes), bool)
+        found[self(hashes)] = True
         return found
 
 
@@ -164,11 +179,23 @@ class _BandsThatMeet:
 @dataclass(frozen=True)
 class _SetsOf:
     wanted: UInts | None
+    buckets: int
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         among = Among(self.wanted)
-        for _, bucket, (keys, checks, sets) in unpacked(batches):
-            places = among(keys)
-            if len(places):
-                some = keys[places], checks[places], sets.take(places)
-                yield piece(pieces.KNOWN_DOCUMENTS, len(places), some, bucket)
+        every = (arrays for _, _, arrays in unpacked(batches))
+        # Pieces have few hundred keys each, and a call of NumPy takes as long as these.
+        while some := list(islice(every, _TOGETHER)):
+            begins = offsets_of([len(keys) for keys, _, _ in some])
+            places = among(np.concatenate([keys for keys, _, _ in some]))
+            cuts = np.searchsorted(places, begins)
+            found = []
+            for number in np.flatnonzero(np.diff(cuts)).tolist():
+                keys, checks, sets = some[number]
+                mine = places[cuts[number] : cuts[number + 1]] - begins[number]
+                found.append((keys[mine], checks[mine], sets.take(mine)))
+            if found:
+                keys, checks = (np.concatenate([part[i] for part in found]) for i in range(2))
+                sets = Sets.joined([part[2] for part in found])
+                homes = bucket_of(keys, self.buckets)
+                yield from routed(pieces.KNOWN_DOCUMENTS, homes, (keys, checks, sets))

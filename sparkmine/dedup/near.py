@@ -226,7 +226,7 @@ def compare(
     pairs = found.cut(pieces.LARGE_BUCKETS, pieces.SUSPECTS, pieces.REQUESTS)
     sets, size = described.of(pieces.DOCUMENTS), described.bytes(pieces.DOCUMENTS)
     if known is not None:
-        old, old_size = known.sets(described, pairs)
+        old, old_size = known.sets(described, pairs, buckets)
         sets, size = sets.union(old), size + old_size
     answers = sets.union(pairs.of(pieces.REQUESTS)).met(size, buckets).through(Answer())
     compared = answers.union(pairs.of(pieces.PAIRS)).met(size, buckets)

@@ -2,19 +2,43 @@
 
 A row that was published stays: a near copy of it that comes later is removed in its favour, and of
 new ones the first by their own order survives. Two clusters that later texts join keep the rows
-that they had.
+that they had. Of parts that come all at once, the earliest is the one that was published.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import datetime
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sparkmine.dedup.kept import PART
 from sparkmine.dedup.survivors import survivors
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType
+
+# Column with the name of a row's part.
+NAME = "_part"
+
+
+def is_ordered(kind: DataType, value: Any) -> bool:
+    """Whether a column of this type, compared with such constants, says which part is earlier."""
+    from pyspark.sql import types as t
+
+    if isinstance(kind, t.StringType | t.DateType):
+        return isinstance(value, str | datetime.date)
+    return isinstance(kind, t.IntegralType) and isinstance(value, int)
+
+
+def with_parts(df: DataFrame, column: str, name: Callable[[Any], str]) -> DataFrame:
+    """The rows with the `NAME` of their part, which is that of their value of a column."""
+    from pyspark.sql import functions as F
+
+    values = [row[0] for row in df.select(column).distinct().collect()]
+    schema = f"_value {df.schema[column].dataType.simpleString()}, {NAME} string"
+    names = df.sparkSession.createDataFrame([(value, name(value)) for value in values], schema)
+    return df.join(F.broadcast(names), F.col(column) == F.col("_value")).drop("_value")
 
 
 def of_part(

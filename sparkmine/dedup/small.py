@@ -19,7 +19,8 @@ from sparkmine.lake.scan import DirectScanRefused, Scan
 # A document takes 25 microseconds of one core, and the start of a job with Python about a second.
 MOST_ROWS = 50_000
 _MOST_BYTES = 1 << 28
-_BATCH_ROWS = 5_000
+# Threads would wait for one another: most of the time is Python's.
+_BATCH_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ class Small:
         return cls._parted(described.frame.toArrow(), id)
 
     @classmethod
-    def read(
-        cls, snapshot: Snapshot, id: str, text: str, matching: Matching, buckets: int
-    ) -> Small | None:
+    def read(cls, snapshot: Snapshot, id: str, text: str, matching: Matching) -> Small | None:
         """The documents of a table; None if they are many, or only Spark may read them.
 
         Raises:
@@ -67,7 +66,7 @@ class Small:
             raise repeated_ids(id, len(twice), pc.min(twice).as_py())
         # Ids are all different, and need no hashes that tell so.
         table = table.append_column("hash", pa.array(np.arange(len(ids))))
-        describe = Describe(matching.shingling, matching.banding, buckets, keep=True)
+        describe = Describe(matching.shingling, matching.banding, buckets=1, keep=True)
         found = list(describe(table.to_batches(_BATCH_ROWS)))
         none = pa.schema([("id", ids.type), ("key", pa.int64()), *pieces.ARROW])
         described = pa.Table.from_batches(found, none)

@@ -46,7 +46,7 @@ def record(
         "base": str(pipeline.base.absolute()),
         "config": decision.parts["config"],
         "after": pipeline.after[stage.name] if not stage.reads_all else (),
-        "scope": stage.output.replace,
+        "scope": None if result.whole else stage.output.replace,
         "reason": decision.reason,
         "seconds": round(seconds, 3),
         "rows_in": result.rows_in,

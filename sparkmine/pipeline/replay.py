@@ -135,7 +135,7 @@ class Replay:
             again = scratch.table(stage.writes).write(result.frame, partition_by=partitions)
             result.release()
         found = [_accounts(data, result)]
-        pairs = [(stage.writes, commit.version, again.version, stage.output.replace)]
+        pairs = [(stage.writes, commit.version, again.version, data["scope"])]
         scope = f"fingerprint = '{data['fingerprint']}'"
         for name, written in data["sides"].items():
             pairs.append((name, written, result.sides[name], scope))

@@ -250,12 +250,13 @@ class Runner:
     ) -> Commit:
         seconds = time.monotonic() - began
         metadata = record(self.pipeline, stage, decision, result, context, seconds)
+        scope = metadata["scope"]
         try:
             return self.lake.table(stage.writes).write(
                 result.frame,
-                "replace_where" if stage.output.replace else "overwrite",
+                "replace_where" if scope else "overwrite",
                 partition_by=stage.output.partition_by,
-                replace_where=stage.output.replace,
+                replace_where=scope,
                 metadata=metadata,
                 application=f"{stage.name}:{decision.fingerprint}",
                 since=decision.current,

@@ -86,6 +86,7 @@ class Result:
         read: Versions of the stage's own tables that it read after it had changed them.
         outdated: Parts (`Stage.part`) of the main table that have to be made again because of this.
         artifact: True when files were written to the context's artifact folder.
+        whole: True when `frame` is all there is in the table, whatever `output.replace` says.
         cached: What `frame` is made of and was cached, because its figures took it too; given up
             when the rows are written.
     """
@@ -101,6 +102,7 @@ class Result:
     read: Mapping[str, int] = field(default_factory=dict)
     outdated: Sequence[str] = ()
     artifact: bool = False
+    whole: bool = False
     cached: DataFrame | None = None
 
     def release(self) -> None:
@@ -222,6 +224,11 @@ def artifact_folder(lake: Lake, stage: str, fingerprint: str) -> Path:
     return Path(lake.root) / "_artifacts" / stage / fingerprint[:16]
 
 
+def part_name(constants: Mapping[str, Any]) -> str:
+    """The name of the part of a table whose columns have these values; JSON."""
+    return json.dumps(constants, sort_keys=True, default=str)
+
+
 class Stage(Block, ABC):
     """Base of all stage kinds. Subclasses set `kind`; the class docstring is the manual."""
 
@@ -270,7 +277,7 @@ class Stage(Block, ABC):
     def part(self) -> str:
         """The constants of `output.replace`, by which parts of the table are told apart; JSON."""
         scope = self.output.replace
-        return json.dumps(equalities(parse(scope)) if scope else {}, sort_keys=True, default=str)
+        return part_name(equalities(parse(scope)) if scope else {})
 
     @property
     def always(self) -> str:

@@ -11,8 +11,10 @@ from pydantic import Field
 
 from sparkmine.errors import ConfigError, VersionError
 from sparkmine.expr import equalities, parse, to_column
+from sparkmine.expr.nodes import Column, Compare
+from sparkmine.expr.nodes import Literal as Constant
 from sparkmine.lake import Lake, Snapshot
-from sparkmine.stages.base import Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import Context, Names, Result, Stage, TableName, part_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -39,7 +41,7 @@ class NearDuplicates(Stage):
 
     With `incremental` the rows of a run's `output.replace`, such as those of a day, are compared
     with those of all other runs too, by what is kept in `kept/STAGE`. Rows that survived on another
-    day stay, and their new copies are removed.
+    day stay, and their new copies are removed. The first run takes its day and all days before it.
     """
 
     kind: ClassVar[str] = "near_duplicates"
@@ -61,8 +63,9 @@ class NearDuplicates(Stage):
 
     @property
     def sides(self) -> tuple[str, ...]:
-        kept = (f"{self._kept}/documents", f"{self._kept}/pieces") if self.incremental else ()
-        return (f"removed/{self.name}", *kept)
+        from sparkmine.dedup.kept import table_of
+
+        return (f"removed/{self.name}", *([table_of(self._kept)] if self.incremental else ()))
 
     @property
     def reads(self) -> dict[str, str]:
@@ -91,10 +94,17 @@ class NearDuplicates(Stage):
 
         from sparkmine.dedup.checkpoint import cut
 
-        snapshot = self.scoped(context, self.input)
+        first = self.incremental and self.table not in context.inputs
+        past = self._past(context) if first else None
+        snapshot = self.scoped(context, self.input) if past is None else past
         df = snapshot.dataframe(context.spark)
         rows = df.count() if snapshot.rows is None else snapshot.rows
-        found = self._next(context, snapshot) if self.incremental else self._alone(df, rows)
+        if not self.incremental:
+            found = self._alone(df, rows)
+        elif first:
+            found = self._first(context, df, past is not None)
+        else:
+            found = self._next(context, snapshot)
         gone = F.col("survivor") != F.col(self.id)
         decided, counts = cut(found.rows, kept=F.count_if(~gone), removed=F.count_if(gone))
         removed = decided.where(gone).select(F.col(self.id).alias("id"), "survivor", "cluster")
@@ -112,6 +122,7 @@ class NearDuplicates(Stage):
             sides={self.sides[0]: version},
             read=found.read,
             outdated=found.outdated,
+            whole=past is not None,
         )
 
     def _alone(self, df: DataFrame, rows: int) -> _Decided:
@@ -127,6 +138,58 @@ class NearDuplicates(Stage):
         }
         return _Decided(survivors(df, found.clusters, self.order_by), {**found.figures, **shown})
 
+    def _past(self, context: Context) -> Snapshot | None:
+        """The rows of a run and of all before it, if these are rows of several parts.
+
+        That is known where `output.replace` is about one column of days or numbers.
+        """
+        from sparkmine.dedup.nights import is_ordered
+
+        (column, value), *more = equalities(parse(self.output.replace or "")).items()
+        snapshot = context.inputs[self.input]
+        if more or not is_ordered(snapshot.schema[column].dataType, value):
+            return None
+        earlier = snapshot.where(Compare("<", Column(column), Constant(value)))
+        if not earlier.files or earlier.dataframe(context.spark).isEmpty():
+            return None
+        return snapshot.where(Compare("<=", Column(column), Constant(value)))
+
+    def _first(self, context: Context, df: DataFrame, several: bool) -> _Decided:
+        """Rows of one part or several, before which there were none.
+
+        Of each cluster the first row by part, then by order, is published.
+        """
+        from pyspark.sql import functions as F
+
+        from sparkmine.dedup import nights
+        from sparkmine.dedup.survivors import largest_clusters, survivors
+
+        column = next(iter(equalities(parse(self.output.replace or ""))))
+        version, figures = self._then(context), dict[str, int]()
+        if context.scratch is None:
+            tables = self._tables(context)
+            if several:
+                documents = nights.with_parts(df, column, lambda it: part_name({column: it}))
+            else:
+                documents = df.withColumn(nights.NAME, F.lit(self.part))
+            # The fingerprint is about the rows of one part.
+            work = f"{context.fingerprint}@-1 of {context.inputs[self.input].version}"
+            figures |= tables.load(documents, nights.NAME, work)
+            version = tables.version
+        if version is None:  # there were no rows yet
+            return _Decided(_nothing(df, self.id), _figures(figures, 0, []))
+        members = self._tables(context).members(version).select(self.id, "cluster")
+        clusters = members.join(df.select(self.id), self.id, "left_semi")
+        rows = survivors(df, clusters, [column, *self.order_by])
+        number = clusters.select("cluster").distinct().count()
+        counted = _figures(figures, number, largest_clusters(clusters))
+        return _Decided(rows, counted, {self.sides[1]: version})
+
+    def _then(self, context: Context) -> int | None:
+        """The version of what is kept that a run left, for its replay."""
+        then = context.inputs.get(self.sides[1])
+        return None if then is None else then.version
+
     def _next(self, context: Context, snapshot: Snapshot) -> _Decided:
         """Rows that are compared with those of other parts too."""
         from pyspark.sql import functions as F
@@ -135,40 +198,32 @@ class NearDuplicates(Stage):
         from sparkmine.dedup.survivors import largest_clusters
 
         df = snapshot.dataframe(context.spark)
-        own = context.inputs.get(self.table)
+        own = context.inputs[self.table]
         inside = F.coalesce(to_column(parse(self.output.replace or "")), F.lit(False))
         tables = self._tables(context)
-        documents = self.sides[1]
-        figures: Mapping[str, int] = {}
-        if context.scratch is not None:  # a replay looks at what there was
-            then = context.inputs.get(documents)
-            version = None if then is None else then.version
-        else:
+        version, figures = self._then(context), dict[str, int]()
+        if context.scratch is None:
             version = tables.version
-            others = own is not None and not own.dataframe(context.spark).where(~inside).isEmpty()
-            if version is None and others:
+            if version is None and not own.dataframe(context.spark).where(~inside).isEmpty():
                 raise VersionError(
                     f"stage {self.name}: {self.table} has rows of other runs, and what was kept of "
-                    f"them in {self._kept} is gone; move {self.table} away, and run for each "
-                    "earlier date again, the first one first"
+                    f"them in {self._kept} is gone; move {self.table} away, and run again: the "
+                    "first run takes its day and all before it"
                 )
-            work = f"{context.fingerprint}@{-1 if own is None else own.version}"
-            figures = tables.replace(snapshot, self.part, work)
+            figures |= tables.replace(snapshot, self.part, f"{context.fingerprint}@{own.version}")
             version = tables.version
         if version is None:  # there were no rows yet
             return _Decided(_nothing(df, self.id), _figures(figures, 0, []))
         members = tables.members(version)
-        published = _nothing(df, self.id).select(self.id)
-        if own is not None:
-            published = own.dataframe(context.spark).where(~inside).select(self.id)
+        published = own.dataframe(context.spark).where(~inside).select(self.id)
         rows = nights.of_part(df, members, self.part, published, self.order_by)
         mine = members.where(F.col("part") == self.part).select("cluster").distinct()
         touched = members.join(mine, "cluster", "left_semi").select(self.id, "cluster")
         outdated: list[str] = []
-        if own is not None and own.where(self.output.replace or "").files:
+        if own.where(self.output.replace or "").files:
             outdated = nights.left_alone(members, self.part, published)
         counted = _figures(figures, mine.count(), largest_clusters(touched))
-        return _Decided(rows, counted, {documents: version}, outdated)
+        return _Decided(rows, counted, {self.sides[1]: version}, outdated)
 
     @property
     def _kept(self) -> str:

@@ -15,8 +15,9 @@ import pytest
 from sparkmine.dedup import pieces
 from sparkmine.dedup.flow import Here
 from sparkmine.dedup.joining import Named
-from sparkmine.dedup.known import Fresh, Known
+from sparkmine.dedup.known import Among, Fresh, Known
 from sparkmine.dedup.near import Matching, compare
+from sparkmine.dedup.sets import Sets
 from sparkmine.dedup.tasks import Describe
 
 THRESHOLD = 0.5
@@ -123,6 +124,29 @@ def test_clusters_are_the_components(kind: pa.DataType, seed: int) -> None:
     found = sorted(zip(*(column.to_pylist() for column in named.moved.columns), strict=True))
     wanted = list(zip(*(ids([p[i] for p in pairs]).to_pylist() for i in range(2)), strict=True))
     assert found == sorted(wanted)
+
+
+def test_hashes_are_found_among_others() -> None:
+    rng = np.random.default_rng(2)
+    wanted = np.unique(rng.integers(0, 2**64 - 1, 5000, np.uint64, endpoint=True))
+    others = rng.integers(0, 2**63, 99_999, np.uint64)
+    asked = rng.permutation(np.concatenate([wanted[::7], wanted[:9] ^ np.uint64(1 << 63), others]))
+    members = set(wanted.tolist())
+    expected = [place for place, value in enumerate(asked.tolist()) if value in members]
+    assert Among(wanted)(asked).tolist() == expected
+    assert np.flatnonzero(Among(wanted).mask(asked)).tolist() == expected
+    assert Among(None).mask(asked).all() and not Among(wanted[:0]).mask(asked).any()
+
+
+def test_arrays_come_back_from_a_piece_where_they_lie() -> None:
+    sets = Sets(np.arange(7, dtype=np.uint64), np.array([0, 3, 3, 7]))
+    payload = np.arange(5, dtype=np.uint16)[::2], sets, pa.array(["é", None]), np.zeros(0), 3
+    data = pa.py_buffer(pieces.packed(payload))
+    few, again, texts, none, number = pieces.loaded(data)
+    assert (few.tolist(), texts.to_pylist(), len(none), number) == ([0, 2, 4], ["é", None], 0, 3)
+    assert again.values.tolist() == list(range(7)) and again.offsets.tolist() == [0, 3, 3, 7]
+    begin = again.values.__array_interface__["data"][0] - data.address
+    assert 0 < begin < data.size and begin % 8 == 0 and data.size % 8 == 0
 
 
 def test_nothing_new_and_nothing_old() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sparkmine.dedup import NearDuplicateTables
-from sparkmine.errors import ConfigError, DataError
+from sparkmine.errors import ConfigError, DataError, VersionError
 from sparkmine.lake import Lake
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ def test_clusters_merge_and_fall_apart(kept: Kept, brute_force: BruteForce) -> N
     assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
     kept.delete([60, 50, 999])
     assert kept.clusters() == {10: 10, 20: 20, 30: 20, 40: 40, 5: 5, 70: 70}
-    # What is left of a killed update is taken back; the text of a deleted document comes again.
-    left = kept.lake.table("near/texts/pieces").snapshot().dataframe(kept.spark)
-    kept.lake.table("near/texts/pieces").write(left, "append")
+    # The text of a deleted document comes again.
     kept.add({61: "A B C D E V W X Y Z"})
     assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
     with pytest.raises(DataError, match="id 20 is in the tables"):
@@ -118,3 +116,31 @@ def test_many_updates_and_deletions(
         kept.delete(gone)
         before = kept.clusters()
         assert groups(before) == groups(brute_force(kept.texts, 2, 0.4))
+
+
+@pytest.mark.slow
+def test_all_parts_at_once(
+    kept: Kept, documents: Callable[..., list[str]], brute_force: BruteForce
+) -> None:
+    """What was there goes, work that was done is known, and updates go on from there."""
+    kept.add({1000: "these go away"})
+    texts = dict(enumerate(documents(200, seed=3)))
+    rows = [(name, text, f"day {name % 3}") for name, text in texts.items()]
+    df = kept.spark.createDataFrame(rows, "id long, text string, day string")
+    figures = kept.tables.load(df, "day", "the work")
+    kept.texts = dict(texts)
+    assert kept.clusters() == brute_force(texts, 2, 0.4)
+    parts = {row["id"]: row["part"] for row in kept.tables.members().collect()}
+    assert parts == {name: day for name, _, day in rows}
+    version = kept.tables.version
+    assert kept.tables.load(df, "day", "the work") == figures
+    assert (figures["rows"], kept.tables.version) == (200, version)
+    kept.tables.replace(df.where("day = 'day 1'"), "day 1")
+    kept.add({500: texts[7], 501: "something else"})
+    assert kept.clusters() == brute_force(kept.texts, 2, 0.4)
+
+
+def test_tables_of_an_earlier_layout_are_refused(kept: Kept) -> None:
+    kept.lake.table("near/texts/pieces").write(kept.spark.range(1))
+    with pytest.raises(VersionError, match=r"is of an earlier sparkmine.*add all documents again"):
+        _ = kept.tables

@@ -99,6 +99,9 @@ class Nights:
     def commit(self) -> Any:
         return next(iter(self.lake.table("unique/pages").commits()))
 
+    def run_id(self) -> str:
+        return str((self.commit().metadata or {})["run_id"])
+
     def figures(self, *names: str) -> list[int]:
         found = (self.commit().metadata or {})["metrics"]["near_duplicates"]
         return [found[name] for name in names]
@@ -137,8 +140,7 @@ def test_three_nights_and_the_second_again(nights: Nights) -> None:
                 *(3, 1, 3, 0, 2)
             ]
             # Upkeep changes nothing of what is kept.
-            for name in ("documents", "pieces"):
-                assert maintain(nights.lake.table(f"kept/unique/{name}"), ()).compacted
+            assert maintain(nights.lake.table("kept/unique/clusters"), ()).compacted
     # `a2` and `b1` were published before their clusters became one.
     assert nights.published() == {one: ["a2", "b1", "c1"], two: ["d2"], three: ["f1"]}
     assert nights.removed() == {"d3": ("d2", "d1"), "e1": ("a2", "a1")}
@@ -168,18 +170,51 @@ def test_three_nights_and_the_second_again(nights: Nights) -> None:
     assert nights.run(one, force=True)[0] == "done"
     assert nights.published()[one] == ["a2", "c1"]
     runs = {row["run_id"] for row in ledger.read(nights.lake) if row["stage"] == "unique"}
-    found = {}
-    for run_id in sorted(runs):
-        replay = Replay(nights.lake, run_id) if _ran(nights.lake, run_id) else None
-        if replay is not None:
-            replay.lines = [line for line in replay.lines if line["stage"] == "unique"]
-            found[run_id] = [(o.status, o.reason) for o in replay.stages()]
-    assert len(found) == 6 and set(map(tuple, found.values())) == {(("same", ""),)}
+    found = [_replayed(nights.lake, run) for run in sorted(runs) if _ran(nights.lake, run)]
+    assert found == [[("same", "")]] * 6
+
+
+def _replayed(lake: Lake, run_id: str) -> list[tuple[str, str]]:
+    """Of the stage that is tested."""
+    replay = Replay(lake, run_id)
+    replay.lines = [line for line in replay.lines if line["stage"] == "unique"]
+    return [(outcome.status, outcome.reason) for outcome in replay.stages()]
 
 
 def _ran(lake: Lake, run_id: str) -> bool:
     rows = (row for row in ledger.read(lake) if row["run_id"] == run_id)
     return any(row["stage"] == "unique" and row["status"] == ledger.SUCCEEDED for row in rows)
+
+
+@pytest.mark.slow
+def test_the_first_run_takes_all_days_up_to_its_own(nights: Nights) -> None:
+    one, two, three = NIGHTS
+    for date in NIGHTS:
+        nights.run(date, only="ingest")
+    assert nights.run(two)[0] == "done"
+    # As night after night has it, and nothing of the third.
+    assert nights.published() == {one: ["a2", "b1", "c1"], two: ["d2"]}
+    assert nights.removed() == {"a1": ("a2", "a1"), "a3": ("a2", "a1"), "d1": ("d2", "d1")}
+    assert nights.figures("rows", "survived", "new", "clusters") == [7, 4, 7, 4]
+    assert _replayed(nights.lake, nights.run_id()) == [("same", "")]
+    assert nights.run(two)[0] == "up to date"
+    # A day before it is as it was.
+    assert nights.run(one)[0] == "done"
+    assert nights.figures("rows", "new", "deleted") == [4, 0, 0]
+    assert nights.run(three)[0] == "done"
+    assert nights.published() == {one: ["a2", "b1", "c1"], two: ["d2"], three: ["f1"]}
+    assert nights.groups() == nights.all_at_once()
+    kept = nights.lake.table("kept/unique/clusters")
+    assert len(list(kept.commits())) == 2
+    # What is kept is nothing without the table that was made of it: all days at once.
+    (nights.folder / "lake/unique").rename(nights.folder / "gone")
+    assert nights.run(three)[0] == "done"
+    assert nights.published() == {one: ["a2", "c1"], two: ["d2"], three: ["f1"]}
+    assert set(nights.removed().values()) == {("a2", "a1"), ("d2", "d1")}
+    assert nights.groups() == nights.all_at_once()
+    tables = NearDuplicateTables(nights.lake, "kept/unique", "page", "said", 0.4, size=2)
+    parts = {row["page"]: row["part"] for row in tables.members().collect()}
+    assert parts == {page: f'{{"day": "{day}"}}' for day, rows in NIGHTS.items() for page in rows}
 
 
 @pytest.mark.slow
@@ -199,8 +234,8 @@ def test_a_night_killed_between_its_commits(nights: Nights, kill_at: Callable[..
     assert nights.removed() == {"a3": ("a2", "a1"), "d1": ("d2", "d1")}
     # What the killed run had done is known.
     assert nights.figures("new", "deleted", "new_clusters") == [3, 0, 1]
-    documents = nights.lake.table("kept/unique/documents")
-    assert [commit.version for commit in documents.commits()] == [1, 0]
+    kept = nights.lake.table("kept/unique/clusters")
+    assert [commit.version for commit in kept.commits()] == [1, 0]
 
 
 @pytest.mark.slow
