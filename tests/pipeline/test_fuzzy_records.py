@@ -11,6 +11,7 @@ import pytest
 from sparkmine.errors import ConfigError
 from sparkmine.lake import Lake
 from sparkmine.pipeline import Runner, load_pipeline
+from sparkmine.pipeline.replay import Replay
 from sparkmine.testing.people import people
 
 if TYPE_CHECKING:
@@ -123,6 +124,14 @@ def test_members_are_merged(spark: SparkSession, tmp_path: Path) -> None:
     for said in ("Fuzzy records", "unique/members", "Precision on verified pairs", "day and month"):
         assert said in page
     assert "http://" not in page.replace("http://www.w3.org", "") and "<script" not in page
+    # The run is the same again: the model is trained anew, on the rows that it had then.
+    replay = Replay(lake, metadata["run_id"])
+    found = {o.stage: (o.status, o.reason) for o in replay.stages()}
+    assert found["unique"] == ("same", "")
     # Nothing of Splink is left beside the tables.
-    found = {path.name for path in tmp_path.iterdir()}
-    assert found == {"members.csv", "verified.csv", "members.yaml", "lake"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "members.csv",
+        "verified.csv",
+        "members.yaml",
+        "lake",
+    }
