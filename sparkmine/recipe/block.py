@@ -26,11 +26,13 @@ class BlockFunction(ABC):
     Attributes:
         kind: Names the class in saved recipes; no two classes share one.
         scalar: True where `apply` gives one double a row, not a list.
+        sparse: True where it gives sparse vectors, see `stats/sparse.py`.
         inputs: Names of the columns it reads.
     """
 
     kind: ClassVar[str]
     scalar: ClassVar[bool] = False
+    sparse: bool = False
     inputs: tuple[str, ...]
 
     def __init_subclass__(cls) -> None:
@@ -49,7 +51,7 @@ class BlockFunction(ABC):
 
     @abstractmethod
     def apply(self, block: pa.Table | pa.RecordBatch) -> pa.Array:
-        """One list<double> for each row, or one double."""
+        """One list<double> for each row, one double, or one sparse vector."""
 
     @abstractmethod
     def write(self, file: Path) -> None:

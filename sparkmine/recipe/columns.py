@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sparkmine.stats.sparse import is_sparse_in_spark
+
 if TYPE_CHECKING:
     from pyspark.sql.types import DataType, StructType
 
@@ -12,6 +14,7 @@ METADATA_KEY = "sparkmine"
 NUMBER, TEXT, BOOLEAN, TIME = "number", "text", "boolean", "time"
 VECTOR, ARRAY, OTHER = "vector", "array", "other"  # of numbers, of text
 SPARK_VECTOR = "spark-vector"  # of pyspark.ml
+SPARSE = "sparse"  # places and values, see stats/sparse.py
 BUCKET, ONE_HOT, INDEX = "bucket", "one-hot", "index"
 
 
@@ -21,7 +24,7 @@ class ColumnInfo:
 
     Attributes:
         kind: `number`, `text`, `boolean`, `time`, `bucket`, `one-hot`, `index`, `vector`, `array`
-            (of text), `spark-vector` (of pyspark.ml) or `other`.
+            (of text), `spark-vector` (of pyspark.ml), `sparse` (places and values) or `other`.
         cardinality: Number of distinct values, or length of a vector; None if unknown.
         source: Names of the columns it was made from; empty for a column of the table.
     """
@@ -68,4 +71,4 @@ def _kind(data_type: DataType) -> str:
         return ARRAY
     if isinstance(data_type, t.UserDefinedType) and data_type.simpleString() == "vector":
         return SPARK_VECTOR
-    return OTHER
+    return SPARSE if is_sparse_in_spark(data_type) else OTHER

@@ -18,6 +18,7 @@ from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.learned import Learned
 from sparkmine.recipe.operator import Outcome, operator_from, operator_named
 from sparkmine.recipe.spark_vector import TYPE, vector_array, vector_column
+from sparkmine.stats.sparse import spark_type
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -318,12 +319,14 @@ def _apply(df: DataFrame, outcome: Outcome) -> DataFrame:
 
 def _apply_blocks(df: DataFrame, blocks: dict[str, BlockFunction]) -> DataFrame:
     """Append the array columns of all matrix functions in one pass over Arrow blocks."""
-    from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
+    from pyspark.sql.types import ArrayType, DataType, DoubleType, StructField, StructType
 
-    added = [
-        StructField(name, DoubleType() if block.scalar else ArrayType(DoubleType()))
-        for name, block in blocks.items()
-    ]
+    def kind(block: BlockFunction) -> DataType:
+        if block.sparse:
+            return spark_type()
+        return DoubleType() if block.scalar else ArrayType(DoubleType())
+
+    added = [StructField(name, kind(block)) for name, block in blocks.items()]
     # Spark refuses a mapInArrow result whose fields carry metadata of the input it cannot see.
     schema = StructType([*df.schema.fields, *added])
 

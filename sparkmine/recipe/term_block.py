@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sparkmine.errors import ModelError
 from sparkmine.recipe.block import BlockFunction
+from sparkmine.stats.sparse import sparse_array
 from sparkmine.stats.terms import buckets_of, places_of
 from sparkmine.stats.tokens import Terms, Tokens
 
@@ -30,6 +31,7 @@ class TermBlock(BlockFunction):
         weights: [k], the inverse document frequencies.
         vocabulary: The terms [k]; None where they are hashed to k buckets.
         sublinear: A count n of a term is 1 + ln(n).
+        sparse: Whether the result is sparse vectors.
     """
 
     kind: ClassVar[str] = "terms"
@@ -38,10 +40,13 @@ class TermBlock(BlockFunction):
     weights: np.ndarray
     vocabulary: pa.Array | None = None
     sublinear: bool = False
+    sparse: bool = False
 
     def apply(self, block: pa.Table | pa.RecordBatch) -> pa.Array:
-        """One list<double> of length k for each row; a text without terms is all 0, as null."""
+        """One vector of length k for each row; a text without terms is all 0, as null."""
         texts = _texts(block, self.inputs[0])
+        if self.sparse:
+            return self._sparse(texts)
         parts = [
             self._weighted(texts.slice(start, _ROWS))
             for start in range(0, max(len(texts), 1), _ROWS)
@@ -64,6 +69,19 @@ class TermBlock(BlockFunction):
         length = np.sqrt(np.square(weighted).sum(axis=1, keepdims=True))
         return np.divide(weighted, length, out=weighted, where=length > 0)
 
+    def _sparse(self, texts: pa.Array) -> pa.StructArray:
+        size = len(self.weights)
+        found = self.tokens.terms(texts)
+        places = self._places(found)[found.codes]
+        known = places >= 0
+        cells, counts = np.unique(
+            found.rows[known].astype(np.int64) * size + places[known], return_counts=True
+        )
+        rows, terms = np.divmod(cells, max(size, 1))
+        values = (1.0 + np.log(counts) if self.sublinear else counts) * self.weights[terms]
+        length = np.sqrt(np.bincount(rows, np.square(values), minlength=len(texts)))
+        return sparse_array(rows, terms, values / length[rows], len(texts), size)
+
     def _places(self, found: Terms) -> np.ndarray:
         if self.vocabulary is None:
             return buckets_of(found, len(self.weights))
@@ -74,7 +92,8 @@ class TermBlock(BlockFunction):
         columns = {"weight": pa.array(self.weights)}
         if self.vocabulary is not None:
             columns["term"] = self.vocabulary
-        _write(file, columns, self.inputs, self.tokens, sublinear=self.sublinear)
+        noted = {"sublinear": self.sublinear, "sparse": self.sparse}
+        _write(file, columns, self.inputs, self.tokens, **noted)
 
     @classmethod
     def read(cls, file: Path) -> TermBlock:
@@ -87,7 +106,8 @@ class TermBlock(BlockFunction):
         try:
             weights = table.column("weight").to_numpy().copy()
             terms = table.column("term").combine_chunks() if "term" in table.column_names else None
-            return cls(noted["inputs"], noted["tokens"], weights, terms, noted["sublinear"])
+            how = (noted["sublinear"], noted.get("sparse", False))
+            return cls(noted["inputs"], noted["tokens"], weights, terms, *how)
         except KeyError as error:
             raise ModelError(f"{file} holds no terms of a recipe: no {error}") from None
 

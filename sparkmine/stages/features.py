@@ -11,11 +11,11 @@ from pydantic import Field
 
 from sparkmine.errors import ConfigError, RecipeError
 from sparkmine.recipe import FittedRecipe, Recipe, operator_from, parse_selector
-from sparkmine.recipe.columns import BOOLEAN, BUCKET, NUMBER, ONE_HOT, VECTOR, columns_of
+from sparkmine.recipe.columns import BOOLEAN, BUCKET, NUMBER, ONE_HOT, SPARSE, VECTOR, columns_of
 from sparkmine.sessions import is_local
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 
-FEATURE_KINDS = (NUMBER, BOOLEAN, BUCKET, ONE_HOT, VECTOR)
+FEATURE_KINDS = (NUMBER, BOOLEAN, BUCKET, ONE_HOT, VECTOR, SPARSE)
 
 
 class Features(Stage):

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from sparkmine.errors import ConfigError
-from sparkmine.recipe.columns import ARRAY, ONE_HOT, SPARK_VECTOR, VECTOR, ColumnInfo, columns_of
+from sparkmine.recipe.columns import (
+    ARRAY,
+    ONE_HOT,
+    SPARK_VECTOR,
+    SPARSE,
+    VECTOR,
+    ColumnInfo,
+    columns_of,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql.types import StructType
@@ -110,6 +118,6 @@ def _kind(columns: list[ColumnInfo]) -> str:
     kinds = [column.kind for column in columns]
     if all(kind == ONE_HOT for kind in kinds):
         return ONE_OF
-    if kinds[0] in (VECTOR, ARRAY, SPARK_VECTOR):
+    if kinds[0] in (VECTOR, ARRAY, SPARK_VECTOR, SPARSE):
         return ARRAYS
     return VALUES if kinds[0] in ("text", "boolean", "time", "other") else NUMBERS

@@ -167,6 +167,8 @@ def _values(name: str, column: pa.ChunkedArray) -> list[_Column]:
         return [
             _Column(name=f"{name}[{place}]", values=values) for place, values in enumerate(matrix.T)
         ]
+    if pa.types.is_struct(column.type):
+        return []
     if is_number(column.type):
         values = numbers(column)
         if set(np.unique(values)) == {0.0, 1.0}:

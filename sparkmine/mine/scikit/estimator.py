@@ -3,7 +3,8 @@
 One Spark task reads the features and the label of a snapshot straight from its files into one
 matrix and fits the estimator there; so many candidates on many folds are as many tasks of one job,
 and as wide as the cluster. What a task needs in memory is estimated before anything starts, from
-the rows in the files' footers. A DataFrame, or a snapshot that only Spark reads, is written once to
+the rows in the files' footers. Sparse columns make a SciPy matrix of compressed rows, for
+estimators that take one. A DataFrame, or a snapshot that only Spark reads, is written once to
 a scratch table. The fitted estimator comes back as bytes without pickle (`stored.py`).
 """
 
@@ -160,7 +161,7 @@ def opened(
         raise ConfigError("no features are named")
     columns = columns_of(features, label, parts)
     need_columns(data, columns)
-    check_columns(data, features, label)
+    check_columns(data, features, label, sparse=True)
     with scannable(data, columns, session_of(data, spark), estimator.scratch) as snapshot:
         yield Reading.of(snapshot, features, label, estimator.task, estimator.precision, parts)
 

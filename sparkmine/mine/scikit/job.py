@@ -20,6 +20,7 @@ from sparkmine.mine.scikit import memory
 from sparkmine.mine.scikit.building import build, ready
 from sparkmine.mine.scikit.rows import Reading, Rows
 from sparkmine.sessions import task_cores
+from sparkmine.stats.sparse import is_sparse
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -112,6 +113,13 @@ def _rows(key: str, reading: Reading) -> Rows:
     return _held[key]
 
 
+def _dense(reading: Reading) -> int:
+    """Numbers a row of the columns that are not sparse."""
+    kinds = reading.scan.schema
+    widths = zip(reading.features, reading.widths, strict=True)
+    return sum(width for name, width in widths if not is_sparse(kinds.field(name).type))
+
+
 def _fitting(reading: Reading, tasks: int, spark: SparkSession, factor: float) -> Reading:
     """The reading, if its rows fit a task; they are counted if those before the predicate do not.
 
@@ -123,9 +131,10 @@ def _fitting(reading: Reading, tasks: int, spark: SparkSession, factor: float) -
     def need() -> memory.Need:
         return memory.Need(
             rows=reading.most,
-            width=sum(reading.widths),
+            width=sum(reading.widths) if reading.entries is None else _dense(reading),
             itemsize=np.dtype(reading.precision).itemsize,
             factor=factor,
+            entries=reading.entries or 0,
         )
 
     if need().bytes > share.bytes and not all(block.exact for block in reading.blocks):

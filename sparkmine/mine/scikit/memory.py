@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sparkmine.errors import TooLittleMemoryError
 from sparkmine.mine.memory import bytes_of
 from sparkmine.sessions import is_local, slots
+from sparkmine.stats.sparse import ENTRY_BYTES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,21 +27,28 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """The matrix of a fit, and how many times its size a task needs."""
+    """The matrix of a fit, and how many times its size a task needs.
+
+    Fields:
+        entries: of sparse columns, beside `width` numbers a row.
+    """
 
     rows: int
     width: int
     itemsize: int
     factor: float
+    entries: int = 0
 
     @property
     def bytes(self) -> int:
-        return int(self.rows * self.width * self.itemsize * self.factor) + WORKER_BYTES
+        matrix = self.rows * self.width * self.itemsize + self.entries * ENTRY_BYTES
+        return int(matrix * self.factor) + WORKER_BYTES
 
     def __str__(self) -> str:
+        entries = f"and {self.entries:,} entries x {ENTRY_BYTES} bytes " if self.entries else ""
         return (
             f"{_size(self.bytes)} ({self.rows:,} rows x {self.width} numbers x {self.itemsize} "
-            f"bytes x {self.factor:g}, and {_size(WORKER_BYTES)})"
+            f"bytes {entries}x {self.factor:g}, and {_size(WORKER_BYTES)})"
         )
 
 

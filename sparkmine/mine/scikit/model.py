@@ -22,6 +22,7 @@ from sparkmine.model import Model, Task
 from sparkmine.scoring import Score, add_scores, arrays_of, packed, with_scores
 from sparkmine.sessions import task_cores
 from sparkmine.stats.matrix import usable_rows
+from sparkmine.stats.sparse import is_sparse, sparse_rows
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
@@ -100,10 +101,15 @@ class ScikitLearnModel(Model):
         return hashlib.sha256(self.state).hexdigest()
 
     def _scores(self, fitted: Any, arrays: Sequence[pa.Array]) -> pa.Array:
-        usable, values = usable_rows(self.features, self.widths, arrays, self.precision)
+        values: Any
+        if any(is_sparse(array.type) for array in arrays):
+            rows = sparse_rows(self.features, self.widths, arrays, self.precision)
+            usable, values = rows.usable, rows.matrix
+        else:
+            usable, values = usable_rows(self.features, self.widths, arrays, self.precision)
         size = len(usable)
         found = np.zeros((size, self.classes or 0) if self.task == "multiclass" else size)
-        if len(values):
+        if values.shape[0]:
             found[usable] = predicted(fitted, values, self.task, self.classes)
         return packed(found, usable, self.task)
 
@@ -138,11 +144,11 @@ class ScikitLearnModel(Model):
 def predicted(fitted: Any, rows: Array, task: Task, classes: int | None) -> Array:
     """What an estimator of the task says of rows [n, d]; see `ScikitLearnModel.predict`."""
     if task == "regression":
-        return np.asarray(fitted.predict(rows), np.float64).reshape(len(rows))
+        return np.asarray(fitted.predict(rows), np.float64).reshape(rows.shape[0])
     assert classes is not None
     found = np.asarray(fitted.predict_proba(rows), np.float64)
     # A class that was not among the training rows has no column.
-    probabilities = np.zeros((len(rows), classes))
+    probabilities = np.zeros((rows.shape[0], classes))
     probabilities[:, np.asarray(fitted.classes_, np.int64)] = found
     return probabilities[:, 1] if task == "binary" else probabilities
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from sparkmine.errors import DataError
 from sparkmine.expr import Expr, evaluate
@@ -17,6 +19,7 @@ from sparkmine.lake.scan import Block, Scan
 from sparkmine.mine.supervised.labels import MOST_CLASSES
 from sparkmine.model import Task
 from sparkmine.stats.matrix import Matrix, matrix_of, refuse_gaps
+from sparkmine.stats.sparse import is_sparse, sparse_rows
 
 if TYPE_CHECKING:
     from sparkmine.lake import Snapshot
@@ -29,14 +32,14 @@ class Rows:
     """What a task holds.
 
     Attributes:
-        matrix: The features [n, d], row after row.
+        matrix: The features [n, d], row after row; with sparse columns SciPy's compressed rows.
         labels: [n] int64, of a regression float64.
         parts: [p, n] whether a row is in each of the parts.
         widths: Elements of each feature.
         classes: Number of classes; None for a regression.
     """
 
-    matrix: Array
+    matrix: Any
     labels: Array
     parts: Array
     widths: tuple[int, ...]
@@ -56,6 +59,7 @@ class Reading:
     Attributes:
         blocks: All blocks of the scan.
         most: At least as many rows as the blocks have.
+        entries: Of sparse columns, the places that are not zero; None without such columns.
         parts: Conditions over columns of the scan.
     """
 
@@ -67,6 +71,7 @@ class Reading:
     label: str
     task: Task
     precision: str
+    entries: int | None = None
     parts: tuple[Expr, ...] = ()
 
     @classmethod
@@ -95,6 +100,7 @@ class Reading:
             label=label,
             task=task,
             precision=precision,
+            entries=_entries(scan, blocks, features),
             parts=tuple(parts),
         )
 
@@ -106,19 +112,27 @@ class Reading:
         """
         width = sum(self.widths)
         # Pages that are not written take no memory: `most` may be more than there are.
-        matrix = np.empty((self.most, width), self.precision)
+        dense = self.entries is None
+        matrix: Any = np.empty((self.most if dense else 0, width), self.precision)
+        pieces: list[Any] = []
         labels: list[Array] = []
         parts: list[Array] = []
         invalid, at = np.zeros(len(self.features), np.int64), 0
         for table in self.scan.read_many(self.blocks):
             if not table.num_rows:
                 continue
-            found = matrix_of(self.features, _arrays(table, self.features))
-            if found.ragged is not None:
-                raise found.ragged.error()
-            invalid += found.invalid()
-            if not invalid.any():
-                self._fill(matrix[at : at + table.num_rows], found)
+            arrays = _arrays(table, self.features)
+            if dense:
+                found = matrix_of(self.features, arrays)
+                if found.ragged is not None:
+                    raise found.ragged.error()
+                invalid += found.invalid()
+                if not invalid.any():
+                    self._fill(matrix[at : at + table.num_rows], found)
+            else:
+                rows = sparse_rows(self.features, self.widths, arrays, self.precision)
+                invalid += rows.invalid
+                pieces.append(rows.matrix)
             at += table.num_rows
             labels.append(_numbers(table.column(self.label)))
             parts.append(np.array([_true(part, table) for part in self.parts], bool))
@@ -127,7 +141,7 @@ class Reading:
             raise DataError("there are no rows to fit on")
         checked, classes = _checked(np.concatenate(labels), self.label, self.task)
         return Rows(
-            matrix=matrix[:at],
+            matrix=matrix[:at] if dense else _stacked(pieces),
             labels=checked,
             parts=np.concatenate(parts, axis=1) if self.parts else np.zeros((0, at), bool),
             widths=self.widths,
@@ -146,6 +160,12 @@ class Reading:
             place += width
 
 
+def _stacked(pieces: list[Any]) -> Any:
+    from scipy import sparse
+
+    return sparse.vstack(pieces, format="csr")
+
+
 def columns_of(features: Sequence[str], label: str, parts: Iterable[Expr]) -> list[str]:
     """The columns that are read, each once."""
     conditions = sorted({name for part in parts for name in part.columns})
@@ -154,19 +174,37 @@ def columns_of(features: Sequence[str], label: str, parts: Iterable[Expr]) -> li
 
 def _widths(scan: Scan, blocks: Sequence[Block], features: Sequence[str]) -> tuple[int, ...]:
     """Elements of each feature in the first row there is."""
-    lists = [name for name in features if pa.types.is_list(scan.schema.field(name).type)]
+    kinds = {name: scan.schema.field(name).type for name in features}
+    vectors = [name for name in features if is_sparse(kinds[name])]
+    lists = [name for name in features if pa.types.is_list(kinds[name])]
     widths = dict.fromkeys(features, 1)
-    if lists:
-        some = Scan.of(scan.snapshot, lists)
+    if lists or vectors:
+        some = Scan.of(scan.snapshot, [*lists, *vectors])
         wanted = {(block.path, block.row_group) for block in blocks}
         own = (block for block in some.blocks() if (block.path, block.row_group) in wanted)
         for table in some.read_many(own, limit=1 << 20):
             known = table.slice(0, 1)
-            if len(known) and not any(known.column(name).null_count for name in lists):
-                for name in lists:
-                    widths[name] = len(known.column(name)[0])
+            given = (known.column(name).null_count == 0 for name in (*lists, *vectors))
+            if len(known) and all(given):
+                widths |= {name: len(known.column(name)[0]) for name in lists}
+                widths |= {name: known.column(name)[0]["size"].as_py() for name in vectors}
                 break
     return tuple(widths[name] for name in features)
+
+
+def _entries(scan: Scan, blocks: Sequence[Block], features: Sequence[str]) -> int | None:
+    """Values of the sparse columns, by the files' footers."""
+    leaves = {f"{name}.values.list.element" for name in features}
+    if not any(is_sparse(scan.schema.field(name).type) for name in features):
+        return None
+    found = 0
+    for path, some in groupby(blocks, lambda block: block.path):
+        metadata = pq.ParquetFile(path).metadata
+        for block in some:
+            group = metadata.row_group(block.row_group)
+            columns = (group.column(place) for place in range(group.num_columns))
+            found += sum(one.num_values for one in columns if one.path_in_schema in leaves)
+    return found
 
 
 def _checked(labels: Array, name: str, task: Task) -> tuple[Array, int | None]:

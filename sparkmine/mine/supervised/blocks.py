@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from sparkmine.errors import ModelError
 from sparkmine.model import Model, Task
 from sparkmine.scoring import Score, add_scores, arrays_of, packed, with_scores
+from sparkmine.stats.sparse import is_sparse, sparse_rows
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
@@ -85,7 +86,11 @@ class BlockModel(Model):
         return self._scored(arrays_of(table, self.features))
 
     def _scored(self, arrays: Sequence[pa.Array]) -> pa.Array:
-        rows = matrix(arrays, [width for _, width in self.columns])
+        widths = [width for _, width in self.columns]
+        if any(is_sparse(array.type) for array in arrays):
+            found = sparse_rows(self.features, widths, arrays)
+            return packed(spread(self.scores(found.matrix), found.usable), found.usable, self.task)
+        rows = matrix(arrays, widths)
         usable = np.isfinite(rows).all(axis=1)
         rows[~usable] = 0.0
         return packed(self.scores(rows), usable, self.task)
@@ -106,6 +111,13 @@ class BlockModel(Model):
             return cls(**state, **arrays)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{folder}: {type(error).__name__}: {error}") from None
+
+
+def spread(scores: Floats, usable: npt.NDArray[np.bool_]) -> Floats:
+    """Scores of the usable rows among all rows; 0 for the others."""
+    found = np.zeros((len(usable), *scores.shape[1:]))
+    found[usable] = scores
+    return found
 
 
 def matrix(arrays: Sequence[pa.Array], widths: Sequence[int]) -> Floats:

@@ -1,5 +1,8 @@
 """Logistic regression by Spark ML: L-BFGS, or OWL-QN with an absolute penalty.
 
+Sparse vectors are fitted and scored as such; of very many terms the model keeps the weights as an
+array, and reports none.
+
 Cost: the input is read once into a cache; every evaluation of the objective (a little more than one
 for each iteration) is a pass over it.
 """
@@ -80,7 +83,10 @@ class LogisticRegression:
 
         penalty = self.l1 + self.l2
         wanted = training_rows(
-            train, features, label, spark, task=self.task, class_weight=self.class_weight
+            *(train, features, label, spark),
+            task=self.task,
+            class_weight=self.class_weight,
+            sparse=True,
         )
         with wanted as rows:
             fitted = SparkLogisticRegression(
@@ -96,6 +102,8 @@ class LogisticRegression:
             if iterations >= self.max_iterations:
                 logger.warning("logistic regression stopped after %d iterations", iterations)
             details: dict[str, Any] = rows.details("logistic_regression")
+            if rows.sparse:
+                return _of_sparse(fitted, rows, self.task, details | {"iterations": iterations})
             if self.task == "binary":
                 weights = [float(weight) for weight in fitted.coefficients.toArray()]
                 intercept = float(fitted.intercept)
@@ -119,6 +127,25 @@ class LogisticRegression:
                 centres=np.zeros((0, 0)),
                 details=details,
             )
+
+
+def _of_sparse(
+    fitted: Any, rows: TrainingRows, task: Task, details: dict[str, Any]
+) -> LinearClasses:
+    """The model of weights that are too many for an expression."""
+    weights = np.asarray(fitted.coefficientMatrix.toArray())
+    intercepts = np.asarray(fitted.interceptVector.toArray())
+    if task == "binary":  # the function of class 1, beside one of class 0 that is 0
+        weights = np.concatenate([np.zeros_like(weights), weights])
+        intercepts = np.concatenate([[0.0], intercepts])
+    return LinearClasses(
+        kind=task,
+        columns=rows.columns,
+        weights=weights,
+        intercepts=intercepts,
+        centres=np.zeros((0, 0)),
+        details=details,
+    )
 
 
 def linear(inputs: Sequence[Expr], weights: Sequence[float], intercept: float) -> Expr:

@@ -21,7 +21,9 @@ from sparkmine.mine.supervised.labels import (
     counted_labels,
 )
 from sparkmine.mine.supervised.settings import ClassWeight
+from sparkmine.mine.supervised.sparse_vectors import sparse_vectors
 from sparkmine.model import Task
+from sparkmine.stats.sparse import is_sparse_in_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -46,6 +48,7 @@ class TrainingRows:
         names: a readable name of each element; `pca[3]` for an element of an array column.
         labels: what the labels are.
         weights: the weight of each class; None where all rows count the same.
+        sparse: whether there are sparse vectors among the features; then `inputs` is empty.
     """
 
     frame: DataFrame
@@ -54,6 +57,7 @@ class TrainingRows:
     names: tuple[str, ...]
     labels: Labels
     weights: Mapping[int, float] | None
+    sparse: bool = False
 
     @property
     def weighted(self) -> dict[str, Any]:
@@ -86,6 +90,7 @@ def training_rows(
     task: Task = "binary",
     class_weight: ClassWeight = None,
     domain: Domain = "finite",
+    sparse: bool = False,
 ) -> Iterator[TrainingRows]:
     """Checked training rows, cached while the block runs.
 
@@ -97,6 +102,7 @@ def training_rows(
         spark: session in which a snapshot is read; by default the active one.
         class_weight: how much the rows of each class count.
         domain: what all features must be.
+        sparse: whether features may be sparse vectors; then the vectors of Spark ML are.
 
     Raises:
         ConfigError: no features, or a column is missing, repeated or of another type; weights of
@@ -108,13 +114,20 @@ def training_rows(
     from pyspark.sql import functions as F
 
     df = as_frame(data, spark)
-    arrays = check_columns(df, features, label)
-    numbers = [_doubles(name, arrays[name]).alias(f"f{n}") for n, name in enumerate(features)]
+    arrays = check_columns(df, features, label, sparse)
+    vectors = {name for name in features if is_sparse_in_spark(df.schema[name].dataType)}
+    numbers = [
+        (F.col(_quoted(name)) if name in vectors else _doubles(name, arrays[name])).alias(f"f{n}")
+        for n, name in enumerate(features)
+    ]
     rows = df.select(*numbers, F.col(_quoted(label)).cast("double").alias("label")).persist()
     try:
         if not features:
             raise ConfigError("no features are named")
-        wanted = [_bad(n, arrays[name], domain) for n, name in enumerate(features)]
+        wanted = [
+            _bad_vectors(n) if name in vectors else _bad(n, arrays[name], domain)
+            for n, name in enumerate(features)
+        ]
         counts, labels = counted_labels(rows, label, task, [x for part in wanted for x in part])
         _check_features(counts, features, domain)
         widths = _widths(counts, features)
@@ -131,6 +144,8 @@ def training_rows(
         inputs: list[Expr] = []
         names: list[str] = []
         for name, width in zip(features, widths, strict=True):
+            if name in vectors:  # too many for names and expressions
+                continue
             if arrays[name]:
                 inputs += [col(name).item(place).cast("double") for place in range(width)]
                 names += [f"{name}[{place}]" for place in range(width)]
@@ -139,17 +154,21 @@ def training_rows(
                 names.append(name)
         weights = class_weights(class_weight, labels)
         weight = [] if weights is None else [_weight(weights).alias("weight")]
-        yield TrainingRows(
+        if vectors:
+            frame = sparse_vectors(rows, len(features), widths).select("features", "label", *weight)
+        else:
             # Not VectorAssembler: it hands on column metadata, which turns some continuous
             # columns into categories for trees, and it cannot take arrays.
-            frame=rows.select(
-                array_to_vector(F.concat(*parts)).alias("features"), "label", *weight
-            ),
+            vector = array_to_vector(F.concat(*parts)).alias("features")
+            frame = rows.select(vector, "label", *weight)
+        yield TrainingRows(
+            frame=frame,
             columns=tuple(zip(features, widths, strict=True)),
             inputs=tuple(inputs),
             names=tuple(names),
             labels=labels,
             weights=weights,
+            sparse=bool(vectors),
         )
     finally:
         rows.unpersist()
@@ -169,8 +188,13 @@ def check_label(df: DataFrame, label: str) -> tuple[int, int]:
     return labels.rows, labels.positives
 
 
-def check_columns(df: DataFrame | Snapshot, features: Sequence[str], label: str) -> dict[str, bool]:
+def check_columns(
+    df: DataFrame | Snapshot, features: Sequence[str], label: str, sparse: bool = False
+) -> dict[str, bool]:
     """Which of the features are arrays.
+
+    Args:
+        sparse: whether they may be sparse vectors.
 
     Raises:
         ConfigError: a column is missing, repeated or does not hold numbers.
@@ -187,6 +211,13 @@ def check_columns(df: DataFrame | Snapshot, features: Sequence[str], label: str)
 
     for name in [*features, label]:
         kind = df.schema[name].dataType
+        if is_sparse_in_spark(kind) and name != label:
+            if sparse:
+                continue
+            raise ConfigError(
+                f"column {name} holds sparse vectors, which `logistic` and `scikit_learn` take; "
+                "leave out sparse: true in the recipe for other models"
+            )
         array = isinstance(kind, ArrayType) and number(kind.elementType) and name != label
         if not (number(kind) or array):
             raise ConfigError(
@@ -217,6 +248,19 @@ def _bad(n: int, array: bool, domain: Domain) -> list[Column]:
             F.max(F.size(value)).alias(f"most{n}"),
         ]
     return wanted
+
+
+def _bad_vectors(n: int) -> list[Column]:
+    """The same of a feature of sparse vectors."""
+    from pyspark.sql import functions as F
+
+    value, size = F.col(f"f{n}.values"), F.col(f"f{n}.size")
+    good = F.coalesce(F.forall(value, lambda one: F.abs(one) < float("inf")), F.lit(False))
+    return [
+        F.count_if(~good | size.isNull()).alias(f"bad{n}"),
+        F.min(size).alias(f"least{n}"),
+        F.max(size).alias(f"most{n}"),
+    ]
 
 
 def _check_features(counts: Mapping[str, Any], features: Sequence[str], domain: Domain) -> None:

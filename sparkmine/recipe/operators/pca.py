@@ -17,7 +17,7 @@ import numpy as np
 
 from sparkmine.errors import DataError, RecipeError
 from sparkmine.recipe.block import AffineBlock, BlockFunction
-from sparkmine.recipe.columns import ARRAY, NUMBER, TEXT, TIME, VECTOR, ColumnInfo
+from sparkmine.recipe.columns import ARRAY, NUMBER, SPARSE, TEXT, TIME, VECTOR, ColumnInfo
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
 from sparkmine.recipe.operators.scale import spread
 from sparkmine.recipe.principal import Products, Spectrum, exact, randomized
@@ -97,7 +97,7 @@ class PCA(Operator):
         if not names:
             raise RecipeError(f"PCA({self.columns}) selects no column")
         for column in picked:
-            if column.kind in (TEXT, TIME, ARRAY):
+            if column.kind in (TEXT, TIME, ARRAY, SPARSE):
                 raise RecipeError(
                     f"PCA takes numbers and vectors; {column.name!r} is of kind {column.kind}"
                 )

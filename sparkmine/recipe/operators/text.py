@@ -14,7 +14,7 @@ from typing import Any
 
 from sparkmine.errors import ConfigError, RecipeError
 from sparkmine.recipe.block import BlockFunction
-from sparkmine.recipe.columns import INDEX, TEXT, VECTOR, ColumnInfo
+from sparkmine.recipe.columns import INDEX, SPARSE, TEXT, VECTOR, ColumnInfo
 from sparkmine.recipe.operator import Fitting, Operator, Outcome
 from sparkmine.recipe.selectors import Selector, text
 from sparkmine.recipe.term_block import FIRST, SequenceBlock, TermBlock
@@ -24,9 +24,17 @@ from sparkmine.stats.stop_words import stop_words
 from sparkmine.stats.terms import BucketDocuments
 from sparkmine.stats.tokens import Tokens, Unit
 
-MAX_DIMS = 4096
+MAX_DIMS, MAX_SPARSE_DIMS = 4096, 2**20
 _Made = tuple[BlockFunction, ColumnInfo, dict[str, Any]]
 _Making = Generator[list[Stat], list[Any], list[_Made]]
+
+
+def _most(sparse: bool) -> int:
+    return MAX_SPARSE_DIMS if sparse else MAX_DIMS
+
+
+def _advice(sparse: bool) -> str:
+    return "" if sparse else f", and with sparse: true {MAX_SPARSE_DIMS}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,19 +100,23 @@ class HashTfIdf(_TextOperator):
     weighted by ln((1 + texts) / (1 + texts with the bucket)) + 1 and scaled to length 1, as
     scikit-learn's `TfidfTransformer`. An unseen word has the weight of its bucket. A null, empty or
     wordless text is all zeros; nulls do not count as texts. The source column stays. Dense: a block
-    of 10,000 rows takes 80 MB at `dims` 1024.
+    of 10,000 rows takes 80 MB at `dims` 1024. With `sparse: true` it is a sparse vector as
+    `TfIdf`'s, of `dims` up to 1,048,576.
     """
 
     output: str | None = "{}_tfidf"
     dims: int = 2**10
+    sparse: bool = False
     ngrams: Sequence[int] = (1, 2)
 
     def _check(self) -> None:
-        if not 2 <= self.dims <= MAX_DIMS:
-            raise ConfigError(f"dims is {self.dims}; it is from 2 to {MAX_DIMS}")
+        most = _most(self.sparse)
+        if not 2 <= self.dims <= most:
+            raise ConfigError(f"dims is {self.dims}; it is from 2 to {most}{_advice(self.sparse)}")
 
     def predicted(self, picked: Sequence[ColumnInfo]) -> tuple[list[ColumnInfo], tuple[str, ...]]:
-        made = [ColumnInfo(self.output_name(c.name), VECTOR, self.dims, (c.name,)) for c in picked]
+        kind = SPARSE if self.sparse else VECTOR
+        made = [ColumnInfo(self.output_name(c.name), kind, self.dims, (c.name,)) for c in picked]
         return made, ()
 
     def _fitted(self, columns: Sequence[str]) -> _Making:
@@ -113,8 +125,9 @@ class HashTfIdf(_TextOperator):
         made: list[_Made] = []
         for column, found in zip(columns, answers, strict=True):
             weights = inverse_frequencies(found.texts, found.documents)
-            info = ColumnInfo(self.output_name(column), VECTOR, self.dims, (column,))
-            made.append((TermBlock((column,), tokens, weights), info, {}))
+            kind = SPARSE if self.sparse else VECTOR
+            info = ColumnInfo(self.output_name(column), kind, self.dims, (column,))
+            made.append((TermBlock((column,), tokens, weights, sparse=self.sparse), info, {}))
         return made
 
 
@@ -177,23 +190,29 @@ class TfIdf(_VocabularyOperator):
     same terms. An unseen term counts nothing. A null, empty or wordless text, and one of unseen
     terms only, is all zeros; nulls do not count as texts; a column without terms gives empty
     arrays. Document frequencies are exact, from the scan that other operators use too. The source
-    column stays. Dense: a block of 10,000 rows takes 80 MB at 1000 terms. For larger vocabularies
-    use `HashTfIdf` or `Topics`.
+    column stays. Dense: a block of 10,000 rows takes 80 MB at 1000 terms.
+
+    With `sparse: true` it is a struct of `size`, `indices` and `values` instead, 12 bytes for each
+    different term of a text, and `top_k` is at most 1,048,576. Sparse columns are taken by
+    `kind: scikit_learn` and `kind: logistic`; other models and operators refuse them.
     """
 
     output: str | None = "{}_tfidf"
     sublinear: bool = False
+    sparse: bool = False
 
     def _check(self) -> None:
         super()._check()
-        if self.top_k > MAX_DIMS:
-            raise ConfigError(f"top_k is {self.top_k}; it is at most {MAX_DIMS}")
+        most = _most(self.sparse)
+        if self.top_k > most:
+            raise ConfigError(f"top_k is {self.top_k}; it is at most {most}{_advice(self.sparse)}")
 
     def _made(
         self, column: str, tokens: Tokens, table: TermTable
     ) -> tuple[BlockFunction, str, int]:
-        block = TermBlock((column,), tokens, table.weights, table.terms, self.sublinear)
-        return block, VECTOR, len(table.terms)
+        how = (self.sublinear, self.sparse)
+        block = TermBlock((column,), tokens, table.weights, table.terms, *how)
+        return block, SPARSE if self.sparse else VECTOR, len(table.terms)
 
 
 @dataclass(frozen=True, kw_only=True)
