@@ -61,21 +61,19 @@ def main() -> None:
     from pyspark.ml.regression import RandomForestRegressor
 
     training = spark.createDataFrame(rows(100_000, 1)).cache()
-    began = time.perf_counter()
-    model = sm.mine.RandomForest(trees=options.trees, max_depth=options.depth).fit(
-        training, ["x"], "y"
-    )
-    print(f"sparkmine: fit {time.perf_counter() - began:.1f} s")
-    vectors = training.select(array_to_vector("x").alias("features"), "y")
-    began = time.perf_counter()
-    theirs = RandomForestRegressor(
+    vectors = training.select(array_to_vector("x").alias("features"), "y").cache()
+    how = sm.mine.RandomForest(trees=options.trees, max_depth=options.depth)
+    spark_ml = RandomForestRegressor(
         labelCol="y",
         numTrees=options.trees,
         maxDepth=options.depth,
         featureSubsetStrategy="sqrt",
         seed=0,
-    ).fit(vectors.cache())
-    print(f"pyspark.ml: fit {time.perf_counter() - began:.1f} s")
+    )
+    model, theirs = how.fit(training, ["x"], "y"), spark_ml.fit(vectors)
+    ours = median_seconds(lambda: how.fit(training, ["x"], "y"), options.runs, warm=0)
+    peer = median_seconds(lambda: spark_ml.fit(vectors), options.runs, warm=0)
+    print(f"fit: sparkmine {ours:.1f} s, pyspark.ml {peer:.1f} s", flush=True)
 
     trees = list(theirs._java_obj.trees())
     whole = median_seconds(lambda: nodes_of(trees, 0, spark), options.runs)
