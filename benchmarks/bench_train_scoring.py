@@ -1,7 +1,8 @@
-"""`TrainedModel.transform` against `model.predict` of Keras in one process on the same cores.
+"""`TrainedModel.score` and `transform` against `model.predict` of Keras on the same cores.
 
-Ours reads the Delta table, scores it in Spark's Python workers and throws the rows away (`noop`);
-Keras gets a matrix that is in memory. Both are warm.
+Ours read the Delta table, score it in Spark's Python workers and throw the scores away (`noop`):
+`score` as stages do, the files by the workers; `transform` any DataFrame, whose rows come from the
+JVM. Keras gets a matrix that is in memory, in one process. All are warm.
 
     python benchmarks/bench_train_scoring.py [--only mlp cnn]
 """
@@ -30,20 +31,23 @@ def main() -> None:
         snapshot = networks.snapshot(spark, name, ROWS[name])
         few = {**SETTINGS[name], "epochs": 1}
         trained = sm.train.fit(NETWORKS[name], train=snapshot, ranks=2, spark=spark, **few)
-        scored = trained.transform(snapshot.dataframe(spark))
-        ours = median_seconds(
-            lambda scored=scored: scored.write.format("noop").mode("overwrite").save()
-        )
+        scored = {
+            "score": trained.score(snapshot, ["y"], spark),
+            "transform": trained.transform(snapshot.dataframe(spark)),
+        }
+        ours = {
+            label: median_seconds(lambda f=frame: f.write.format("noop").mode("overwrite").save())
+            for label, frame in scored.items()
+        }
         network, values = trained.network(), networks.matrix(name, ROWS[name])
         peer = median_seconds(
             lambda network=network, values=values: network.predict(
                 values, batch_size=1024, verbose=0
             )
         )
-        found = {"transform": ROWS[name] / ours, "model.predict": ROWS[name] / peer}
-        for label, per_second in found.items():
-            print(f"  {name} {label:14} {per_second:12,.0f} rows/s")
-        print(f"  {name}: {peer / ours:.2f} of model.predict (wanted {WANTED:g})")
+        for label, seconds in {**ours, "model.predict": peer}.items():
+            share = f"{peer / seconds:.2f} of model.predict (wanted {WANTED:g})"
+            print(f"  {name} {label:14} {ROWS[name] / seconds:12,.0f} rows/s, {share}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from sparkmine.errors import ModelError
+from sparkmine.lake.inputs import as_frame, need_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +43,24 @@ class Model(ABC):
     @abstractmethod
     def transform(self, df: DataFrame) -> DataFrame:
         """Return `df` with its result columns added (`prediction` for predictive models)."""
+
+    def score(
+        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None = None
+    ) -> DataFrame:
+        """The columns `keep` of the rows, and beside them what `transform` adds.
+
+        Args:
+            spark: Where a snapshot is read; the active session if left out.
+
+        Raises:
+            ConfigError: a column is missing, or an added one is among `keep`.
+        """
+        need_columns(data, keep)
+        df = as_frame(data, spark)
+        scored = self.transform(df)
+        replaced = {*SCORES, DECISION} - set(keep)
+        added = [name for name in scored.columns if name in replaced or name not in df.columns]
+        return scored.select(*(f"`{name}`" for name in (*keep, *added)))
 
     def transform_arrow(self, table: pa.Table) -> pa.Table | None:
         """What `transform` does, for an Arrow table in this process, without Spark.

@@ -16,9 +16,10 @@ pass.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,7 +32,7 @@ from sparkmine.errors import ConfigError, DataError, raised_by_workers
 from sparkmine.expr import col
 from sparkmine.lake.inputs import as_frame, need_columns
 from sparkmine.mine.forest import Floats, Forest, grow, joined
-from sparkmine.model import Model
+from sparkmine.python_model import PythonModel, Scorer
 from sparkmine.stats.engine import StatEngine
 from sparkmine.stats.gram import Gram, GramState
 from sparkmine.stats.matrix import matrix_of, refuse_gaps
@@ -166,7 +167,7 @@ def _grower(features: tuple[str, ...], sample: int, seed: int) -> Any:
     return tree
 
 
-class OutlierModel(Model):
+class OutlierModel(PythonModel):
     """Adds `score`, a column of percentiles `score_METHOD` for each method, and `reasons`.
 
     `reasons` are the columns that contribute most to the distance of a row, "sales high (+5.2 sd)";
@@ -295,29 +296,20 @@ class OutlierModel(Model):
         ]
         return pa.array(texts, pa.list_(pa.string()))
 
-    def transform(self, df: DataFrame) -> DataFrame:
-        from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType
+    def scorer(self, spark: SparkSession) -> Scorer:
+        names = (*self.features, *self.given)
+        numbers = ["score", *(f"score_{name}" for name in (*self.methods, *self.given))]
+        sent = spark.sparkContext.broadcast(self)
 
-        need_columns(df, [*self.features, *self.given])
-        added = ["score", *(f"score_{name}" for name in (*self.methods, *self.given))]
-        schema = StructType(
-            [
-                *(field for field in df.schema if field.name not in (*added, "reasons")),
-                *(StructField(name, DoubleType()) for name in added),
-                StructField("reasons", ArrayType(StringType())),
-            ]
+        def scores(arrays: list[pa.Array]) -> pa.StructArray:
+            found = sent.value.evaluate(pa.RecordBatch.from_arrays(arrays, names=names))
+            return found.combine_chunks().to_struct_array().combine_chunks()
+
+        return Scorer(
+            features=names,
+            columns={**dict.fromkeys(numbers, "double"), "reasons": "array<string>"},
+            opened=lambda: contextlib.nullcontext(scores),
         )
-        kept = [field.name for field in schema if field.name not in (*added, "reasons")]
-
-        def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            for batch in batches:
-                found = self.evaluate(batch)
-                table = pa.Table.from_batches([batch]).select(kept)
-                for name in found.column_names:
-                    table = table.append_column(name, found.column(name))
-                yield from table.to_batches()
-
-        return df.mapInArrow(scored, schema)
 
     def _write(self, folder: Path) -> None:
         state = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sparkmine.errors import DataError, SparkmineError
 from sparkmine.evaluate.tables import measure_table
 from sparkmine.evaluate.tasks import measure
-from sparkmine.lake.inputs import as_frame, part_of
+from sparkmine.lake.inputs import part_of
 from sparkmine.mine.scikit import ScikitLearn, job, opened
 from sparkmine.mine.scikit.building import class_of
 from sparkmine.mine.scikit.model import predicted
@@ -118,7 +118,7 @@ def _here(rows: Validated, candidate: Estimator, fold: Fold) -> Measured:
             seed=rows.seed,
             spark=rows.spark,
         )
-        scored = model.transform(as_frame(part_of(rows.data, fold.test), rows.spark))
+        scored = model.score(part_of(rows.data, fold.test), [rows.label], rows.spark)
         table = measure_table(
             scored,
             rows.label,

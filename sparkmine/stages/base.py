@@ -143,10 +143,14 @@ class Context:
         """The lake that the stage writes to."""
         return self.lake if self.scratch is None else self.scratch
 
-    def frame(self, table: str, where: str | None = None) -> DataFrame:
+    def rows(self, table: str, where: str | None = None) -> Snapshot:
         """A pinned input, or the part of it for which `where` is true."""
         snapshot = self.inputs[table]
-        return (snapshot.where(where) if where else snapshot).dataframe(self.spark)
+        return snapshot.where(where) if where else snapshot
+
+    def frame(self, table: str, where: str | None = None) -> DataFrame:
+        """The same as a DataFrame."""
+        return self.rows(table, where).dataframe(self.spark)
 
     def quarantine(self, df: DataFrame, table: str, source: Column | str, **more: Any) -> Tally:
         """Write the bad rows of `df` to the side table, marked with this run and stage.

@@ -57,7 +57,7 @@ class Features(Stage):
 
     def run(self, context: Context) -> Result:
         snapshot = context.inputs[self.input]
-        training = snapshot.where(self.fit_on) if self.fit_on else snapshot
+        training = context.rows(self.input, self.fit_on)
         recipe = self._recipe()
         # What executors write must be where all of them see it.
         scratch = None if is_local(context.spark) else f"{context.target.root}/_scratch"

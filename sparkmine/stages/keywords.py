@@ -35,7 +35,7 @@ class Keywords(TextStage):
         from sparkmine import mine
 
         snapshot = context.inputs[self.input]
-        rows = snapshot.where(self.where) if self.where else snapshot
+        rows = context.rows(self.input, self.where)
         how = mine.Keywords(
             tokens=self.tokens,
             top=self.top,

@@ -55,7 +55,7 @@ class KMeans(Stage):
         from sparkmine import mine
 
         snapshot = context.inputs[self.input]
-        fit_on = snapshot.where(self.fit_on) if self.fit_on else snapshot
+        fit_on = context.rows(self.input, self.fit_on)
         features = feature_columns(context, self.input, self.features, self.keys)
         settings: dict[str, Any] = {
             "max_iterations": self.max_iterations,
@@ -71,11 +71,7 @@ class KMeans(Stage):
             assert self.k is not None
             model = mine.KMeans(k=self.k, **settings).fit(fit_on, features, context.spark)
         model.save(context.artifact())
-        kept = list(dict.fromkeys([*self.keys, *features]))
-        rows = snapshot.dataframe(context.spark).select(*(f"`{name}`" for name in kept))
-        frame = model.transform(rows).select(
-            *(f"`{name}`" for name in self.keys), "cluster", "distance"
-        )
+        frame = model.score(snapshot, self.keys, context.spark)
         figures = {**model.describe(), **model.heat(MAX_SHOWN)}
         if chosen is not None:
             figures["choice"] = chosen.describe()

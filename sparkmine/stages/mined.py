@@ -31,8 +31,7 @@ class BasketStage(Stage):
 
     def rows(self, context: Context) -> Snapshot:
         """What is mined, as a snapshot: a small one is read without a Spark job."""
-        snapshot = context.inputs[self.input]
-        return snapshot.where(self.where) if self.where else snapshot
+        return context.rows(self.input, self.where)
 
 
 class MiningStage(BasketStage):

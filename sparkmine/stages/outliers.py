@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
-from sparkmine.lake.inputs import as_frame
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.features import feature_columns
 
@@ -81,10 +80,7 @@ class Outliers(Stage):
         )
         model = method.fit(rows, features, spark=context.spark)
         model.save(context.artifact())
-        scores = [f"score_{name}" for name in (*self.methods, *self.scores)]
-        scored = model.transform(as_frame(self._rows(context, self.score), context.spark)).select(
-            *self.keys, *label, "score", *scores, "reasons"
-        )
+        scored = model.score(self._rows(context, self.score), [*self.keys, *label], context.spark)
         # The figures take all scores before they are written: rows are scored once, into a cache.
         scored = scored.persist()
         return Result(
@@ -99,8 +95,7 @@ class Outliers(Stage):
         """The rows of the input with the scores of other stages beside them."""
         from pyspark.sql import functions as F
 
-        snapshot = context.inputs[self.input]
-        rows = snapshot.where(where) if where else snapshot
+        rows = context.rows(self.input, where)
         if not self.scores:
             return rows
         joined = rows.dataframe(context.spark)

@@ -59,8 +59,7 @@ class Predict(Stage):
         assert source is not None
         best, folder = chosen_model(context, source)
         model = Model.load(folder)
-        rows = context.frame(self.input, self.where)
-        scored = model.transform(rows)
+        scored = model.score(context.rows(self.input, self.where), self.keys, context.spark)
         added = [name for name in (*SCORES, DECISION) if name in scored.columns]
         scored = scored.select(*self.keys, *added, F.lit(best).alias("model"))
         # A few thousand scores are collected twice: once to write, once to describe.

@@ -65,8 +65,8 @@ class ModelStage(Stage):
         fitted, metrics = self.fit(context)
         model, chosen = decided(self, context, fitted)
         model.save(context.artifact())
-        rows = context.frame(self.input, self.score)
-        scored = model.transform(rows)
+        rows = context.rows(self.input, self.score)
+        scored = model.score(rows, [*self.keys, self.label], context.spark)
         added = [name for name in (*SCORES, DECISION) if name in scored.columns]
         frame = scored.select(*self.keys, self.label, *added)
         heaviest = weights_of(getattr(fitted, "details", {}))

@@ -50,7 +50,7 @@ class Topics(TextStage):
         from sparkmine import mine
 
         snapshot = context.inputs[self.input]
-        rows = snapshot.where(self.where) if self.where else snapshot
+        rows = context.rows(self.input, self.where)
         how = mine.Topics(
             tokens=self.tokens,
             top_k=self.top_k,
@@ -74,11 +74,7 @@ class Topics(TextStage):
             texts = model.examples(rows.dataframe(context.spark), self.examples)
             for topic, found in zip(figures["topics"], texts, strict=True):
                 topic["examples"] = [shortened(one, SHOWN) for one in found]
-        kept = [*self.keys, *([] if self.text in self.keys else [self.text])]
-        read = snapshot.dataframe(context.spark).select(*(f"`{name}`" for name in kept))
-        frame = model.transform(read).select(
-            *(f"`{name}`" for name in self.keys), "topic", "topics"
-        )
+        frame = model.score(snapshot, self.keys, context.spark)
         return Result(
             frame=frame, rows_in=snapshot.rows, metrics={"topics": figures}, artifact=True
         )

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from sparkmine.errors import ConfigError, ModelError
-from sparkmine.model import Model
-from sparkmine.scoring import Score, add_scores, arrays_of, packed, with_scores
+from sparkmine.python_model import PythonModel, Score, Scorer
+from sparkmine.scoring import arrays_of, packed, score_columns, with_scores
 from sparkmine.sessions import task_cores
 from sparkmine.train.dense import DenseChain
 from sparkmine.train.layout import Layout, check_columns
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
     from pyspark.core.broadcast import Broadcast
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkmine.lake import Snapshot
 
     Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -49,7 +51,7 @@ _loaded: dict[str, tuple[Any, int]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedModel(Model):
+class TrainedModel(PythonModel):
     """A trained Keras model with what is needed to use and to judge it.
 
     Attributes:
@@ -106,11 +108,18 @@ class TrainedModel(Model):
             ConfigError: a feature is missing or not a number, or an output column is there.
         """
         check_columns(df.schema, self.layout.features)
-        context = df.sparkSession.sparkContext
-        threads = task_cores(df.sparkSession)
-        sent = context.broadcast((self.keras_file, self.dense_file))
-        opened = _opened(sent, self._digest(), self.layout, self.task, threads)
-        return add_scores(df, self.features, self.task, opened)
+        return super().transform(df)
+
+    def score(
+        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None = None
+    ) -> DataFrame:
+        check_columns(data.schema, self.layout.features)
+        return super().score(data, keep, spark)
+
+    def scorer(self, spark: SparkSession) -> Scorer:
+        sent = spark.sparkContext.broadcast((self.keras_file, self.dense_file))
+        opened = _opened(sent, self._digest(), self.layout, self.task, task_cores(spark))
+        return Scorer(features=self.features, columns=score_columns(self.task), opened=opened)
 
     def transform_arrow(self, table: pa.Table) -> pa.Table | None:
         """As `transform`, of a chain of dense layers; other networks need TensorFlow."""

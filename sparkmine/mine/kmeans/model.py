@@ -15,12 +15,11 @@ import pyarrow as pa
 from sparkmine.errors import ModelError
 from sparkmine.mine.kmeans.profiles import Profile, profiles
 from sparkmine.mine.kmeans.space import Array
-from sparkmine.model import Model
-from sparkmine.scoring import add_columns
+from sparkmine.python_model import PythonModel, Scorer
 from sparkmine.stats.matrix import usable_rows
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 ADDED = {"cluster": "int", "distance": "double"}
 _STATE, _ARRAYS = "kmeans.json", "kmeans.npz"
@@ -28,7 +27,7 @@ _BLOCK = 1 << 13
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class KMeansModel(Model):
+class KMeansModel(PythonModel):
     """Centres, the largest cluster first.
 
     Attributes:
@@ -85,7 +84,14 @@ class KMeansModel(Model):
             ConfigError: a feature is missing, or a column `cluster` or `distance` is there.
             DataError: lists of another length than those of the fit.
         """
-        return add_columns(df, self.features, ADDED, lambda: contextlib.nullcontext(self._assigned))
+        return super().transform(df)
+
+    def scorer(self, spark: SparkSession) -> Scorer:
+        return Scorer(
+            features=self.features,
+            columns=ADDED,
+            opened=lambda: contextlib.nullcontext(self._assigned),
+        )
 
     def assign(self, block: pa.Table | pa.RecordBatch) -> pa.StructArray:
         """Cluster and distance of the rows of an Arrow table or batch, without Spark."""

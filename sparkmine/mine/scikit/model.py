@@ -18,15 +18,16 @@ import pyarrow as pa
 
 from sparkmine.errors import ModelError
 from sparkmine.mine.scikit.stored import loaded, trusted
-from sparkmine.model import Model, Task
-from sparkmine.scoring import Score, add_scores, arrays_of, packed, with_scores
+from sparkmine.model import Task
+from sparkmine.python_model import PythonModel, Score, Scorer
+from sparkmine.scoring import arrays_of, packed, score_columns, with_scores
 from sparkmine.sessions import task_cores
 from sparkmine.stats.matrix import usable_rows
 from sparkmine.stats.sparse import is_sparse, sparse_rows
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 _STATE, _FACTS = "estimator.skops", "model.json"
 
@@ -39,7 +40,7 @@ _loaded: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ScikitLearnModel(Model):
+class ScikitLearnModel(PythonModel):
     """What an estimator has learnt.
 
     Attributes:
@@ -70,10 +71,13 @@ class ScikitLearnModel(Model):
             ConfigError: a feature is missing, or an added column is there.
             DataError: lists of another length than those of the fit.
         """
+        return super().transform(df)
+
+    def scorer(self, spark: SparkSession) -> Scorer:
         self.fitted()  # refuses what is not trusted, here and not in a task
-        sent = df.sparkSession.sparkContext.broadcast(self)
-        opened = _opened(sent, self.digest, task_cores(df.sparkSession), trusted())
-        return add_scores(df, self.features, self.task, opened)
+        sent = spark.sparkContext.broadcast(self)
+        opened = _opened(sent, self.digest, task_cores(spark), trusted())
+        return Scorer(features=self.features, columns=score_columns(self.task), opened=opened)
 
     def transform_arrow(self, table: pa.Table) -> pa.Table:
         fitted = _here(self.digest, self.state, trusted())

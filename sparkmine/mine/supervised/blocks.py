@@ -21,13 +21,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkmine.errors import ModelError
-from sparkmine.model import Model, Task
-from sparkmine.scoring import Score, add_scores, arrays_of, packed, with_scores
+from sparkmine.model import Task
+from sparkmine.python_model import PythonModel, Score, Scorer
+from sparkmine.scoring import arrays_of, packed, score_columns, with_scores
 from sparkmine.stats.sparse import is_sparse, sparse_rows
 
 if TYPE_CHECKING:
     from pyspark.core.broadcast import Broadcast
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +36,7 @@ STATE, ARRAYS = "model.json", "arrays.npz"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class BlockModel(Model):
+class BlockModel(PythonModel):
     """A model of arrays. Subclasses add fields that are arrays, and `scores`.
 
     Fields:
@@ -71,8 +72,11 @@ class BlockModel(Model):
         Raises:
             ConfigError: a feature is missing, or an added column is there.
         """
-        sent = df.sparkSession.sparkContext.broadcast(self)
-        return add_scores(df, self.features, self.task, _opened(sent))
+        return super().transform(df)
+
+    def scorer(self, spark: SparkSession) -> Scorer:
+        opened = _opened(spark.sparkContext.broadcast(self))
+        return Scorer(features=self.features, columns=score_columns(self.task), opened=opened)
 
     def transform_arrow(self, table: pa.Table) -> pa.Table:
         return with_scores(table, self.evaluate(table))

@@ -15,6 +15,7 @@ of pooling does not matter, so this is exact.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -111,7 +112,14 @@ class Calibrated(Model):
     details: dict[str, Any] = field(default_factory=dict)
 
     def transform(self, df: DataFrame) -> DataFrame:
-        scored = self.model.transform(df)
+        return self._corrected(self.model.transform(df))
+
+    def score(
+        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None = None
+    ) -> DataFrame:
+        return self._corrected(self.model.score(data, keep, spark))
+
+    def _corrected(self, scored: DataFrame) -> DataFrame:
         return scored.withColumn(_PREDICTION, to_column(self.curve).cast("double"))
 
     def transform_arrow(self, table: pa.Table) -> pa.Table | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -159,10 +160,18 @@ class Decided(Model):
     details: dict[str, Any]
 
     def transform(self, df: DataFrame) -> DataFrame:
+        return self._decided(self.model.transform(df))
+
+    def score(
+        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None = None
+    ) -> DataFrame:
+        return self._decided(self.model.score(data, keep, spark))
+
+    def _decided(self, scored: DataFrame) -> DataFrame:
         from pyspark.sql import functions as F
 
         decision = (F.col("prediction") >= self.threshold).cast("int")
-        return self.model.transform(df).withColumn(DECISION, decision)
+        return scored.withColumn(DECISION, decision)
 
     def transform_arrow(self, table: pa.Table) -> pa.Table | None:
         scored = self.model.transform_arrow(table)

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.lake.inputs import as_frame, need_columns
 from sparkmine.model import Model
 
 if TYPE_CHECKING:
@@ -70,9 +69,7 @@ def held_out(
     """
     from pyspark.sql import functions as F
 
-    df = as_frame(data, spark)
-    need_columns(df, [label])
-    scored = model.transform(df)
+    scored = model.score(data, [label], spark)
     kind = scored.schema["prediction"].dataType.simpleString()
     if kind != "double" or "probability" in scored.columns:
         raise ConfigError("a score of class 1 is needed; the model predicts classes")

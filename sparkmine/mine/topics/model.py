@@ -15,20 +15,19 @@ import pyarrow.compute as pc
 
 from sparkmine.errors import ModelError, raised_by_workers
 from sparkmine.mine.topics.inference import Array, expectations, infer
-from sparkmine.model import Model
-from sparkmine.scoring import add_columns
+from sparkmine.python_model import PythonModel, Scorer
 from sparkmine.stats.terms import places_of
 from sparkmine.stats.tokens import Terms, Tokens
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 ADDED = {"topic": "int", "topics": "array<double>"}
 _STATE, _ARRAYS = "topics.json", "topics.npz"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TopicsModel(Model):
+class TopicsModel(PythonModel):
     """Topics, the one with the largest share of the words first.
 
     Attributes:
@@ -84,7 +83,14 @@ class TopicsModel(Model):
         Raises:
             ConfigError: the text is missing, or a column `topic` or `topics` is there.
         """
-        return add_columns(df, [self.text], ADDED, lambda: contextlib.nullcontext(self._scored))
+        return super().transform(df)
+
+    def scorer(self, spark: SparkSession) -> Scorer:
+        return Scorer(
+            features=[self.text],
+            columns=ADDED,
+            opened=lambda: contextlib.nullcontext(self._scored),
+        )
 
     def assign(self, texts: pa.Array) -> pa.StructArray:
         """`topic` and `topics` of texts, without Spark."""
