@@ -7,6 +7,7 @@ real ones are. Everything follows from the seed.
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -115,6 +116,7 @@ class _Maker:
         self.surnames = _Pool(self._names(8000, 3), rng)
         self.streets = _Pool(self._names(3000, 2), rng)
         self.cities = _Pool(self._names(200, 2), rng)
+        self.given: Counter[tuple[str, str]] = Counter()
         self.hosts = _Pool([f"{name}.example" for name in self._names(40, 2)], rng)
 
     def person(self) -> dict[str, str | None]:
@@ -169,7 +171,11 @@ class _Maker:
 
     def _email(self, first: str, last: str) -> str:
         kinds = (f"{first}.{last}", f"{first[:1]}{last}", f"{first}{self._number(100)}")
-        return f"{kinds[self._number(3)]}@{self.hosts.draw()}"
+        name, host = kinds[self._number(3)], self.hosts.draw()
+        # Who is late gets a number: a host gives an address once.
+        given = self.given[name, host]
+        self.given[name, host] += 1
+        return f"{name}-{given}@{host}" if given else f"{name}@{host}"
 
     def _phone(self) -> str:
         return f"0{self._number(10**9):09}"
