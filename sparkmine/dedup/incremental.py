@@ -69,7 +69,7 @@ class NearDuplicateTables:
             raise ConfigError(f"the id cannot be called {id!r} in tables of clusters; rename it")
         self.lake, self.name, self.id, self.text = lake, name, id, text
         self.matching = Matching.of(threshold, shingle, size, recall)
-        made = f"{self.matching.version}/threshold-{self.matching.threshold}"
+        made = f"{self.matching.version}/threshold-{self.matching.threshold}/{pieces.FORMAT}"
         self._kept = Kept(lake, name, id, made)
         before = self._kept.state.get("made", made)
         if before != made:

@@ -2,13 +2,13 @@
 
 A row of Spark costs about a microsecond on each side of Python; millions of bands would be
 little else. Keys are hashes, so a bucket is a range of them, and tasks take ranges of buckets.
-Payloads are pickled arrays: our own bytes between our own processes of one job, as Spark itself
-ships closures. The arrays' own bytes stand behind the pickle, where they are read without a copy.
+A payload is a head of JSON that describes the arrays, and behind it their own bytes, which are read
+where they lie. Pieces are kept in tables, too, so they are data that runs no code when it is read.
 """
 
 from __future__ import annotations
 
-import pickle
+import json
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -27,6 +27,8 @@ ARROW = pa.schema(
         pa.field("payload", pa.binary()),
     ]
 )
+# Of payloads, which tables keep.
+FORMAT = "pieces-2"
 _ALIGNED = 8
 _NUMBER = struct.Struct("<q")
 # Kinds of pieces and their arrays.
@@ -70,30 +72,64 @@ def piece(kind: int, number: int, payload: Any = None, bucket: int = 0) -> pa.Re
     )
 
 
-def packed(payload: Any) -> bytes:
-    """The sizes of a pickle and of the buffers of its arrays; then these, each at a multiple of 8.
+def packed(payload: tuple[Any, ...]) -> bytes:
+    """NumPy arrays, sets, Arrow arrays and whole numbers as bytes.
 
-    So they stay aligned wherever payloads follow one another.
+    First the number of blocks and the size of each; then the blocks, each at a multiple of 8, so
+    that they stay aligned wherever payloads follow one another: the head, and what it describes.
     """
-    buffers: list[pickle.PickleBuffer] = []
-    head = pickle.dumps(payload, protocol=5, buffer_callback=buffers.append)
-    parts = [memoryview(head), *(buffer.raw() for buffer in buffers)]
-    sizes = np.array([len(parts), *(part.nbytes for part in parts)], np.int64)
+    blocks: list[Any] = [b""]
+    head = [_described(part, blocks) for part in payload]
+    blocks[0] = json.dumps(head).encode()
+    views = [memoryview(block).cast("B") for block in blocks]
+    sizes = np.array([len(views), *(view.nbytes for view in views)], np.int64)
     found: list[bytes | memoryview] = [sizes.tobytes()]
-    for part in parts:
-        found += part, bytes(-part.nbytes % _ALIGNED)
+    for view in views:
+        found += view, bytes(-view.nbytes % _ALIGNED)
     return b"".join(found)
 
 
-def loaded(data: pa.Buffer) -> Any:
+def _described(part: Any, blocks: list[Any]) -> Any:
+    """What the head says of a part; its bytes are appended to the blocks."""
+    if isinstance(part, Sets):
+        return [_described(part.values, blocks), _described(part.offsets, blocks)]
+    if isinstance(part, np.ndarray):
+        # A buffer of no bytes has no shape that can be cast.
+        blocks.append(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+        return {"dtype": part.dtype.str, "shape": part.shape}
+    if isinstance(part, pa.Array):
+        batch = pa.RecordBatch.from_arrays([part], names=["part"])
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_batch(batch)
+        blocks.append(sink.getvalue())
+        return {}
+    return int(part)
+
+
+def loaded(data: pa.Buffer) -> tuple[Any, ...]:
     """What was packed; its arrays are read-only and lie where they were."""
     (count,) = _NUMBER.unpack_from(data)
     begin = _ALIGNED * (count + 1)
-    parts = []
+    blocks = []
     for size in struct.unpack_from(f"<{count}q", data, _ALIGNED):
-        parts.append(data.slice(begin, size))
+        blocks.append(data.slice(begin, size))
         begin += size + -size % _ALIGNED
-    return pickle.loads(parts[0], buffers=parts[1:])
+    head, *arrays = blocks
+    following = iter(arrays)
+    return tuple(_restored(part, following) for part in json.loads(head.to_pybytes()))
+
+
+def _restored(part: Any, blocks: Iterator[pa.Buffer]) -> Any:
+    if isinstance(part, list):
+        return Sets(*(_restored(one, blocks) for one in part))
+    if isinstance(part, int):
+        return part
+    block = next(blocks)
+    if part:
+        return np.frombuffer(block, part["dtype"]).reshape(part["shape"])
+    with pa.ipc.open_stream(block) as stream:
+        return stream.read_next_batch().column(0)
 
 
 def routed(kind: int, destinations: Ints, arrays: tuple[Any, ...]) -> Iterator[pa.RecordBatch]:

@@ -140,10 +140,11 @@ def test_hashes_are_found_among_others() -> None:
 
 def test_arrays_come_back_from_a_piece_where_they_lie() -> None:
     sets = Sets(np.arange(7, dtype=np.uint64), np.array([0, 3, 3, 7]))
-    payload = np.arange(5, dtype=np.uint16)[::2], sets, pa.array(["é", None]), np.zeros(0), 3
+    payload = np.arange(5, dtype=np.uint16)[::2], sets, pa.array(["é", None]), np.zeros((0, 4)), 3
     data = pa.py_buffer(pieces.packed(payload))
     few, again, texts, none, number = pieces.loaded(data)
-    assert (few.tolist(), texts.to_pylist(), len(none), number) == ([0, 2, 4], ["é", None], 0, 3)
+    assert (few.tolist(), texts.to_pylist(), number) == ([0, 2, 4], ["é", None], 3)
+    assert none.shape == (0, 4) and few.dtype == np.uint16
     assert again.values.tolist() == list(range(7)) and again.offsets.tolist() == [0, 3, 3, 7]
     begin = again.values.__array_interface__["data"][0] - data.address
     assert 0 < begin < data.size and begin % 8 == 0 and data.size % 8 == 0
