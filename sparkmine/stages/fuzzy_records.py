@@ -72,7 +72,7 @@ class FuzzyRecords(Stage):
     blocking: list[Columns]
     comparisons: list[ComparisonBlock]
     training: TrainingBlock
-    threshold: float = Field(default=0.99, gt=0.0, lt=1.0)
+    threshold: float = Field(default=0.95, gt=0.0, lt=1.0)
     max_pairs: int = 100_000_000
     order_by: Names = Field(default_factory=list)
     merge: list[MergeBlock] = Field(default=[])

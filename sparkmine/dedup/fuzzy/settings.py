@@ -150,7 +150,7 @@ class Linkage:
     blocking: tuple[Rule, ...]
     comparisons: tuple[Comparison, ...]
     training: Training
-    threshold: float = 0.99
+    threshold: float = 0.95
     max_pairs: int = 100_000_000
     seed: int = 0
 
