@@ -47,6 +47,9 @@ BASKETS_AT_THRESHOLD = 50
 # Baskets of at most so many bytes are mined in the driver, unless more itemsets are expected.
 HERE_BYTES = 1 << 27
 HERE_ITEMSETS = 1_000_000
+# Candidates of all parts together that the driver takes, for each itemset that it may hold: they
+# are a sixth of the size, and not all of them are frequent.
+CANDIDATES = 4
 
 # Itemsets of two items and more: blocks of codes [n, k] and counts [n]. Codes are places in the
 # items, [(text, count)], which ascend by count, then by text.
@@ -225,7 +228,9 @@ def _both_passes(blocks: DataFrame, miner: Miner, wanted: _Wanted) -> Found:
     from pyspark.sql import functions as F
 
     sums = blocks.mapInArrow(miner, MINED).groupBy("key")
-    mined = sums.agg(F.sum("count").alias("count"), F.sum("slack").alias("slack")).toArrow()
+    summed = sums.agg(F.sum("count").alias("count"), F.sum("slack").alias("slack"))
+    most_rows = CANDIDATES * wanted.max_itemsets + 1
+    mined = summed.limit(most_rows).toArrow()
     keys = mined.column("key").combine_chunks()
     counts = mined.column("count").to_numpy()
     slack = mined.column("slack").to_numpy()
@@ -234,6 +239,8 @@ def _both_passes(blocks: DataFrame, miner: Miner, wanted: _Wanted) -> Found:
     stopped = (sizes > 0) & ~itemset
     if stopped.any():  # keys that begin with `partition.TOO_MANY`
         raise wanted.too_many(counts[stopped].max(), slack[stopped].max() / BILLION)
+    if len(keys) == most_rows:
+        raise wanted.too_many(most_rows, None)
     # A part that did not find an itemset adds at most its slack: none missing, the count is exact.
     most = counts + int(slack[~itemset].sum()) - slack
     exact = itemset & (most == counts) & (counts >= miner.minimum)
@@ -248,6 +255,9 @@ def _both_passes(blocks: DataFrame, miner: Miner, wanted: _Wanted) -> Found:
         places, numbers = (column.to_numpy() for column in counted.columns)
         enough = numbers >= miner.minimum
         found.append((candidates.take(pa.array(places[enough])), numbers[enough]))
+    longer = sum(len(numbers) for _, numbers in found)
+    if longer > wanted.max_itemsets:
+        raise wanted.too_many(longer, None)
     return [(codes, numbers[places]) for part, numbers in found for places, codes in unpack(part)]
 
 

@@ -31,6 +31,7 @@ import pyarrow as pa
 from sparkmine.errors import ConfigError, DataError, raised_by_workers
 from sparkmine.expr import col
 from sparkmine.lake.inputs import as_frame, need_columns
+from sparkmine.mine.drawn import drawn, told_apart
 from sparkmine.mine.forest import Floats, Forest, grow, joined
 from sparkmine.python_model import PythonModel, Scorer
 from sparkmine.stats.engine import StatEngine
@@ -112,9 +113,10 @@ class Outliers:
         if not state.count:
             raise DataError("there are no rows to fit on")
         model = OutlierModel.of(self, tuple(features), state)
+        rows = told_apart(df, [*features, *self.scores], state.count)
         if "isolation_forest" in self.methods:
-            model.forest = self._forest(df, features, state.count)
-        model.percentiles = self._percentiles(df, model, state.count)
+            model.forest = self._forest(rows, features, state.count)
+        model.percentiles = self._percentiles(rows, model, state.count)
         return model
 
     def _forest(self, df: DataFrame, features: Sequence[str], rows: int) -> Forest:
@@ -125,13 +127,13 @@ class Outliers:
         # more are drawn than wanted, because trees do not get equally many.
         share = min(1.0, 1.5 * self.trees * self.sample / rows)
         copies = max(1, -(-self.trees * self.sample // rows)) if share >= 1.0 else 1
-        drawn = F.pmod(F.xxhash64(F.lit(self.seed), *columns), F.lit(1_000_000_007))
-        some = df.select(*columns).where(drawn < F.lit(int(share * 1_000_000_007)))
+        some = drawn(df, share, F.xxhash64(F.lit(self.seed), *columns, "_same"))
         # Few rows are in several trees.
         some = some.withColumn("_copy", F.explode(F.sequence(F.lit(1), F.lit(copies))))
-        dealt = F.xxhash64(F.lit(self.seed + 1), F.col("_copy"), *columns)
+        content = [F.col("_copy"), *columns, F.col("_same")]
+        dealt = F.xxhash64(F.lit(self.seed + 1), *content)
         some = some.withColumn("_tree", F.pmod(dealt, F.lit(self.trees)).cast("int"))
-        some = some.withColumn("_order", F.xxhash64(F.lit(self.seed + 2), F.col("_copy"), *columns))
+        some = some.withColumn("_order", F.xxhash64(F.lit(self.seed + 2), *content))
         task = _grower(tuple(features), self.sample, self.seed)
         with raised_by_workers():
             found = some.groupBy("_tree").applyInArrow(task, "tree int, state binary").toArrow()
@@ -142,11 +144,8 @@ class Outliers:
         from pyspark.sql import functions as F
 
         columns = [F.col(f"`{name}`") for name in model.features]
-        some = df.select(*columns, *(F.col(f"`{name}`") for name in model.given))
-        if rows > PERCENTILE_ROWS:
-            place = F.pmod(F.xxhash64(F.lit(self.seed + 3), *columns), F.lit(1_000_000_007))
-            some = some.where(place < F.lit(int(PERCENTILE_ROWS / rows * 1_000_000_007)))
-        table = some.toArrow()
+        share = min(1.0, PERCENTILE_ROWS / rows)
+        table = drawn(df, share, F.xxhash64(F.lit(self.seed + 3), *columns, "_same")).toArrow()
         scores = {**model.scores(model.matrix(table)), **model.given_scores(table)}
         points = np.linspace(0, 1, POINTS)
         return {name: np.quantile(found, points) for name, found in scores.items()}

@@ -33,6 +33,8 @@ READ_BYTES = 1 << 28
 PARTS = 4
 PART_ROWS = 1 << 21
 TEXT_BYTES = 64
+# Further partitions bring less and less, those from this number on nothing.
+MOST_PARTS = 1 << 10
 # A row's number has its partition above these bits.
 _PARTITION_BITS = 33
 
@@ -73,9 +75,15 @@ def brought(df: DataFrame, basket: str, item: str) -> CodedBaskets | None:
     )
     texts = [name for name, kind in numbered.dtypes if kind == "string"]
     long = [F.coalesce(F.octet_length(name) > TEXT_BYTES, F.lit(False)) for name in texts]
-    # One row too many of a partition, or one of a partition too many, says that there are more.
-    more = (within >= PART_ROWS) | (part >= PARTS)
-    some = numbered.where((within <= PART_ROWS) & (part <= PARTS))
+    # Any of the partitions may be the one that has the rows, but behind the first few the n-th may
+    # bring a share of 1/n. One row too many of a partition says that there are more.
+    allowed = (
+        F.when(part < PARTS, F.lit(PART_ROWS))
+        .when(part < MOST_PARTS, F.floor(F.lit(PART_ROWS) / (part + 1)))
+        .otherwise(F.lit(0))
+    )
+    more = within >= allowed
+    some = numbered.where(within <= allowed)
 
     def short(name: str) -> Column:
         if name not in texts:

@@ -154,6 +154,7 @@ def test_few_rows_are_brought_and_more_are_left_to_tasks(
         monkeypatch.setattr(scanned_baskets, "TEXT_BYTES", 8)
     if limit == "parts":
         monkeypatch.setattr(scanned_baskets, "PARTS", 0)
+        monkeypatch.setattr(scanned_baskets, "MOST_PARTS", 0)
     found = scanned_baskets.brought(df, "basket", "item")
     if limit is not None:
         assert found is None
@@ -166,6 +167,22 @@ def test_few_rows_are_brought_and_more_are_left_to_tasks(
         }
     expected = {frozenset({"a"}): 2, frozenset({"b"}): 2, frozenset({"a", "b"}): 2}
     assert as_dict(frequent_itemsets(df, "basket", "item", 0.5)) == expected
+
+
+def test_rows_are_brought_whichever_partitions_hold_them(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = spark.range(0, 80, 1, 8).where("id >= 60")  # the last two of eight
+    df = last.selectExpr("id % 7 as basket", "cast(id % 3 as string) as item")
+    found = scanned_baskets.brought(df, "basket", "item")
+    assert found is not None and len(found.lengths) == 7
+    pairs = {(n % 7, n % 3) for n in range(60, 80)}
+    assert int(found.counts.sum()) == len(pairs)
+    # The eighth, of ten rows, may bring an eighth of what each of the first four may.
+    monkeypatch.setattr(scanned_baskets, "PART_ROWS", 79)
+    assert scanned_baskets.brought(df, "basket", "item") is None
+    monkeypatch.setattr(scanned_baskets, "PART_ROWS", 80)
+    assert scanned_baskets.brought(df, "basket", "item") is not None
 
 
 def test_nothing_to_find(spark: SparkSession) -> None:
@@ -219,6 +236,20 @@ def test_too_many_itemsets_are_refused_with_advice(
     long = spark.createDataFrame(rows, "basket_id int, category int")
     with pytest.raises(DataError, match=r"bytes each in .* MiB: .*spark.driver.m.* \(1 should do"):
         frequent_itemsets(long, min_support=0.5, partitions=partitions)
+
+
+def test_what_all_parts_find_is_bounded(
+    random_baskets: Make, long_form: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = random_baskets(600, 14)
+    df = long_form(table)
+    expected = of_mlxtend(fpgrowth(table, min_support=0.03, use_colnames=True), len(table))
+    most = 300  # no part finds so many, together they do: some are frequent in one part only
+    found = frequent_itemsets(df, "basket", "item", 0.03, partitions=7, max_itemsets=most)
+    assert as_dict(found) == expected and len(expected) < most
+    monkeypatch.setattr(mining, "CANDIDATES", 1)
+    with pytest.raises(DataError, match=f"{most:,} are allowed"):
+        frequent_itemsets(df, "basket", "item", 0.03, partitions=7, max_itemsets=most)
 
 
 def test_a_long_search_is_left_to_tasks(

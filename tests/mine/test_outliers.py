@@ -17,7 +17,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.mine import Outliers
+from sparkmine.mine import Outliers, outliers
 from sparkmine.mine.forest import grow, joined
 from sparkmine.mine.outliers import METHODS, OutlierModel
 
@@ -114,6 +114,30 @@ def test_any_partitioning_and_a_saved_model_give_the_same(
     assert loaded.evaluate(table).equals(fitted.evaluate(table))
     np.testing.assert_allclose(loaded.evaluate(table)["score"], scored.score, atol=1e-9)
     assert loaded.evaluate(table.slice(0, 0)).num_rows == 0
+
+
+def test_equal_rows_are_drawn_one_by_one(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight different rows, of which one is half of 20,000 and one a thousandth."""
+    counts = [10_000, 4_000, 2_500, 1_500, 1_000, 600, 380, 20]
+    values = np.repeat(np.arange(8.0) ** 2, counts)
+    df = spark.createDataFrame(pd.DataFrame({"x": values, "y": -values}))
+    how = Outliers(methods=("isolation_forest", "univariate"), trees=5, sample=64, seed=3)
+    whole = how.fit(df, ["x", "y"])
+    monkeypatch.setattr(outliers, "PERCENTILE_ROWS", 2_000)
+    sampled = how.fit(df.repartition(3), ["x", "y"])
+    trees = whole.forest
+    assert trees is not None and sampled.forest is not None
+    assert len(trees.roots) == 5 and len(trees.threshold) > 15
+    np.testing.assert_array_equal(trees.threshold, sampled.forest.threshold)
+    distinct = pa.table({"x": np.arange(8.0) ** 2, "y": -(np.arange(8.0) ** 2)})
+    shares = np.array(counts) / 20_000
+    away = np.abs(np.arange(8.0) ** 2 - values.mean())
+    expected = np.array([shares[away < a].sum() + shares[away == a].sum() / 2 for a in away])
+    for model in (whole, sampled):
+        found = model.evaluate(distinct)["score_univariate"].to_numpy()
+        np.testing.assert_allclose(found, expected, atol=0.03)
 
 
 def test_few_flat_and_bad_rows(spark: SparkSession) -> None:
