@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 # From the arrays of the features to the scores: one array, or a struct of several columns.
 Score = Callable[[list[pa.Array]], pa.Array]
 
-# Uncompressed bytes of the files that are scored at once, and that one task reads, about.
-_BATCH_BYTES, _TASK_BYTES = 1 << 24, 1 << 27
+# Uncompressed bytes of the files that are scored at once, and that one task reads, about. Columns
+# of few different values take next to none, so rows are counted, too.
+_BATCH_BYTES, _BATCH_ROWS, _TASK_BYTES = 1 << 24, 1 << 16, 1 << 27
 # Rows of one Arrow batch on the way to the JVM.
 _ROWS = 10_000
 
@@ -135,9 +136,7 @@ def _of_files(spark: SparkSession, scan: Scan, keep: Sequence[str], scorer: Scor
         tables = scan.read_many([b for part in parts for b in shares[part]], limit=_BATCH_BYTES)
         scores: Score | None = None
         with ExitStack() as until_the_end:
-            for table in tables:
-                if not table.num_rows:
-                    continue
+            for table in _cut(tables):
                 if scores is None:
                     scores = until_the_end.enter_context(opened())
                 found = scores(arrays_of(table, features))
@@ -147,3 +146,10 @@ def _of_files(spark: SparkSession, scan: Scan, keep: Sequence[str], scorer: Scor
 
     numbers = spark.range(0, len(shares), 1, max(len(shares), 1))
     return numbers.mapInArrow(score, schema)
+
+
+def _cut(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows in tables of so many that are scored at once; no empty ones."""
+    for table in tables:
+        for begin in range(0, table.num_rows, _BATCH_ROWS):
+            yield table.slice(begin, _BATCH_ROWS)

@@ -133,6 +133,8 @@ class NearDuplicateTables:
                 self._kept.forget()
                 noted = {"work": work}
                 figures = self._update(df, lambda rows: rows.join(parts, self.id), noted, {})
+                if not figures:
+                    self._kept.empty(noted)
             return {**dict.fromkeys(_FIGURES, 0), **figures}
 
     def delete(self, ids: DataFrame) -> None:

@@ -202,6 +202,14 @@ class Kept:
         how = {"mode": "replace_where", "partition_by": ["kind"], "replace_where": where}
         self._commit(self._plain(rows), state, **how)
 
+    def empty(self, noted: Mapping[str, Any]) -> None:
+        """Leave no document and no piece in a table that is there."""
+        if not self._table.exists():
+            return
+        none = self._table.snapshot().dataframe(self.lake.spark).limit(0)
+        state = {"updates": 0, "settled": 0, "merged": 0, "deleted": False, "figures": {}}
+        self._commit(none, {**noted, **state}, mode="overwrite", partition_by=["kind"])
+
     def _plain(self, rows: DataFrame) -> DataFrame:
         from pyspark.sql import functions as F
 

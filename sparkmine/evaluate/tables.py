@@ -284,24 +284,30 @@ def values_of(array: pa.Array | pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
 
 def _rankings(df: DataFrame, models: Iterable[str]) -> int:
     """How many orders of the rows a resample goes through for each model: one a class."""
+    return max(1, _length(df, models) or 1)
+
+
+def _length(df: DataFrame, models: Iterable[str]) -> int | None:
+    """Elements of predictions that are arrays, by the first there is; None of plain ones."""
     from pyspark.sql import functions as F
     from pyspark.sql.types import ArrayType
 
     arrays = [name for name in models if isinstance(df.schema[name].dataType, ArrayType)]
-    first = df.select(F.size(arrays[0])).first() if arrays else None
-    return max(1, int(first[0])) if first is not None else 1
+    if not arrays:
+        return None
+    column = F.col(f"`{arrays[0]}`")
+    first = df.where(column.isNotNull()).select(F.size(column)).first()
+    return 0 if first is None else int(first[0])
 
 
 def _classes(df: DataFrame, label: str, models: Sequence[str]) -> tuple[Any, ...]:
     """The classes of a multiclass task: a scan, unless predictions are arrays."""
     from pyspark.sql import functions as F
-    from pyspark.sql.types import ArrayType
 
-    arrays = [name for name in models if isinstance(df.schema[name].dataType, ArrayType)]
-    if arrays:
-        first = df.select(F.size(arrays[0])).first()
-        return tuple(range(int(first[0]))) if first is not None else ()
-    columns = F.array(*(F.col(name) for name in [label, *models]))
+    length = _length(df, models)
+    if length is not None:
+        return tuple(range(length))
+    columns = F.array(*(F.col(f"`{name}`") for name in [label, *models]))
     found = df.select(F.explode(columns).alias("class")).distinct().collect()
     return tuple(sorted(row[0] for row in found if row[0] is not None))
 

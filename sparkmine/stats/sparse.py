@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,12 +100,13 @@ def sparse_rows(
         widths: elements of each column.
 
     Raises:
-        DataError: a column that holds no numbers, or vectors of another length.
+        DataError: a column that holds no numbers, vectors of another length, or some whose indices
+            and values do not belong together.
     """
     from scipy import sparse
 
     rows = len(arrays[0])
-    bad = np.array([pc.is_null(array).to_numpy(zero_copy_only=False) for array in arrays])
+    bad = np.array([_missing(array).to_numpy(zero_copy_only=False) for array in arrays])
     known = ~bad.any(axis=0)
     parts = []
     for number, (name, width, array) in enumerate(zip(names, widths, arrays, strict=True)):
@@ -134,6 +136,14 @@ def width_of(name: str, array: pa.Array) -> int:
     return int(sizes[0]) if sizes else 0
 
 
+def _missing(array: pa.Array) -> pa.Array:
+    """Which rows have no value; a vector is its size, its indices and its values together."""
+    if not is_sparse(array.type):
+        return pc.is_null(array)
+    parts = [pc.is_null(pc.struct_field(array, field.name)) for field in TYPE]
+    return reduce(pc.or_, parts)
+
+
 def _part(name: str, width: int, array: pa.Array) -> Any:
     """One column, without nulls, as compressed rows [n, width]."""
     from scipy import sparse
@@ -151,10 +161,16 @@ def _part(name: str, width: int, array: pa.Array) -> Any:
         raise DataError(f"column {name!r} has {found} elements a row; the model has {width}")
     indices, values = pc.struct_field(array, "indices"), pc.struct_field(array, "values")
     lengths = pc.list_value_length(indices).to_numpy(zero_copy_only=False)
+    uneven = lengths != pc.list_value_length(values).to_numpy(zero_copy_only=False)
+    places = pc.list_flatten(indices).to_numpy(zero_copy_only=False)
+    # SciPy checks neither, and would read memory that is not its own.
+    outside = int(np.count_nonzero(~((places >= 0) & (places < width))))
+    if uneven.any() or outside:
+        raise DataError(
+            f"vectors in {name}: {int(uneven.sum())} have not as many indices as values, and "
+            f"{outside} indices are not from 0 to {width - 1}; operators with `sparse: true` make "
+            "vectors that fit"
+        )
     indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    entries = (
-        pc.list_flatten(values).to_numpy(zero_copy_only=False),
-        pc.list_flatten(indices).to_numpy(zero_copy_only=False),
-        indptr,
-    )
+    entries = pc.list_flatten(values).to_numpy(zero_copy_only=False), places, indptr
     return sparse.csr_matrix(entries, shape=(len(array), width))

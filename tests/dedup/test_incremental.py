@@ -140,6 +140,16 @@ def test_all_parts_at_once(
     assert kept.clusters() == brute_force(kept.texts, 2, 0.4)
 
 
+def test_all_parts_at_once_may_be_no_document(kept: Kept) -> None:
+    kept.add({1: "one two three four", 2: "these go away"})
+    none = kept.spark.createDataFrame([], "id long, text string, day string")
+    figures = kept.tables.load(none, "day", "the work")
+    kept.texts = {}
+    assert (figures["rows"], kept.clusters()) == (0, {})
+    kept.add({1: "one two three four", 7: "one two three four"})
+    assert kept.clusters() == {1: 1, 7: 1}
+
+
 def test_tables_of_an_earlier_layout_are_refused(kept: Kept) -> None:
     kept.lake.table("near/texts/pieces").write(kept.spark.range(1))
     with pytest.raises(VersionError, match=r"is of an earlier sparkmine.*add all documents again"):

@@ -14,11 +14,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from sparkmine import mine
-from sparkmine.errors import ConfigError, RecipeError
+from sparkmine.errors import ConfigError, DataError, RecipeError
 from sparkmine.mine.scikit.memory import Need
 from sparkmine.model import Model
 from sparkmine.recipe import FittedRecipe, Recipe, operators
 from sparkmine.recipe.selectors import select
+from sparkmine.stats.sparse import TYPE, sparse_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,6 +39,25 @@ def table() -> pd.DataFrame:
     found["size"] = random.normal(size=ROWS)
     found["yes"] = (kinds == 2).astype(int)
     return found
+
+
+def vectors(*rows: tuple[int | None, list[int] | None, list[float] | None]) -> pa.Array:
+    names = [field.name for field in TYPE]
+    return pa.array([dict(zip(names, row, strict=True)) for row in rows], TYPE)
+
+
+def test_vectors_of_other_makers_are_checked() -> None:
+    good = vectors((3, [0, 2], [1.0, 4.0]), (3, None, [1.0]), (None, [0], [1.0]), (3, [], []))
+    found = sparse_rows(["v"], [3], [good])
+    assert found.usable.tolist() == [True, False, False, True]
+    assert found.matrix.toarray().tolist() == [[1.0, 0.0, 4.0], [0.0, 0.0, 0.0]]
+    for wrong in (
+        vectors((3, [3], [1.0])),
+        vectors((3, [-1], [1.0])),
+        vectors((3, [0, 1], [1.0]), (3, [0], [1.0, 2.0])),  # which balance
+    ):
+        with pytest.raises(DataError, match="vectors in v"):
+            sparse_rows(["v"], [3], [wrong])
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparkmine.evaluate.metrics import Floats
 from sparkmine.mine.expression_model import ExpressionModel
@@ -63,9 +64,12 @@ def trees_of(model: Model, task: str, table: pa.Table) -> Trees | None:
         return EstimatorTrees(model=model)
     if isinstance(model, ExpressionModel) and task in ("binary", "regression"):
         lists = [
-            name for name in table.column_names if pa.types.is_list(table.schema.field(name).type)
+            name
+            for name in sorted(model.expression.columns)
+            if pa.types.is_list(table.schema.field(name).type)
         ]
-        widths = {name: len(table.column(name)[0]) for name in lists}
+        lengths = {name: pc.list_value_length(table.column(name)) for name in lists}
+        widths = {name: pc.max(found).as_py() or 0 for name, found in lengths.items()}
         found = tree_of(model, "binary" if task == "binary" else "regression", widths)
         return None if found is None else NodeTrees(model=found)
     return NodeTrees(model=model) if isinstance(model, TreesModel) else None
