@@ -99,11 +99,8 @@ def measured(name: str, both: Array, left: Array, right: Array, baskets: int) ->
     return found
 
 
-def columns(both: Array, left: Array, right: Array, baskets: int) -> dict[str, pa.Array]:
-    """All measures as Arrow columns; an infinite conviction is null."""
-    found = {}
-    for name in MEASURES:
-        values = measured(name, both, left, right, baskets)
-        finite = np.isfinite(values)
-        found[name] = pa.array(values, mask=None if finite.all() else ~finite)
-    return found
+def column(name: str, both: Array, left: Array, right: Array, baskets: int) -> pa.Array:
+    """One measure of all rules as an Arrow column; an infinite conviction is null."""
+    values = measured(name, both, left, right, baskets)
+    finite = np.isfinite(values)
+    return pa.array(values, mask=None if finite.all() else ~finite)

@@ -16,6 +16,7 @@ also call a rule redundant when one with a larger consequent is as good; here co
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import comb
@@ -26,7 +27,8 @@ import pyarrow as pa
 
 from sparkmine.errors import DataError
 from sparkmine.mine.lattice import Itemsets, Lattice
-from sparkmine.mine.measures import Ranges, columns, measured, within
+from sparkmine.mine.measures import MEASURES, Ranges, column, measured, within
+from sparkmine.stats.here import threads
 
 if TYPE_CHECKING:
     from sparkmine.mine.eclat import Array
@@ -159,9 +161,17 @@ def _table(found: Itemsets, rules: Array) -> pa.Table:
     baskets = max(1, found.baskets)
     both, left, right = (counts.take(numbers) for numbers in rules)
     order = _highest_first(measured("lift", both, left, right, baskets), both)
-    values = columns(both.take(order), left.take(order), right.take(order), baskets)
-    sides = [found.lists(numbers.take(order)) for numbers in rules[1:]]
-    return pa.table([*sides, *values.values()], names=["antecedent", "consequent", *values])
+    both, left, right = (counts.take(order) for counts in (both, left, right))
+
+    def measure(name: str) -> pa.Array:
+        return column(name, both, left, right, baskets)
+
+    # NumPy and Arrow let other threads compute while they do.
+    with ThreadPoolExecutor(threads()) as pool:
+        sides = pool.map(found.lists, [numbers.take(order) for numbers in rules[1:]])
+        values = pool.map(measure, MEASURES)
+        done = [*sides, *values]
+    return pa.table(done, names=["antecedent", "consequent", *MEASURES])
 
 
 def _highest_first(first: Array, second: Array) -> Array:

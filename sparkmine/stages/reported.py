@@ -14,6 +14,8 @@ from sparkmine.evaluate.report import (
     Candidate,
     Champion,
     Clusters,
+    FrequentItemset,
+    FrequentItemsets,
     FuzzyMatches,
     Histogram,
     KeywordTable,
@@ -40,7 +42,7 @@ from sparkmine.stages.evaluate import load_evaluation
 from sparkmine.stages.explain import load_explanation
 from sparkmine.stages.recommended import recommended
 
-MAX_RULES = 300
+MAX_RULES, MAX_ITEMSETS = 300, 20
 QUALITY_KINDS = ("ingest", "clean", "dedup", "near_duplicates", "fuzzy_records")
 
 
@@ -89,6 +91,27 @@ def _kind(kind: str) -> Callable[[Left], bool]:
 
 def _metric(key: str) -> Callable[[Left], bool]:
     return lambda left: bool(left.metrics.get(key))
+
+
+def _itemsets(left: Left) -> FrequentItemsets:
+    from pyspark.sql import functions as F
+
+    config, figures = left.data["config"], left.metrics["itemsets"]
+    found = left.context.frame(left.table).withColumn("length", F.size("items"))
+    lengths = found.groupBy("length").count().orderBy("length").collect()
+    several = found.where("length > 1").orderBy(F.col("count").desc(), "items")
+    return FrequentItemsets(
+        table=left.table,
+        keep=config.get("keep", "all"),
+        min_support=config.get("min_support", 0.01),
+        baskets=figures["baskets"],
+        mined=figures["mined"],
+        lengths=tuple((row["length"], row["count"]) for row in lengths),
+        first=tuple(
+            FrequentItemset(items=tuple(row["items"]), support=row["support"], baskets=row["count"])
+            for row in several.limit(MAX_ITEMSETS).collect()
+        ),
+    )
 
 
 def _rules(left: Left) -> Rules:
@@ -331,6 +354,7 @@ PARTS: dict[str, tuple[Callable[[Left], bool], Callable[[Left], Iterable[Any]]]]
         lambda left: [ModelWeights.of(left.name, left.metrics["heaviest"])],
     ),
     "rules": (_kind("rules"), lambda left: [_rules(left)]),
+    "itemsets": (_kind("itemsets"), lambda left: [_itemsets(left)]),
     "recommendations": (
         _metric("recommend"),
         lambda left: [recommended(left.context, left.data)],

@@ -18,6 +18,8 @@ from sparkmine.evaluate.report import (
     BasketExample,
     Champion,
     Clusters,
+    FrequentItemset,
+    FrequentItemsets,
     FuzzyMatches,
     GroupKeywords,
     Histogram,
@@ -61,6 +63,7 @@ SECTIONS = [
     "topics",
     "evaluation",
     "weights",
+    "itemsets",
     "rules",
     "recommendations",
     "predictions",
@@ -291,6 +294,17 @@ def full(name: str = "network") -> ReportData:
             ),
             ModelWeights.of("forest", weights_of({"importances": {name: 0.125, "visits": 0.875}})),
             ModelWeights.of("classes", weights_of({"coefficients": {name: [1.0, -1.0, 0.0]}})),
+        ),
+        itemsets=(
+            FrequentItemsets(
+                table="mined/itemsets",
+                keep="closed",
+                min_support=0.02,
+                baskets=4_000,
+                mined=77,
+                lengths=((1, 12), (2, 40), (3, 5)),
+                first=(FrequentItemset(items=(name, "milk"), support=0.0825, baskets=330),),
+            ),
         ),
         recommendations=(
             Recommendations(

@@ -23,6 +23,7 @@ from sparkmine.evaluate.report.data import (
     TableQuality,
     WeightLevel,
 )
+from sparkmine.evaluate.report.itemsets import FrequentItemset, FrequentItemsets
 from sparkmine.evaluate.report.recommended import (
     BasketExample,
     Recommendations,
@@ -44,6 +45,8 @@ __all__ = [
     "Champion",
     "Clusters",
     "ColumnWeight",
+    "FrequentItemset",
+    "FrequentItemsets",
     "FuzzyMatches",
     "GroupKeywords",
     "Histogram",

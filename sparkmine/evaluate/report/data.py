@@ -12,6 +12,7 @@ from sparkmine.errors import DataError
 from sparkmine.evaluate.comparison import Evaluation
 from sparkmine.evaluate.explain import Explanation
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.report.itemsets import FrequentItemsets
 from sparkmine.evaluate.report.recommended import Recommendations
 from sparkmine.evaluate.report.texts import KeywordTable, TopicTable
 from sparkmine.evaluate.report.weights import ModelWeights
@@ -330,6 +331,7 @@ class ReportData(PlainData):
     champion: Champion | None = None
     explanations: tuple[Explanation, ...] = ()
     weights: tuple[ModelWeights, ...] = ()
+    itemsets: tuple[FrequentItemsets, ...] = ()
     rules: Rules | None = None
     recommendations: tuple[Recommendations, ...] = ()
     predictions: Predictions | None = None

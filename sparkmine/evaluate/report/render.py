@@ -12,6 +12,7 @@ from sparkmine.evaluate.report import (
     evaluated,
     explanation_charts,
     flow,
+    itemsets,
     linkage_charts,
     recommended,
     search_charts,
@@ -71,6 +72,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("evaluation", "Evaluation", report.evaluation),
         ("weights", "Coefficients and importances", report.weights),
         ("explanation", "Explanation", report.explanations),
+        ("itemsets", "Frequent itemsets", report.itemsets),
         ("rules", "Association rules", report.rules),
         ("recommendations", "Recommendations", report.recommendations),
         ("predictions", "Predictions", report.predictions),
@@ -120,6 +122,9 @@ def _pictures(report: ReportData) -> dict[str, Any]:
         ],
         "weight_bars": [
             weights.picture(found, f"weights-{i}") for i, found in enumerate(report.weights)
+        ],
+        "itemset_bars": [
+            itemsets.picture(found, f"itemsets-{i}") for i, found in enumerate(report.itemsets)
         ],
         "recommended": [
             recommended.pictures(found, f"recommended-{i}")
