@@ -179,6 +179,7 @@ def fit(
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
         job = Job(
             network=network,
+            network_identity=network.identity(),
             layout=source.layout(
                 training,
                 columns,
@@ -259,7 +260,7 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
         epoch=first["epoch"],
         data=job.train.identity,
         settings={
-            "network": job.network.identity(),
+            "network": job.network_identity,
             "ranks": job.ranks,
             "epochs": job.epochs,
             "batch_size": job.batch_size,

@@ -21,9 +21,14 @@ from sparkmine.train.stopping import EarlyStopping
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One fit, equal for all ranks. `checkpoint` is a folder that rank 0 sees."""
+    """One fit, equal for all ranks. `checkpoint` is a folder that rank 0 sees.
+
+    `network_identity` is what the network said of itself on the driver: a rank cannot know it of a
+    function, whose module's file it may not have.
+    """
 
     network: Network
+    network_identity: Mapping[str, Any]
     layout: Layout
     train: Source
     validation: Source | None
@@ -76,7 +81,7 @@ class Job:
             # More patience continues, too; which epoch is best must be told alike.
             stopping = {**asdict(self.early_stopping), "patience": None}
         content: dict[str, Any] = {
-            "network": self.network.identity(),
+            "network": self.network_identity,
             "layout": self.layout.to_json(),
             "train": self.train.identity,
             "validation": None if self.validation is None else self.validation.identity,
