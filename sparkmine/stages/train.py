@@ -140,6 +140,7 @@ class Train(ModelStage):
     checkpoint_steps: int | None = Field(default=None, ge=1)
     gpus_per_rank: int = Field(default=0, ge=0)
     max_restarts: int = Field(default=0, ge=0)
+    stall_seconds: float = Field(default=600.0, gt=0.0, strict=False)
 
     def check(self, base: Path) -> None:
         super().check(base)
@@ -193,6 +194,7 @@ class Train(ModelStage):
             seed=context.seed,
             gpus_per_rank=self.gpus_per_rank,
             max_restarts=self.max_restarts,
+            stall_seconds=self.stall_seconds,
             checkpoint=_checkpoint(context),
             spark=context.spark,
             progress=lambda event: _shown(context, event),

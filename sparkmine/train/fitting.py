@@ -72,6 +72,7 @@ def fit(
     scratch: str | Path | None = None,
     start_seconds: float = 300.0,
     silence_seconds: float = 30.0,
+    stall_seconds: float = 600.0,
     window_rows: int = WINDOW_ROWS,
 ) -> TrainedModel:
     """Train a Keras model on `ranks` processes that average their gradients at every step.
@@ -116,6 +117,8 @@ def fit(
         scratch: Folder for a scratch table; needed for a DataFrame on a cluster.
         start_seconds: How long ranks may take until they have found each other.
         silence_seconds: How long a rank may give no sign of life before all are ended.
+        stall_seconds: How long a living rank may do nothing (read no batch, end no step, save
+            nothing) before all are ended. Building the model and one step must take less.
         window_rows: Rows that are shuffled together, and the measure of memory.
 
     Raises:
@@ -154,6 +157,8 @@ def fit(
         )
     elif scale_learning_rate != "none" or warmup_epochs or schedule != "constant":
         raise ConfigError("give learning_rate=, so that it can be scaled, warmed up or scheduled")
+    if min(start_seconds, silence_seconds, stall_seconds) <= 0:
+        raise ConfigError("start_seconds, silence_seconds and stall_seconds must be more than 0")
     if max_restarts < 0 or (max_restarts and checkpoint is None):
         raise ConfigError(f"max_restarts={max_restarts}: at least 0, and it needs checkpoint=")
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
@@ -224,7 +229,11 @@ def fit(
                 threads=threads,
                 checkpoint=job.checkpoint,
                 network_interface=network_interface,
-                limits=Limits(start_seconds=start_seconds, silence_seconds=silence_seconds),
+                limits=Limits(
+                    start_seconds=start_seconds,
+                    silence_seconds=silence_seconds,
+                    stall_seconds=stall_seconds,
+                ),
                 on_event=on_event,
             ),
             most=max_restarts,

@@ -51,6 +51,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     model = job.network.build(job.layout)
     if not model.built:
         model.build((None, job.layout.width))
+    control.advance()
     task, classes = _task(job, model)
     if job.early_stopping is not None:
         job.early_stopping.check(job.figures(task))
@@ -61,9 +62,10 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     reached = _resume(job, model)
     validation = None
     if job.validation is not None:
-        validation = Validation(job, model, task, classes)
+        validation = Validation(job, model, task, classes, control.advance)
     epoch_end = EpochEnd(job, model, control, validation, reached)
-    examples = Examples(job, loader, weights, task)
+    examples = Examples(job, loader, weights, task, control.advance)
+    control.advance()
     for first, last, rest in _spans(job, len(reached.history), reached.begun):
         if epoch_end.over:
             break
@@ -153,6 +155,7 @@ class EpochEnd(keras.callbacks.Callback):
         self._epoch = epoch
         self._batch = 0
         self._started = time.monotonic()
+        self._control.advance()
         state.reseed(self._network, self._job.seed, hvd.rank(), epoch, self._begun)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -165,6 +168,7 @@ class EpochEnd(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batch = batch + 1
+        self._control.advance()
         steps, every = self._steps_before + self._batch, self._job.checkpoint_steps
         if every and steps % every == 0 and self._rows < self._share:
             self._checkpoint_within(steps, logs)
@@ -185,7 +189,9 @@ class EpochEnd(keras.callbacks.Callback):
         record["rows_per_second"] = self._rows * self._job.ranks / trained
         self.history.append(record)
         self._keep_best(reached)
+        self._control.advance()
         self._save(reached, None)
+        self._control.advance()
         self._network.stop_training = self.over
         if hvd.rank() == 0:
             self._control.send("epoch", epochs=self._job.epochs, over=self._ends_early, **record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +23,17 @@ class Validation:
     of one process.
     """
 
-    def __init__(self, job: Job, model: Any, task: str, classes: int | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        model: Any,
+        task: str,
+        classes: int | None,
+        advance: Callable[[], None],
+    ) -> None:
+        """`advance` is called with every batch."""
         assert job.validation is not None
+        self._advance = advance
         self._rows = job.validation.rows
         # Every row counts once: the figures are those of the rows as they are.
         layout = replace(job.layout, weight=None)
@@ -60,6 +70,7 @@ class Validation:
             rank=hvd.rank(),
             batch_size=self._batch_size,
         ):
+            self._advance()
             loss, output = self._step(tf.constant(x), tf.constant(y))
             summed += float(loss) * len(y)
             labels.append(y)
