@@ -21,6 +21,7 @@ from sparkmine.train.launcher import Limits, launch
 from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.models.gan import GAN
+from sparkmine.train.optimizer_choice import OptimizerChoice, chosen
 from sparkmine.train.order import WINDOW_ROWS
 from sparkmine.train.rate import LearningRate, Scale, Schedule
 from sparkmine.train.restarts import REPLACED_SECONDS, with_restarts
@@ -51,7 +52,7 @@ def fit(
     ranks: int = 2,
     epochs: int = 5,
     batch_size: int = 1024,
-    optimizer: str = "adam",
+    optimizer: OptimizerChoice = "adam",
     learning_rate: float | None = None,
     scale_learning_rate: Scale = "none",
     warmup_epochs: float = 0.0,
@@ -91,7 +92,8 @@ def fit(
             counts the training rows, in one pass, and lets all classes count the same.
         ranks: Processes, each one task of the barrier stage.
         batch_size: Rows per rank and step.
-        optimizer: Name of a Keras optimizer.
+        optimizer: Name of a Keras optimizer; or with settings, `{"name": "adam", "clipnorm": 1.0}`
+            or `keras.optimizers.serialize(...)`. It clips the ranks' mean gradient.
         learning_rate: The rate for one rank. None is 0.001, or what a compiled model has.
         scale_learning_rate: `none`, or times the number of ranks (`linear`) or its root (`sqrt`).
         warmup_epochs: Over these the rate grows from `learning_rate` to the scaled one, or from 0.
@@ -145,6 +147,7 @@ def fit(
         )
     if checkpoint_steps is not None and checkpoint is None:
         raise ConfigError("checkpoint_steps needs checkpoint=, the folder")
+    optimizer_name, optimizer_settings, learning_rate = chosen(optimizer, learning_rate)
     if learning_rate is None and not isinstance(network, FunctionNetwork):
         learning_rate = _DEFAULT_LEARNING_RATE
     rate = None
@@ -198,7 +201,8 @@ def fit(
             ranks=ranks,
             epochs=epochs,
             batch_size=batch_size,
-            optimizer=optimizer,
+            optimizer=optimizer_name,
+            optimizer_settings=optimizer_settings,
             learning_rate=rate,
             seed=seed,
             checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
@@ -274,6 +278,7 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
             "epochs": job.epochs,
             "batch_size": job.batch_size,
             "optimizer": job.optimizer,
+            "optimizer_settings": job.optimizer_settings,
             "learning_rate": None if job.learning_rate is None else asdict(job.learning_rate),
             "seed": job.seed,
             "weight": job.layout.weight,

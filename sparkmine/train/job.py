@@ -36,6 +36,7 @@ class Job:
     epochs: int
     batch_size: int
     optimizer: str
+    optimizer_settings: Mapping[str, Any]
     learning_rate: LearningRate | None
     seed: int
     checkpoint: str | None
@@ -86,7 +87,7 @@ class Job:
             "train": self.train.identity,
             "validation": None if self.validation is None else self.validation.identity,
             "batch_size": self.batch_size,
-            "optimizer": self.optimizer,
+            "optimizer": [self.optimizer, dict(self.optimizer_settings)],
             "learning_rate": None if self.learning_rate is None else asdict(self.learning_rate),
             "seed": self.seed,
             "class_weight": sorted((self.class_weight or {}).items()),

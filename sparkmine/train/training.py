@@ -308,12 +308,14 @@ def derived_seed(*words: int) -> int:
 def _compile(job: Job, model: Any, task: str) -> None:
     """Compile, unless the user's function did; then only set what reduction needs."""
     if model.compiled and model.optimizer is not None:
+        if job.optimizer_settings:
+            raise ConfigError("the function compiles its model: give its optimizer the settings")
         if job.first_rate is not None:
             model.optimizer.learning_rate = job.first_rate
         model.jit_compile = False
     else:
         model.compile(
-            optimizer=optimizer.make(job.optimizer, job.first_rate),
+            optimizer=optimizer.make(job.optimizer, job.optimizer_settings, job.first_rate),
             loss=LOSSES.get(task),
             jit_compile=False,  # XLA cannot compile Horovod's operations
         )

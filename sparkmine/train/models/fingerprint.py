@@ -51,9 +51,8 @@ def of_module(name: str) -> str:
         raise ConfigError(f"module {name}: {error}") from None
     if spec is None:
         raise ConfigError(f"module {name}: the driver does not find it")
-    source: str | bytes | None = None
-    if hasattr(spec.loader, "get_source"):  # also of what lies in a zip file
-        source = spec.loader.get_source(name)
+    reader = getattr(spec.loader, "get_source", None)  # also of what lies in a zip file
+    source: str | bytes | None = None if reader is None else reader(name)
     if source is None and spec.origin is not None and Path(spec.origin).is_file():
         source = Path(spec.origin).read_bytes()
     text = source.encode() if isinstance(source, str) else source
