@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from sparkmine.errors import ConfigError
-from sparkmine.train import checkpoint, optimizer, state
+from sparkmine.train import checkpoint, loadable, optimizer, state
 from sparkmine.train.adversarial import Adversarial
 from sparkmine.train.control import Control
 from sparkmine.train.dense import DenseChain
@@ -51,6 +51,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     model = job.network.build(job.layout)
     if not model.built:
         model.build((None, job.layout.width))
+    loadable.check(model)
     control.advance()
     task, classes = _task(job, model)
     if job.early_stopping is not None:
