@@ -56,12 +56,12 @@ class Control:
             self.send("alive")
             # Counted in beats: time in which this process was stopped is no standstill.
             self._idle += BEAT_SECONDS
-            if self._limit is not None and self._idle >= self._limit:
+            if self._limit is not None and self._idle > self._limit:
                 self._end_standstill(self._limit)
 
     def _end_standstill(self, limit: float) -> None:
         place = standstill.place()
-        if place is None and self._idle < 2 * limit:
+        if place is None and self._idle <= 2 * limit:
             return
         stands = f"it stands at {place}" if place else "it waits for others, or computes one step"
         reason = f"no progress for {self._idle:g} s (stall_seconds is {limit:g}): {stands}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,13 +62,18 @@ class Job:
             return None
         return self.learning_rate.at(0.0, epochs=self.epochs, ranks=self.ranks)
 
-    def figures(self, task: str) -> list[str]:
-        """The names of the losses and figures that the history of such a fit has."""
-        found = ["loss"]
+    def figures(self, task: str, own: Sequence[str] = ()) -> list[str]:
+        """The names of the losses and figures that the history of such a fit has.
+
+        Args:
+            own: Metrics of a model that a user's function has compiled.
+        """
+        found = ["loss", *own]
         if task == "generation":
             found += ["generator_loss", "discriminator_loss"]
         if self.validation is not None:
-            found += [f"val_{name}" for name in ("loss", *metrics.names(task, self.layout.labels))]
+            names = ["loss", *metrics.names(task, self.layout.labels)]
+            found += [f"val_{name}" for name in dict.fromkeys([*names, *own])]
         return found
 
     def identity(self) -> str:

@@ -26,6 +26,6 @@ def check(model: Any) -> None:
         except (TypeError, ValueError):
             raise ConfigError(
                 f"layer {layer.name!r} is a Lambda whose function cannot be loaded again to score: "
-                "use a layer or a function of Keras, such as keras.ops.square, or a subclass of "
-                "keras.layers.Layer with @keras.saving.register_keras_serializable()"
+                "use a layer of Keras, or a subclass of keras.layers.Layer with "
+                "@keras.saving.register_keras_serializable()"
             ) from None

@@ -10,6 +10,7 @@ classes and plain values there. Other modules count by their name alone.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -115,7 +116,7 @@ class _Described:
             return [type(value).__name__, self(value.__func__)]
         if isinstance(value, property):
             return ["property", self((value.fget, value.fset, value.fdel))]
-        if hasattr(value, "__wrapped__"):  # by functools.cache and the like
+        if "__wrapped__" in getattr(value, "__dict__", ()):  # by functools.cache and the like
             return ["wrapped", self(value.__wrapped__)]
         if isinstance(value, types.ModuleType):
             return ["module", value.__name__]
@@ -148,8 +149,9 @@ class _Described:
         kind = self(type(value))
         if isinstance(value, Enum):
             return [kind, value.name]
-        if hasattr(value, "get_config"):  # of Keras
-            return [kind, self(value.get_config())]
+        if hasattr(type(value), "get_config"):  # of Keras
+            with contextlib.suppress(NotImplementedError):
+                return [kind, self(value.get_config())]
         if is_dataclass(value):
             return [kind, [[one.name, self(getattr(value, one.name))] for one in fields(value)]]
         if self._mine(type(value)) and hasattr(value, "__dict__"):
