@@ -112,6 +112,8 @@ class Train(ModelStage):
     Attributes:
         classes: Of `task: multiclass`, how many; the largest label among the training rows plus one
             when left out.
+        optimizer: A name, or `{name: adam, clipnorm: 1.0}` and other settings of Keras's; clipping
+            acts on the mean gradient of all ranks.
         weight: A column that says how much a training row counts; it is no feature.
         class_weight: How much the rows of a class count, or `balanced`.
         tensorboard: Whether `_logs/tensorboard/STAGE/RUN` in the warehouse gets what TensorBoard
@@ -133,6 +135,7 @@ class Train(ModelStage):
     ranks: int = Field(default=2, ge=1)
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=1024, ge=1)
+    optimizer: str | dict[str, bool | float | str] = "adam"
     learning_rate: float = Field(default=0.001, gt=0.0, strict=False)
     scale_learning_rate: Literal["none", "linear", "sqrt"] = "none"
     warmup_epochs: float = Field(default=0.0, ge=0.0, strict=False)
@@ -140,11 +143,18 @@ class Train(ModelStage):
     checkpoint_steps: int | None = Field(default=None, ge=1)
     gpus_per_rank: int = Field(default=0, ge=0)
     max_restarts: int = Field(default=0, ge=0)
+    stall_seconds: float = Field(default=600.0, gt=0.0, strict=False)
 
     def check(self, base: Path) -> None:
         super().check(base)
         if self.classes is not None and self.task != "multiclass":
             raise ConfigError(f"stage {self.name}: classes are for task: multiclass")
+        from sparkmine.train.optimizer_choice import chosen
+
+        try:
+            chosen(self.optimizer, self.learning_rate)
+        except ConfigError as error:
+            raise ConfigError(f"stage {self.name}: {error.args[0]}") from None
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         from sparkmine import train
@@ -185,6 +195,7 @@ class Train(ModelStage):
             ranks=self.ranks,
             epochs=self.epochs,
             batch_size=self.batch_size,
+            optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             scale_learning_rate=self.scale_learning_rate,
             warmup_epochs=self.warmup_epochs,
@@ -193,6 +204,7 @@ class Train(ModelStage):
             seed=context.seed,
             gpus_per_rank=self.gpus_per_rank,
             max_restarts=self.max_restarts,
+            stall_seconds=self.stall_seconds,
             checkpoint=_checkpoint(context),
             spark=context.spark,
             progress=lambda event: _shown(context, event),

@@ -44,6 +44,7 @@ class Begun:
         rest: What is left of its order.
         losses: Means over the `rows` rows of one rank that were read, by name.
         draws: How often each random generator of the network was used since the epoch began.
+        metrics: The sums of the compiled model's metrics over the rows of all ranks, as lists.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class Begun:
     losses: dict[str, float]
     rows: int
     draws: tuple[int, ...]
+    metrics: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,8 @@ def _named(prefix: str, arrays: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any
 def _begun(stored: dict[str, Any]) -> Begun:
     intervals = tuple((int(first), int(last)) for first, last in stored["rest"]["intervals"])
     rest = Rest(ranks=stored["rest"]["ranks"], intervals=intervals)
-    return Begun(**{**stored, "rest": rest, "draws": tuple(stored["draws"])})
+    draws, metrics = tuple(stored["draws"]), tuple(stored.get("metrics", ()))
+    return Begun(**{**stored, "rest": rest, "draws": draws, "metrics": metrics})
 
 
 def _saved(folder: Path) -> list[Path]:

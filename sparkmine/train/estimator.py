@@ -12,6 +12,7 @@ from sparkmine.lake.inputs import need_columns, part_of
 from sparkmine.model import Task
 from sparkmine.train.fitting import fit
 from sparkmine.train.models.base import Network
+from sparkmine.train.optimizer_choice import OptimizerChoice
 from sparkmine.train.rate import Scale, Schedule
 from sparkmine.train.stopping import EarlyStopping
 from sparkmine.train.trained import TrainedModel
@@ -45,7 +46,7 @@ class Training:
     ranks: int = 2
     epochs: int = 5
     batch_size: int = 1024
-    optimizer: str = "adam"
+    optimizer: OptimizerChoice = "adam"
     learning_rate: float | None = None
     scale_learning_rate: Scale = "none"
     warmup_epochs: float = 0.0

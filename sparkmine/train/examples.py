@@ -49,7 +49,16 @@ def dataset(
 class Examples:
     """The training batches of one rank as (x, y) or (x, y, weights), as Keras wants them."""
 
-    def __init__(self, job: Job, loader: Loader, weights: RowWeights, task: str) -> None:
+    def __init__(
+        self,
+        job: Job,
+        loader: Loader,
+        weights: RowWeights,
+        task: str,
+        advance: Callable[[], None],
+    ) -> None:
+        """`advance` is called with every batch."""
+        self._advance = advance
         self._loader = loader
         self._weights = weights
         self._labels = len(job.layout.labels)
@@ -88,5 +97,6 @@ class Examples:
 
     def _batches(self, epoch: int, rest: Rest | None) -> Iterator[tuple[Any, ...]]:
         for features, targets in self._loader.batches(epoch, rest):
+            self._advance()
             example = features, features if self._rebuilds else targets[:, : self._labels]
             yield (*example, self._weights.of(targets)) if self._weights else example

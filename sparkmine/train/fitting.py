@@ -21,6 +21,7 @@ from sparkmine.train.launcher import Limits, launch
 from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.models.gan import GAN
+from sparkmine.train.optimizer_choice import OptimizerChoice, chosen
 from sparkmine.train.order import WINDOW_ROWS
 from sparkmine.train.rate import LearningRate, Scale, Schedule
 from sparkmine.train.restarts import REPLACED_SECONDS, with_restarts
@@ -51,7 +52,7 @@ def fit(
     ranks: int = 2,
     epochs: int = 5,
     batch_size: int = 1024,
-    optimizer: str = "adam",
+    optimizer: OptimizerChoice = "adam",
     learning_rate: float | None = None,
     scale_learning_rate: Scale = "none",
     warmup_epochs: float = 0.0,
@@ -72,6 +73,7 @@ def fit(
     scratch: str | Path | None = None,
     start_seconds: float = 300.0,
     silence_seconds: float = 30.0,
+    stall_seconds: float = 600.0,
     window_rows: int = WINDOW_ROWS,
 ) -> TrainedModel:
     """Train a Keras model on `ranks` processes that average their gradients at every step.
@@ -90,7 +92,8 @@ def fit(
             counts the training rows, in one pass, and lets all classes count the same.
         ranks: Processes, each one task of the barrier stage.
         batch_size: Rows per rank and step.
-        optimizer: Name of a Keras optimizer.
+        optimizer: Name of a Keras optimizer; or with settings, `{"name": "adam", "clipnorm": 1.0}`
+            or `keras.optimizers.serialize(...)`. It clips the ranks' mean gradient.
         learning_rate: The rate for one rank. None is 0.001, or what a compiled model has.
         scale_learning_rate: `none`, or times the number of ranks (`linear`) or its root (`sqrt`).
         warmup_epochs: Over these the rate grows from `learning_rate` to the scaled one, or from 0.
@@ -116,6 +119,8 @@ def fit(
         scratch: Folder for a scratch table; needed for a DataFrame on a cluster.
         start_seconds: How long ranks may take until they have found each other.
         silence_seconds: How long a rank may give no sign of life before all are ended.
+        stall_seconds: How long a living rank may do nothing (read no batch, end no step, save
+            nothing) before all are ended. Building the model and one step must take less.
         window_rows: Rows that are shuffled together, and the measure of memory.
 
     Raises:
@@ -142,6 +147,7 @@ def fit(
         )
     if checkpoint_steps is not None and checkpoint is None:
         raise ConfigError("checkpoint_steps needs checkpoint=, the folder")
+    optimizer_name, optimizer_settings, learning_rate = chosen(optimizer, learning_rate)
     if learning_rate is None and not isinstance(network, FunctionNetwork):
         learning_rate = _DEFAULT_LEARNING_RATE
     rate = None
@@ -154,6 +160,8 @@ def fit(
         )
     elif scale_learning_rate != "none" or warmup_epochs or schedule != "constant":
         raise ConfigError("give learning_rate=, so that it can be scaled, warmed up or scheduled")
+    if min(start_seconds, silence_seconds, stall_seconds) <= 0:
+        raise ConfigError("start_seconds, silence_seconds and stall_seconds must be more than 0")
     if max_restarts < 0 or (max_restarts and checkpoint is None):
         raise ConfigError(f"max_restarts={max_restarts}: at least 0, and it needs checkpoint=")
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
@@ -179,6 +187,7 @@ def fit(
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
         job = Job(
             network=network,
+            network_identity=network.identity(),
             layout=source.layout(
                 training,
                 columns,
@@ -192,7 +201,8 @@ def fit(
             ranks=ranks,
             epochs=epochs,
             batch_size=batch_size,
-            optimizer=optimizer,
+            optimizer=optimizer_name,
+            optimizer_settings=optimizer_settings,
             learning_rate=rate,
             seed=seed,
             checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
@@ -223,7 +233,11 @@ def fit(
                 threads=threads,
                 checkpoint=job.checkpoint,
                 network_interface=network_interface,
-                limits=Limits(start_seconds=start_seconds, silence_seconds=silence_seconds),
+                limits=Limits(
+                    start_seconds=start_seconds,
+                    silence_seconds=silence_seconds,
+                    stall_seconds=stall_seconds,
+                ),
                 on_event=on_event,
             ),
             most=max_restarts,
@@ -259,11 +273,12 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
         epoch=first["epoch"],
         data=job.train.identity,
         settings={
-            "network": job.network.identity(),
+            "network": job.network_identity,
             "ranks": job.ranks,
             "epochs": job.epochs,
             "batch_size": job.batch_size,
             "optimizer": job.optimizer,
+            "optimizer_settings": job.optimizer_settings,
             "learning_rate": None if job.learning_rate is None else asdict(job.learning_rate),
             "seed": job.seed,
             "weight": job.layout.weight,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,9 +21,14 @@ from sparkmine.train.stopping import EarlyStopping
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One fit, equal for all ranks. `checkpoint` is a folder that rank 0 sees."""
+    """One fit, equal for all ranks. `checkpoint` is a folder that rank 0 sees.
+
+    `network_identity` is what the network said of itself on the driver: a rank cannot know it of a
+    function, whose module's file it may not have.
+    """
 
     network: Network
+    network_identity: Mapping[str, Any]
     layout: Layout
     train: Source
     validation: Source | None
@@ -31,6 +36,7 @@ class Job:
     epochs: int
     batch_size: int
     optimizer: str
+    optimizer_settings: Mapping[str, Any]
     learning_rate: LearningRate | None
     seed: int
     checkpoint: str | None
@@ -56,13 +62,18 @@ class Job:
             return None
         return self.learning_rate.at(0.0, epochs=self.epochs, ranks=self.ranks)
 
-    def figures(self, task: str) -> list[str]:
-        """The names of the losses and figures that the history of such a fit has."""
-        found = ["loss"]
+    def figures(self, task: str, own: Sequence[str] = ()) -> list[str]:
+        """The names of the losses and figures that the history of such a fit has.
+
+        Args:
+            own: Metrics of a model that a user's function has compiled.
+        """
+        found = ["loss", *own]
         if task == "generation":
             found += ["generator_loss", "discriminator_loss"]
         if self.validation is not None:
-            found += [f"val_{name}" for name in ("loss", *metrics.names(task, self.layout.labels))]
+            names = ["loss", *metrics.names(task, self.layout.labels)]
+            found += [f"val_{name}" for name in dict.fromkeys([*names, *own])]
         return found
 
     def identity(self) -> str:
@@ -76,12 +87,12 @@ class Job:
             # More patience continues, too; which epoch is best must be told alike.
             stopping = {**asdict(self.early_stopping), "patience": None}
         content: dict[str, Any] = {
-            "network": self.network.identity(),
+            "network": self.network_identity,
             "layout": self.layout.to_json(),
             "train": self.train.identity,
             "validation": None if self.validation is None else self.validation.identity,
             "batch_size": self.batch_size,
-            "optimizer": self.optimizer,
+            "optimizer": [self.optimizer, dict(self.optimizer_settings)],
             "learning_rate": None if self.learning_rate is None else asdict(self.learning_rate),
             "seed": self.seed,
             "class_weight": sorted((self.class_weight or {}).items()),

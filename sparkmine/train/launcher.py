@@ -59,10 +59,11 @@ _CODED: dict[str, type[SparkmineError]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long a rank may take to start, and how long it may give no sign of life."""
+    """How long a rank may take to start, give no sign of life, and make no progress."""
 
     start_seconds: float = 300.0
     silence_seconds: float = 30.0
+    stall_seconds: float = 600.0
 
 
 @dataclass
@@ -112,6 +113,7 @@ def launch(
             ),
             start_seconds=limits.start_seconds,
             silence_seconds=limits.silence_seconds,
+            stall_seconds=limits.stall_seconds,
             environment={},
         )
         stage = _run(spark, told, ranks, listener, on_event)

@@ -12,7 +12,7 @@ it, and nobody could say which rows it came from.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sparkmine.errors import ConfigError
@@ -25,11 +25,13 @@ _NOT_FINITE = (
 _PACK_BYTES = 64 << 20
 
 
-def make(name: str, learning_rate: float | None) -> Any:
-    """Return a Keras optimizer by its name (`adam`, `sgd`, ...)."""
+def make(name: str, settings: Mapping[str, Any], learning_rate: float | None) -> Any:
+    """Return a Keras optimizer by its name (`adam`, `sgd`, ...) and settings."""
     import keras
 
-    config = {} if learning_rate is None else {"learning_rate": learning_rate}
+    config = (
+        dict(settings) if learning_rate is None else {**settings, "learning_rate": learning_rate}
+    )
     try:
         return keras.optimizers.get({"class_name": name, "config": config})
     except (ValueError, TypeError) as error:

@@ -8,7 +8,8 @@ from typing import Any
 
 from sparkmine.errors import ConfigError
 
-_HIGHER_IS_BETTER = ("auc", "accuracy")
+# Words in the names of figures, Keras's too.
+_HIGHER_IS_BETTER = ("auc", "accuracy", "precision", "recall", "f1", "fbeta", "r2", "io_u")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,8 @@ class EarlyStopping:
 
     Attributes:
         monitor: A figure of the history, such as `val_loss`, `val_auc` or `loss`. Areas under the
-            curve and accuracies should grow, anything else should fall.
+            curve, accuracies, precision, recall, F scores, R2 and overlaps (`io_u`) should grow,
+            anything else should fall.
         patience: After so many epochs without a better figure the fit ends.
         min_delta: By how much a figure must be better than the best so far.
         restore_best: Whether the model has the weights of the best epoch, or of the last.
@@ -45,7 +47,7 @@ class EarlyStopping:
 
     def best(self, history: Sequence[Mapping[str, Any]]) -> int:
         """Return the number of the best epoch, from 1; 0 where no epoch has the figure."""
-        sign = 1.0 if self._plain.startswith(_HIGHER_IS_BETTER) else -1.0
+        sign = 1.0 if any(word in self._plain for word in _HIGHER_IS_BETTER) else -1.0
         best, found = 0, 0.0
         for number, record in enumerate(history, start=1):
             value = record.get(self.monitor)

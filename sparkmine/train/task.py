@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pyarrow as pa
 
 from sparkmine.errors import RankUnreachableError
-from sparkmine.train import network, priority, probe
+from sparkmine.train import network, priority, probe, worker
 from sparkmine.train.channel import Event, Sender
 from sparkmine.train.process import RankProcess
 
@@ -55,6 +55,7 @@ class Launch:
     expected: probe.Expected
     start_seconds: float
     silence_seconds: float
+    stall_seconds: float
     environment: dict[str, str]
 
 
@@ -302,6 +303,7 @@ def _environment(launch: Launch, folder: Path, gpus: list[str]) -> dict[str, str
         # -1, not empty: a CPU rank must not take the memory of every GPU it sees.
         "CUDA_VISIBLE_DEVICES": ",".join(gpus) or "-1",
         "OMP_NUM_THREADS": str(launch.threads),
+        worker.STALL: str(launch.stall_seconds),
         "HOROVOD_LOG_LEVEL": "error",
         # The first connection waits for the slowest import.
         "HOROVOD_GLOO_TIMEOUT_SECONDS": str(int(launch.start_seconds)),

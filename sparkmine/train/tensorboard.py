@@ -60,7 +60,7 @@ class EventFiles:
         for name, value in event.items():
             if name.startswith("val_"):
                 validation[f"epoch_{name.removeprefix('val_')}"] = value
-            elif name.endswith("loss") or name in ("learning_rate", "rows_per_second"):
+            elif isinstance(value, float) and name != "seconds":
                 training[f"epoch_{name}"] = value
         self._write("train", event["epoch"], training)
         self._write("validation", event["epoch"], validation)

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from sparkmine.errors import ConfigError
-from sparkmine.train import checkpoint, optimizer, state
+from sparkmine.train import checkpoint, loadable, optimizer, state
 from sparkmine.train.adversarial import Adversarial
 from sparkmine.train.control import Control
 from sparkmine.train.dense import DenseChain
@@ -26,6 +26,7 @@ from sparkmine.train.examples import Examples
 from sparkmine.train.job import Job
 from sparkmine.train.loader import Blocks, Loader
 from sparkmine.train.order import Rest
+from sparkmine.train.own_metrics import OwnMetrics
 from sparkmine.train.validation import Validation
 from sparkmine.train.weighting import RowWeights
 
@@ -51,19 +52,25 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     model = job.network.build(job.layout)
     if not model.built:
         model.build((None, job.layout.width))
+    loadable.check(model)
+    control.advance()
     task, classes = _task(job, model)
-    if job.early_stopping is not None:
-        job.early_stopping.check(job.figures(task))
     _compile(job, model, task)
+    own = OwnMetrics(
+        model, job.layout.width if task == "reconstruction" else len(job.layout.labels)
+    )
+    if job.early_stopping is not None:
+        job.early_stopping.check(job.figures(task, own.names))
     blocks = Blocks(job.train, job.layout, classes=classes, cache_bytes=job.cache_bytes)
     weights = RowWeights(job.layout, job.class_weight, classes)
     loader = Loader(blocks, job.order, rank=hvd.rank(), batch_size=job.batch_size)
     reached = _resume(job, model)
     validation = None
     if job.validation is not None:
-        validation = Validation(job, model, task, classes)
-    epoch_end = EpochEnd(job, model, control, validation, reached)
-    examples = Examples(job, loader, weights, task)
+        validation = Validation(job, model, task, classes, own, control.advance)
+    epoch_end = EpochEnd(job, model, control, validation, own, reached)
+    examples = Examples(job, loader, weights, task, control.advance)
+    control.advance()
     for first, last, rest in _spans(job, len(reached.history), reached.begun):
         if epoch_end.over:
             break
@@ -111,6 +118,7 @@ class EpochEnd(keras.callbacks.Callback):
         model: Any,
         control: Control,
         validation: Validation | None,
+        own: OwnMetrics,
         reached: Reached,
     ) -> None:
         super().__init__()
@@ -120,6 +128,7 @@ class EpochEnd(keras.callbacks.Callback):
         self._network = model
         self._control = control
         self._validation = validation
+        self._own = own
         self._order = job.order
         self._begun = reached.begun
         self._batch = 0
@@ -153,6 +162,7 @@ class EpochEnd(keras.callbacks.Callback):
         self._epoch = epoch
         self._batch = 0
         self._started = time.monotonic()
+        self._control.advance()
         state.reseed(self._network, self._job.seed, hvd.rank(), epoch, self._begun)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -165,6 +175,7 @@ class EpochEnd(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batch = batch + 1
+        self._control.advance()
         steps, every = self._steps_before + self._batch, self._job.checkpoint_steps
         if every and steps % every == 0 and self._rows < self._share:
             self._checkpoint_within(steps, logs)
@@ -174,7 +185,9 @@ class EpochEnd(keras.callbacks.Callback):
         losses, _ = self._losses(logs)
         trained = time.monotonic() - self._started
         state.average_moving_statistics(self._network)
-        record: dict[str, Any] = {"epoch": epoch + 1, **losses}
+        sums = self._own.sums(() if self._begun is None else self._begun.metrics)
+        record: dict[str, Any] = {"epoch": epoch + 1, **losses, **self._own.figures(sums)}
+        self._own.reset()
         if self._validation is not None:
             figures = self._validation.run()
             record.update({f"val_{name}": _number(value) for name, value in figures.items()})
@@ -185,7 +198,9 @@ class EpochEnd(keras.callbacks.Callback):
         record["rows_per_second"] = self._rows * self._job.ranks / trained
         self.history.append(record)
         self._keep_best(reached)
+        self._control.advance()
         self._save(reached, None)
+        self._control.advance()
         self._network.stop_training = self.over
         if hvd.rank() == 0:
             self._control.send("epoch", epochs=self._job.epochs, over=self._ends_early, **record)
@@ -220,7 +235,7 @@ class EpochEnd(keras.callbacks.Callback):
 
     def _losses(self, logs: Any) -> tuple[dict[str, float], int]:
         """The mean losses of the epoch so far over all ranks, and the rows of one rank in it."""
-        # Metrics of a user's compiled model are of this rank's rows, and may be no means.
+        # Metrics of a user's compiled model are added up by themselves.
         names = [name for name in logs or {} if name.endswith("loss")] or ["loss"]
         values = np.array([float((logs or {}).get(name, 0.0)) for name in names])
         rows = self._rows
@@ -256,7 +271,15 @@ class EpochEnd(keras.callbacks.Callback):
         state.average_moving_statistics(self._network)
         rest = self._order.after(self._rest, self._rows)
         draws = tuple(int(v.numpy()[1]) for v in state.random_states(self._network))
-        begun = checkpoint.Begun(steps=steps, rest=rest, losses=losses, rows=rows, draws=draws)
+        sums = self._own.sums(() if self._begun is None else self._begun.metrics)
+        begun = checkpoint.Begun(
+            steps=steps,
+            rest=rest,
+            losses=losses,
+            rows=rows,
+            draws=draws,
+            metrics=tuple(array.tolist() for array in sums),
+        )
         self._save(state.arrays(self._network), begun)
 
     def _save(self, reached: state.Arrays, begun: checkpoint.Begun | None) -> None:
@@ -302,12 +325,14 @@ def derived_seed(*words: int) -> int:
 def _compile(job: Job, model: Any, task: str) -> None:
     """Compile, unless the user's function did; then only set what reduction needs."""
     if model.compiled and model.optimizer is not None:
+        if job.optimizer_settings:
+            raise ConfigError("the function compiles its model: give its optimizer the settings")
         if job.first_rate is not None:
             model.optimizer.learning_rate = job.first_rate
         model.jit_compile = False
     else:
         model.compile(
-            optimizer=optimizer.make(job.optimizer, job.first_rate),
+            optimizer=optimizer.make(job.optimizer, job.optimizer_settings, job.first_rate),
             loss=LOSSES.get(task),
             jit_compile=False,  # XLA cannot compile Horovod's operations
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 from sparkmine.train import metrics
 from sparkmine.train.job import Job
 from sparkmine.train.loader import Blocks, validation_batches
+from sparkmine.train.own_metrics import OwnMetrics
 
 
 class Validation:
@@ -22,8 +24,19 @@ class Validation:
     of one process.
     """
 
-    def __init__(self, job: Job, model: Any, task: str, classes: int | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        model: Any,
+        task: str,
+        classes: int | None,
+        own: OwnMetrics,
+        advance: Callable[[], None],
+    ) -> None:
+        """`advance` is called with every batch."""
         assert job.validation is not None
+        self._advance = advance
+        self._own = own
         self._rows = job.validation.rows
         # Every row counts once: the figures are those of the rows as they are.
         layout = replace(job.layout, weight=None)
@@ -36,6 +49,7 @@ class Validation:
             output = model(features, training=False)
             wanted = features if task == "reconstruction" else labels
             loss = model.compute_loss(features, wanted, output, None, training=False)
+            own.update(wanted, output)
             if task == "multiclass":
                 output = tf.argmax(output, axis=-1)[:, None]
             if task == "reconstruction":
@@ -49,7 +63,7 @@ class Validation:
         self._step = tf.function(step, input_signature=signature)
 
     def run(self) -> dict[str, float | None]:
-        """Return `loss` and the figures of the task over all rows."""
+        """Return `loss`, the figures of the task and the model's own over all rows."""
         summed = 0.0
         labels = [np.empty((0, len(self._labels)), np.float32)]
         outputs = [np.empty((0, max(len(self._labels), 1)), np.float32)]
@@ -60,6 +74,7 @@ class Validation:
             rank=hvd.rank(),
             batch_size=self._batch_size,
         ):
+            self._advance()
             loss, output = self._step(tf.constant(x), tf.constant(y))
             summed += float(loss) * len(y)
             labels.append(y)
@@ -68,7 +83,9 @@ class Validation:
         score = _gathered(outputs, "validation.outputs")
         label = _gathered(labels, "validation.labels") if self._labels else score[:, :0]
         found = metrics.figures(self._task, label, score, self._labels)
-        return {"loss": float(total) / len(score), **found}
+        own = self._own.figures(self._own.sums())
+        self._own.reset()
+        return {"loss": float(total) / len(score), **found, **own}
 
 
 def _gathered(parts: list[np.ndarray[Any, Any]], name: str) -> np.ndarray[Any, Any]:

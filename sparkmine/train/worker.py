@@ -25,6 +25,7 @@ from sparkmine.train.control import Control
 PARENT = "SPARKMINE_PARENT"
 CONTROL = "SPARKMINE_CONTROL"
 FOLDER = "SPARKMINE_FOLDER"
+STALL = "SPARKMINE_STALL_SECONDS"
 
 _PR_SET_PDEATHSIG = 1
 
@@ -74,6 +75,7 @@ def _work(folder: Path, control: Control) -> None:
     # Which of the two reduces on GPUs was decided when Horovod was built.
     reduced_by = "nccl" if tf.config.list_physical_devices("GPU") and hvd.nccl_built() else "gloo"
     control.send("ready", rank=hvd.rank(), ranks=hvd.size(), reduced_by=reduced_by)
+    control.expect_progress(float(os.environ[STALL]))
     # Written by our own task on this machine, in a folder only we can read.
     job = cloudpickle.loads((folder / "job").read_bytes())
 

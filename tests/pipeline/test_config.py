@@ -55,6 +55,19 @@ def test_mistakes_name_their_place(small: Small, old: str, new: str, message: st
     assert f"{file}:" in str(caught.value)
 
 
+def test_the_optimizer_of_a_stage_is_checked(small: Small) -> None:
+    file = small(training=True)
+    text = file.read_text()
+    file.write_text(
+        text.replace("epochs: 3", "epochs: 3\n    optimizer: {name: adam, clipnorm: 1}")
+    )
+    optimizers = [getattr(stage, "optimizer", None) for stage in load_pipeline(file).stages]
+    assert {"name": "adam", "clipnorm": 1.0} in optimizers
+    file.write_text(text.replace("epochs: 3", "epochs: 3\n    optimizer: {name: adam, clip: 1}"))
+    with pytest.raises(ConfigError, match=r"stage mlp: optimizer adam has no setting 'clip': bet"):
+        load_pipeline(file)
+
+
 def test_an_alias_bomb_and_deep_nesting_do_not_explode(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.yaml"
     levels = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))

@@ -29,6 +29,9 @@ class Told:
     def send(self, event: str, **values: Any) -> None:
         self._tell({"event": event, **values})
 
+    def advance(self) -> None:
+        pass
+
 
 @pytest.fixture
 def fit_here(

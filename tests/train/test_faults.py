@@ -22,6 +22,7 @@ from pyspark.sql import SparkSession
 from sparkmine.errors import ConfigError, RankFailedError, TooFewSlotsError
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.train import MLP, fit
+from sparkmine.train.layout import Feature, Layout
 from sparkmine.train.order import Order
 from sparkmine.train.restarts import with_restarts
 from sparkmine.train.source import opened
@@ -133,6 +134,68 @@ def test_a_rank_out_of_memory_is_named(table: Snapshot, spark: SparkSession) -> 
     with pytest.raises(RankFailedError, match=text):
         fit(hungry, **settings(table, spark, progress=note))
     assert steps and max(steps) < 20  # in the middle of an epoch of 50 steps
+
+
+def blocked(width: int) -> Any:
+    """A function that never returns on rank 1."""
+    import threading
+
+    import horovod.tensorflow as hvd
+
+    if hvd.rank() == 1:
+        print("waiting for a lock that nobody gives back")
+        threading.Event().wait()
+    return MLP().build(Layout(columns=(Feature("x"),)))
+
+
+def looping(width: int) -> Any:
+    """A model whose 20th step never ends on rank 1: a loop in Python that a graph calls."""
+    import horovod.tensorflow as hvd
+    import keras
+    import tensorflow as tf
+
+    wanted = 20 if hvd.rank() == 1 else -1
+    steps = 0
+
+    def count(x: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        while steps == wanted:
+            pass
+        return x
+
+    class Counted(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x + 0.0 * tf.ensure_shape(tf.numpy_function(count, [x], tf.float32), x.shape)
+
+    return keras.Sequential(
+        [keras.Input((width,)), Counted(), keras.layers.Dense(1, activation="sigmoid")]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        (blocked, r"test_faults\.py:\d+ in blocked; .*waiting for a lock that nobody gives back"),
+        (looping, r"test_faults\.py:\d+ in count; "),
+    ],
+)
+def test_a_rank_that_stands_still_is_named(
+    network: Any, text: str, table: Snapshot, spark: SparkSession, survivors: Survivors
+) -> None:
+    """Its threads are alive, and the others wait for it."""
+    processes: list[int] = []
+
+    def note(event: dict[str, Any]) -> None:
+        if event["event"] == "started":
+            processes.append(event["pid"])
+
+    where = r"RANK_FAILED: rank 1 of 2 on .*: no progress for \d s \(stall_seconds is 6\): "
+    with pytest.raises(RankFailedError, match=where + "it stands at .*" + text):
+        fit(network, **settings(table, spark, progress=note, stall_seconds=6.0))
+    assert len(processes) == 2
+    assert not survivors(processes, 5.0)
 
 
 def test_the_rank_with_the_extreme_row_is_named(table: Snapshot, spark: SparkSession) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import sys
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sparkmine.errors import ConfigError
+from sparkmine.train.models import fingerprint
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ class Network(ABC):
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Return what tells this network from another, as JSON."""
+        """Return what tells this network from another, as JSON. Asked on the driver only."""
 
     def check(self, layout: Layout) -> None:
         """Check on the driver that the network can read these features.
@@ -83,8 +83,7 @@ class FunctionNetwork(Network):
         import keras
 
         function = self._resolve()
-        takes_width = len(inspect.signature(function).parameters) > 0
-        model = function(layout.width) if takes_width else function()
+        model = function(layout.width) if _takes_width(function) else function()
         if not isinstance(model, keras.Model):
             raise ConfigError(
                 f"{self._name()} returned a {type(model).__name__}, not a keras.Model"
@@ -92,14 +91,11 @@ class FunctionNetwork(Network):
         return model
 
     def identity(self) -> dict[str, Any]:
-        source = ""
-        if callable(self.function):
-            try:
-                source = inspect.getsource(self.function)
-            except (OSError, TypeError):  # typed at a prompt, or a callable object
-                source = repr(self.function)
-        digest = hashlib.sha256(source.encode()).hexdigest()
-        return {"function": self._name(), "source": digest, "task": self.task}
+        if isinstance(self.function, str):
+            source = fingerprint.of_module(self.function.partition(":")[0])
+        else:
+            source = fingerprint.of_function(self.function)
+        return {"function": self._name(), "source": source, "task": self.task}
 
     def by_value(self) -> object | None:
         """Return the module that must travel with the function, if it has one.
@@ -109,16 +105,16 @@ class FunctionNetwork(Network):
         """
         if isinstance(self.function, str):
             return None
-        module = sys.modules.get(getattr(self.function, "__module__", ""))
-        if module is None or module.__name__.split(".")[0] in {"sparkmine", "__main__"}:
-            return None
-        return module
+        module = sys.modules.get(fingerprint.inner(self.function).__module__ or "")
+        root = "" if module is None else module.__name__.split(".")[0]
+        known = {"", "sparkmine", "__main__"} | sys.stdlib_module_names
+        return None if root in known else module
 
     def _name(self) -> str:
         if isinstance(self.function, str):
             return self.function
-        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
-        return f"{getattr(self.function, '__module__', '?')}:{name}"
+        called = fingerprint.inner(self.function)
+        return f"{called.__module__ or '?'}:{called.__qualname__}"
 
     def _resolve(self) -> Callable[..., Any]:
         if not isinstance(self.function, str):
@@ -131,3 +127,9 @@ class FunctionNetwork(Network):
         if not callable(found):
             raise ConfigError(f"model {self.function} is not a function")
         return found
+
+
+def _takes_width(function: Callable[..., Any]) -> bool:
+    """Whether there is an argument by position; a `functools.partial` may leave named ones."""
+    by_name = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
+    return any(one.kind not in by_name for one in inspect.signature(function).parameters.values())

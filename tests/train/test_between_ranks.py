@@ -1,0 +1,178 @@
+"""What ranks share: weights that must not drift apart, statistics, and the rows of an epoch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from sparkmine.errors import RankFailedError
+from sparkmine.lake import Lake, Snapshot
+from sparkmine.train import TrainedModel, fit
+from sparkmine.train.order import Order
+from sparkmine.train.source import opened
+
+ROWS = 107
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Snapshot:
+    written = Lake(tmp_path_factory.mktemp("between"), spark).table("rows")
+    rows = spark.range(ROWS).selectExpr("float(id) AS x", "id % 2 AS y")
+    written.write(rows.repartition(3, "x"))
+    return written.snapshot()
+
+
+def drifting(width: int) -> Any:
+    """A model whose bias becomes a little larger on rank 1, in its third step."""
+    import horovod.tensorflow as hvd
+    import keras
+    import tensorflow as tf
+
+    class Drifting(keras.Sequential):  # type: ignore[misc]
+        def train_step(self, data: Any) -> Any:
+            found = super().train_step(data)
+            wrong = tf.equal(self.optimizer.iterations, 3) & (hvd.rank() == 1)
+            self.layers[-1].bias.assign_add(tf.where(wrong, [1e-6], [0.0]))
+            return found
+
+    return Drifting([keras.Input((width,)), keras.layers.Dense(1, "sigmoid")])
+
+
+@pytest.mark.slow
+def test_ranks_that_drift_apart_end_the_fit(table: Snapshot, spark: SparkSession) -> None:
+    text = r"ArithmeticError: the weights of ranks \[1\] differ from those of rank 0"
+    with pytest.raises(RankFailedError, match=text):
+        fit(drifting, train=table, features=["x"], batch_size=10, epochs=2, spark=spark)
+
+
+MOMENTUM = 0.8
+
+
+def normalised(width: int) -> Any:
+    import keras
+
+    layers = [keras.layers.BatchNormalization(momentum=MOMENTUM), keras.layers.Dense(1, "sigmoid")]
+    return keras.Sequential([keras.Input((width,)), *layers])
+
+
+@pytest.mark.slow
+def test_statistics_are_the_mean_of_the_ranks(table: Snapshot, spark: SparkSession) -> None:
+    """Both ranks make one step an epoch, with all of their rows."""
+    epochs, ranks, seed = 2, 2, 5
+    settings: dict[str, Any] = {"features": ["x"], "batch_size": ROWS // ranks, "spark": spark}
+    trained = fit(normalised, train=table, ranks=ranks, epochs=epochs, seed=seed, **settings)
+    with opened(table, ("x",), spark) as source:
+        order = Order(rows=source.rows, ranks=ranks, seed=seed)
+        blocks = [np.asarray(source.scan.read(block).column("x")) for block in source.blocks]
+    mean, variance = 0.0, 1.0  # as Keras begins
+    of_ranks = []
+    for epoch in range(epochs):
+        taken = [
+            np.concatenate(
+                [
+                    np.concatenate([blocks[number] for number in piece.blocks])[piece.take]
+                    for piece in order.pieces(epoch, rank)
+                ]
+            ).astype(np.float64)
+            for rank in range(ranks)
+        ]
+        of_ranks = [
+            (
+                MOMENTUM * mean + (1 - MOMENTUM) * rows.mean(),
+                MOMENTUM * variance + (1 - MOMENTUM) * rows.var(),
+            )
+            for rows in taken
+        ]
+        mean, variance = np.mean(of_ranks, axis=0)
+    layer = trained.network().layers[0]
+    assert float(layer.moving_mean[0]) == pytest.approx(mean, rel=1e-5)
+    assert float(layer.moving_variance[0]) == pytest.approx(variance, rel=1e-5)
+    assert all(abs(of_one[1] - variance) > 1.0 for of_one in of_ranks)  # not that of one rank
+
+
+def recording(folder: Path) -> Callable[[int], Any]:
+    """A model that writes down the rows of every training batch, in a file for each process."""
+
+    def build(width: int) -> Any:
+        import horovod.tensorflow as hvd
+        import keras
+        import tensorflow as tf
+
+        file = folder / f"rank-{hvd.rank()}-of-{hvd.size()}-{os.getpid()}"
+
+        def note(x: Any) -> Any:
+            with file.open("a") as lines:
+                lines.write(" ".join(str(int(one)) for one in x[:, 0]) + "\n")
+            return x
+
+        class Recorded(keras.layers.Layer):  # type: ignore[misc]
+            def call(self, x: Any, training: bool = False) -> Any:
+                if not training:
+                    return x
+                return tf.ensure_shape(tf.numpy_function(note, [x], tf.float32), x.shape)
+
+        return keras.Sequential(
+            [keras.Input((width,)), Recorded(), keras.layers.Dense(1, "sigmoid")]
+        )
+
+    return build
+
+
+def batches(folder: Path, ranks: int) -> list[list[list[int]]]:
+    """Of every rank its batches, and of every batch its rows."""
+    files = sorted(folder.glob(f"rank-*-of-{ranks}-*"))
+    assert len(files) == ranks
+    return [
+        [[int(word) for word in line.split()] for line in file.read_text().splitlines()]
+        for file in files
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
+def test_other_ranks_read_the_rows_that_are_left(
+    first: int,
+    then: int,
+    table: Snapshot,
+    spark: SparkSession,
+    tmp_path: Path,
+    fit_here: Callable[..., TrainedModel],
+) -> None:
+    seen, checkpoint = tmp_path / "seen", tmp_path / "checkpoint"
+    seen.mkdir()
+
+    def fit_on(ranks: int) -> list[list[list[int]]]:
+        settings: dict[str, Any] = {
+            "features": ["x"],
+            "batch_size": 10,
+            "epochs": 1,
+            "checkpoint": checkpoint,
+            "checkpoint_steps": 2,
+            "checkpoint_keep": 9,
+        }
+        if ranks == 1:
+            fit_here(recording(seen), table, **settings)
+        else:
+            fit(recording(seen), train=table, ranks=ranks, spark=spark, **settings)
+        return batches(seen, ranks)
+
+    began = fit_on(first)
+    for folder in checkpoint.iterdir():
+        if folder.name != "epoch-00000-step-000000002":
+            shutil.rmtree(folder)
+    whole = [row for rank in began for batch in rank for row in batch]
+    before = [row for rank in began for batch in rank[:2] for row in batch]
+    assert len(set(whole)) == len(whole) == ROWS // first * first
+    assert len(before) == 20 * first
+
+    after = [row for rank in fit_on(then) for batch in rank for row in batch]
+    left = set(whole) - set(before)
+    assert len(set(after)) == len(after) == len(left) // then * then
+    assert set(after) <= left
