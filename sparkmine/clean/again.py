@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkmine.clean.checked import Checked
-from sparkmine.clean.quarantine import JSON_OPTIONS, counted_reasons
+from sparkmine.clean.quarantine import counted_reasons
 from sparkmine.clean.reading import CORRUPT, as_text, reasoned, text_again, typed_values
 from sparkmine.clean.rules import (
     DROP,
@@ -30,6 +30,7 @@ from sparkmine.clean.rules import (
     reason,
 )
 from sparkmine.clean.values import Columns
+from sparkmine.expr.columns import JSON_OPTIONS
 from sparkmine.lake import Table
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from sparkmine.clean.rules import (
     REASONS,
     Check,
     broken,
-    quoted,
     reasons,
     with_reasons,
 )
 from sparkmine.expr import col, to_column
+from sparkmine.expr.columns import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from sparkmine.clean.rules import Check, quoted
+from sparkmine.clean.rules import Check
 from sparkmine.errors import ConfigError
 from sparkmine.expr import col
+from sparkmine.expr.columns import quoted
 from sparkmine.lake import Snapshot
 
 if TYPE_CHECKING:

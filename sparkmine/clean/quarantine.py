@@ -14,20 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkmine.clean.reading import CORRUPT
-from sparkmine.clean.rules import REASONS, label, quoted
+from sparkmine.clean.rules import REASONS, label
 from sparkmine.errors import ContractError, TooManyBadRowsError
+from sparkmine.expr.columns import as_json, quoted
 from sparkmine.lake import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 MAX_REASONS_SHOWN = 5
-# Rows come back from their JSON as they were: to the microsecond, and with all their columns.
-JSON_OPTIONS = {
-    "ignoreNullFields": "false",
-    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
-    "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
-}
 _BAD = "_bad"
 
 
@@ -144,7 +139,7 @@ def _as_json(row: Mapping[str, str]) -> Column:
 
     def of(names: Sequence[str]) -> Column:
         values = (F.col(quoted(row[name])).alias(name) for name in names)
-        return F.to_json(F.struct(*values), JSON_OPTIONS)
+        return as_json(F.struct(*values))
 
     if CORRUPT not in row:
         return of(list(row))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sparkmine.clean.csv_files import check_width, header, quoted_newlines
-from sparkmine.clean.rules import REASON_TYPE, REASONS, quoted, reason
+from sparkmine.clean.rules import REASON_TYPE, REASONS, reason
 from sparkmine.clean.values import (
     Columns,
     check_formats,
@@ -21,6 +21,7 @@ from sparkmine.clean.values import (
     typed,
 )
 from sparkmine.errors import ConfigError, SourceColumnsError
+from sparkmine.expr.columns import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

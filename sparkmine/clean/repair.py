@@ -2,9 +2,7 @@
 
 Of one column the order is: text, categories, forward fill. Rules see the repaired values, the
 quarantine keeps the row as it came, and the first scan counts the changed values of every column.
-
-NFKC is Unicode's compatibility composition (UAX 15), by Arrow: one Arrow batch function for all
-columns that want it. The rest is native to Spark. A forward fill shuffles the rows, in both passes.
+A forward fill shuffles the rows, in both passes; text is repaired on the way (`expr/columns.py`).
 """
 
 from __future__ import annotations
@@ -13,13 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkmine.clean.rules import quoted
 from sparkmine.errors import ConfigError
+from sparkmine.expr.columns import check_text, quoted, repaired_text
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
-
-TEXT = ("nfkc", "control", "spaces", "lower", "upper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +37,7 @@ class Repair:
     """The repairs of one column.
 
     Attributes:
-        text: Some of `nfkc`, `control` (drop control characters, tabs and line ends become spaces),
-            `spaces` (runs of white space become one space, none at the ends), `lower`, `upper`.
+        text: Steps of `expr.columns.repaired_text`.
         categories: What values become; others stay.
         fill: Fill missing values forward.
     """
@@ -52,12 +47,7 @@ class Repair:
     fill: ForwardFill | None = None
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.text if name not in TEXT]
-        if unknown or len(set(self.text) & {"lower", "upper"}) > 1:
-            raise ConfigError(
-                f"text repairs are {', '.join(TEXT)}, and either lower or upper; "
-                f"these are {', '.join(self.text)}"
-            )
+        check_text(self.text)
 
 
 @dataclass(frozen=True)
@@ -118,34 +108,11 @@ def _check(df: DataFrame, name: str, repair: Repair) -> None:
 def _text(value: Column, repair: Repair) -> Column:
     from pyspark.sql import functions as F
 
-    if "nfkc" in repair.text:
-        value = _nfkc(value)
-    if "control" in repair.text:
-        value = F.regexp_replace(F.regexp_replace(value, r"[\t\n\r\f]+", " "), r"\p{Cc}", "")
-    if "spaces" in repair.text:
-        value = F.regexp_replace(F.regexp_replace(value, r"(?U)\s+", " "), "^ | $", "")
-    if "lower" in repair.text:
-        value = F.lower(value)
-    if "upper" in repair.text:
-        value = F.upper(value)
+    value = repaired_text(value, repair.text)
     if repair.categories:
         pairs = [F.lit(text) for pair in repair.categories.items() for text in pair]
         value = F.coalesce(F.try_element_at(F.create_map(*pairs), value), value)
     return value
-
-
-def _nfkc(value: Column) -> Column:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyspark.sql import functions as F
-
-    def normalised(texts):  # type: ignore[no-untyped-def]
-        return pc.utf8_normalize(texts, form="NFKC")
-
-    # Spark asks for the classes, which annotations of this module are not while it runs.
-    normalised.__annotations__ = {"texts": pa.Array, "return": pa.Array}
-    found: Column = F.arrow_udf("string")(normalised)(value)  # type: ignore[attr-defined]
-    return found
 
 
 def _filled(

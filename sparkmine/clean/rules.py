@@ -133,11 +133,6 @@ def reasons(checks: Sequence[Check]) -> Column:
     return F.array_compact(F.array(*found)).cast(REASON_TYPE)
 
 
-def quoted(name: str) -> str:
-    """A column's name as Spark's functions take it."""
-    return "`" + name.replace("`", "``") + "`"
-
-
 def reason(rule: str, column: str) -> Column:
     """A reason as the quarantine keeps it."""
     from pyspark.sql import functions as F

@@ -15,15 +15,16 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from sparkmine.dedup import joining, known, pieces
+from sparkmine.dedup import joining, known, pieces, verified
 from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.components import labels_of
 from sparkmine.dedup.documents import check_distinct, check_schema, checked
-from sparkmine.dedup.flow import Cut
+from sparkmine.dedup.flow import Cut, Here
 from sparkmine.dedup.joining import BUCKETS, Joined, inside
 from sparkmine.dedup.kept import PART, ROWS, Kept
 from sparkmine.dedup.near import Matching, clustered, describe
 from sparkmine.dedup.small import Small
+from sparkmine.dedup.tasks import edge_frame
 from sparkmine.errors import ConfigError
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.inputs import as_frame
@@ -101,7 +102,7 @@ class NearDuplicateTables:
         self._kept.refresh(version)
         return self._kept.members().select(self.id, "cluster", PART)
 
-    def update(self, df: DataFrame | Snapshot) -> Mapping[str, int]:
+    def update(self, df: DataFrame | Snapshot) -> Mapping[str, Any]:
         """Add documents; returns the figures of the run.
 
         Raises:
@@ -110,7 +111,7 @@ class NearDuplicateTables:
         with self._locked():
             return self._update(df, _of_part(None), {}, {}) or dict.fromkeys(_FIGURES, 0)
 
-    def load(self, df: DataFrame, part: str, work: str = "") -> Mapping[str, int]:
+    def load(self, df: DataFrame, part: str, work: str = "") -> Mapping[str, Any]:
         """Make these all documents that there are, at the cost of `near_duplicates`.
 
         Args:
@@ -128,7 +129,7 @@ class NearDuplicateTables:
 
         parts = df.select(self.id, F.col(part).cast("string").alias(PART))
         with self._locked():
-            figures: Mapping[str, int] = self._done(work)
+            figures: Mapping[str, Any] = self._done(work)
             if not figures:
                 self._kept.forget()
                 noted = {"work": work}
@@ -146,7 +147,7 @@ class NearDuplicateTables:
         with self._locked():
             self._delete(ids, {})
 
-    def replace(self, df: DataFrame | Snapshot, part: str, work: str = "") -> Mapping[str, int]:
+    def replace(self, df: DataFrame | Snapshot, part: str, work: str = "") -> Mapping[str, Any]:
         """Make these the documents of a part; documents that are as they were are left alone.
 
         Those that are gone, or whose text has changed, are deleted in a first commit, and those
@@ -178,7 +179,7 @@ class NearDuplicateTables:
             figures = self._update(df, _of_part(part), noted, more)
             return figures or {**dict.fromkeys(_FIGURES, 0), **done, "deleted": deleted}
 
-    def _done(self, work: str) -> dict[str, int]:
+    def _done(self, work: str) -> dict[str, Any]:
         """The figures of this work as far as it was done before it was killed."""
         same = bool(work) and self._kept.state.get("work") == work
         return dict(self._kept.state["figures"]) if same else {}
@@ -211,7 +212,7 @@ class NearDuplicateTables:
         named: Callable[[DataFrame], DataFrame],
         noted: Mapping[str, Any],
         more: Mapping[str, int],
-    ) -> Mapping[str, int]:
+    ) -> Mapping[str, Any]:
         """The figures and `more`; without documents nothing is done, and there are none.
 
         Args:
@@ -226,10 +227,12 @@ class NearDuplicateTables:
         if not rows:
             return {}
         found = self._joined(described)
-        figures = dict(found.figures)
+        figures: dict[str, Any] = dict(found.figures)
         if figures.pop("suspects"):
             check_distinct(self._documents(df), self.id)
         figures |= {"rows": rows, "new_clusters": found.clusters, "merged": found.merged, **more}
+        logger.info("near duplicates of %s: %s", self.name, figures)
+        figures |= self._verified(df, described, found)
         state = {
             **noted,
             "updates": state.get("updates", 0) + 1,
@@ -238,11 +241,26 @@ class NearDuplicateTables:
             "deleted": state.get("deleted", False),
             "figures": figures,
         }
-        self._kept.add(named(found.rows), found.pieces, state, gathered=found.gathered)
+        self._kept.add(named(found.rows), found.pieces, state, gathered=found.here is not None)
         described.release()
         found.edges.release()
-        logger.info("near duplicates of %s: %s", self.name, figures)
         return figures
+
+    def _verified(
+        self, df: DataFrame | Snapshot, described: Small | Cut, found: Joined
+    ) -> dict[str, Any]:
+        """Precision and examples, of the pairs whose texts are both among the documents."""
+        if found.here is not None:
+            assert isinstance(found.edges, Here)
+            pairs = verified.here(found.here, found.edges)
+        else:
+            assert isinstance(found.edges, Cut)
+            every = None if self._kept.state else found.figures["edges"]
+            pairs = verified.by_spark(found.rows, edge_frame(found.edges), every)
+        if isinstance(described, Small) and described.texts is not None:
+            return pairs.figures(described.beginnings(pairs.ids))
+        rows = as_frame(df, self.lake.spark)
+        return pairs.figures(verified.texts_of(rows, self.id, self.text, pairs.ids))
 
     def _delete(self, ids: DataFrame, noted: Mapping[str, Any]) -> None:
         from pyspark.sql import functions as F

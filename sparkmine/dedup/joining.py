@@ -46,7 +46,8 @@ class Joined:
         clusters: So many of the new documents name one.
         merged: So many clusters became part of others.
         figures: Counts of the run.
-        gathered: Rows and pieces are in one partition each.
+        here: The rows in this process, if all was done here; rows and pieces are in one partition
+            each then.
     """
 
     rows: DataFrame
@@ -55,7 +56,7 @@ class Joined:
     clusters: int
     merged: int
     figures: Mapping[str, int]
-    gathered: bool = False
+    here: pa.Table | None = None
 
 
 def first(described: Cut, matching: Matching, kept: Kept) -> Joined:
@@ -164,7 +165,7 @@ def here(small: Small, matching: Matching, kept: Kept) -> Joined:
     frame = spark.createDataFrame(rows, kept.schema)
     found, frame = found.coalesce(1), frame.coalesce(1)
     clusters = pc.sum(pc.equal(rows[0], rows["cluster"])).as_py() or 0
-    return Joined(frame, found, edges, clusters, len(named.moved), figures, gathered=True)
+    return Joined(frame, found, edges, clusters, len(named.moved), figures, here=rows)
 
 
 @dataclass(frozen=True)

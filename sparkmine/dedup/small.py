@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pyarrow.compute as pc
 
 from sparkmine.dedup import pieces
 from sparkmine.dedup.documents import null_ids, repeated_ids
+from sparkmine.dedup.exact import LETTERS
 from sparkmine.dedup.flow import Cut, Here
 from sparkmine.dedup.near import Matching
 from sparkmine.dedup.tasks import Describe
@@ -30,10 +33,12 @@ class Small:
     Attributes:
         rows: [id, key].
         pieces: Their sets and bands.
+        texts: [id, text] of all documents, if they were read here.
     """
 
     rows: pa.Table
     pieces: Here
+    texts: pa.Table | None = None
 
     @classmethod
     def of(cls, described: Cut, id: str) -> Small:
@@ -70,7 +75,15 @@ class Small:
         found = list(describe(table.to_batches(_BATCH_ROWS)))
         none = pa.schema([("id", ids.type), ("key", pa.int64()), *pieces.ARROW])
         described = pa.Table.from_batches(found, none)
-        return cls._parted(described.rename_columns([id, *none.names[1:]]), id)
+        described = described.rename_columns([id, *none.names[1:]])
+        return replace(cls._parted(described, id), texts=table.select([id, text]))
+
+    def beginnings(self, ids: Sequence[Any]) -> dict[Any, str]:
+        """The beginnings of the texts of a few ids."""
+        assert self.texts is not None
+        some = self.texts.filter(pc.is_in(self.texts[0], pa.array(ids, self.texts[0].type)))
+        begin = pc.utf8_slice_codeunits(some[1], 0, LETTERS)
+        return dict(zip(some[0].to_pylist(), begin.to_pylist(), strict=True))
 
     def count(self, kind: int) -> int:
         """The sum of the numbers of a kind."""

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sparkmine.dedup.exact import ordered
-from sparkmine.dedup.near import Found
+from sparkmine.dedup.exact import LARGEST
+from sparkmine.dedup.order import ordered
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-LARGEST = 10
-EXAMPLES = 5
-_EXAMPLE_LETTERS = 300
 
 
 def survivors(df: DataFrame, clusters: DataFrame, order_by: Sequence[str] = ()) -> DataFrame:
@@ -60,21 +56,3 @@ def largest_clusters(clusters: DataFrame) -> list[tuple[Any, int]]:
     sizes = clusters.groupBy("cluster").count().where("count > 1")
     rows = sizes.orderBy(F.col("count").desc(), "cluster").limit(LARGEST).collect()
     return [(row["cluster"], int(row["count"])) for row in rows]
-
-
-def examples(df: DataFrame, found: Found, text: str) -> list[tuple[float, str, str]]:
-    """(similarity, text, other text) of the verified pairs that are least alike."""
-    from pyspark.sql import functions as F
-
-    pairs = found.pairs().orderBy("similarity", "a", "b").limit(EXAMPLES)
-    by_key = found.members.groupBy("key").agg(F.min(found.id).alias("id"))
-    shown = pairs
-    for side in ("a", "b"):
-        ids = by_key.select(F.col("key").alias(side), F.col("id").alias(f"id_{side}"))
-        texts = df.select(
-            F.col(found.id).alias(f"id_{side}"),
-            F.substring(F.col(text), 1, _EXAMPLE_LETTERS).alias(f"text_{side}"),
-        )
-        shown = shown.join(ids, side).join(texts, f"id_{side}")
-    rows = shown.orderBy("similarity", "a", "b").collect()
-    return [(row["similarity"], row["text_a"], row["text_b"]) for row in rows]

@@ -128,13 +128,15 @@ class NearDuplicates(Stage):
     def _alone(self, df: DataFrame, rows: int) -> _Decided:
         """Rows that are compared with one another."""
         from sparkmine.dedup.near import Matching, find
-        from sparkmine.dedup.survivors import examples, largest_clusters, survivors
+        from sparkmine.dedup.survivors import largest_clusters, survivors
+        from sparkmine.dedup.verified import by_spark, texts_of
 
         matching = Matching.of(self.threshold, self.shingle, self.size, self.recall)
         found = find(df, self.id, self.text, matching, rows)
+        pairs = by_spark(found.members, found.pairs(), found.figures["edges"])
         shown = {
             "largest": largest_clusters(found.clusters),
-            "examples": examples(df, found, self.text),
+            **pairs.figures(texts_of(df, self.id, self.text, pairs.ids)),
         }
         return _Decided(survivors(df, found.clusters, self.order_by), {**found.figures, **shown})
 
@@ -165,7 +167,7 @@ class NearDuplicates(Stage):
         from sparkmine.dedup.survivors import largest_clusters, survivors
 
         column = next(iter(equalities(parse(self.output.replace or ""))))
-        version, figures = self._then(context), dict[str, int]()
+        version, figures = self._then(context), dict[str, Any]()
         if context.scratch is None:
             tables = self._tables(context)
             if several:
@@ -201,7 +203,7 @@ class NearDuplicates(Stage):
         own = context.inputs[self.table]
         inside = F.coalesce(to_column(parse(self.output.replace or "")), F.lit(False))
         tables = self._tables(context)
-        version, figures = self._then(context), dict[str, int]()
+        version, figures = self._then(context), dict[str, Any]()
         if context.scratch is None:
             version = tables.version
             if version is None and not own.dataframe(context.spark).where(~inside).isEmpty():
@@ -253,7 +255,7 @@ def _nothing(df: DataFrame, id: str) -> DataFrame:
 
 
 def _figures(
-    figures: Mapping[str, int], clusters: int, largest: Sequence[tuple[Any, int]]
+    figures: Mapping[str, Any], clusters: int, largest: Sequence[tuple[Any, int]]
 ) -> dict[str, Any]:
     """What the ledger and the report are told of a part.
 

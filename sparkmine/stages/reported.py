@@ -14,6 +14,7 @@ from sparkmine.evaluate.report import (
     Candidate,
     Champion,
     Clusters,
+    EqualRows,
     FrequentItemset,
     FrequentItemsets,
     FuzzyMatches,
@@ -174,6 +175,20 @@ def _quality(left: Left) -> TableQuality:
     )
 
 
+def _equal(left: Left) -> EqualRows:
+    figures, key = left.metrics["dedup"], left.data["config"].get("key")
+    return EqualRows(
+        table=left.table,
+        rows=figures["rows"],
+        groups=figures["groups"],
+        removed=figures["removed"],
+        repeated=figures["repeated"],
+        key=tuple(key or ()),
+        largest=tuple(map(tuple, figures["largest"])),
+        examples=tuple(map(tuple, figures["examples"])),
+    )
+
+
 def _copies(table: str, figures: dict[str, Any]) -> NearCopies:
     return NearCopies(
         table=table,
@@ -184,6 +199,8 @@ def _copies(table: str, figures: dict[str, Any]) -> NearCopies:
         threshold=figures["threshold"],
         largest=tuple((str(name), rows) for name, rows in figures["largest"]),
         examples=tuple((s, one, other) for s, one, other in figures.get("examples", ())),
+        joined=figures.get("pairs_joined", 0),
+        precision=figures.get("precision"),
         changes=tuple((what, figures[name]) for name, what in _CHANGES.items() if name in figures),
     )
 
@@ -311,6 +328,7 @@ PARTS: dict[str, tuple[Callable[[Left], bool], Callable[[Left], Iterable[Any]]]]
         lambda left: left.data["kind"] in QUALITY_KINDS and left.data["rows_in"] is not None,
         lambda left: [_quality(left)],
     ),
+    "equal": (_metric("dedup"), lambda left: [_equal(left)]),
     "copies": (
         _metric("near_duplicates"),
         lambda left: [_copies(left.table, left.metrics["near_duplicates"])],

@@ -22,6 +22,17 @@ def brute_force() -> Callable[..., dict[Any, Any]]:
     return _brute_force
 
 
+@pytest.fixture(scope="session")
+def alike() -> Callable[[str, str, int], float]:
+    """The Jaccard similarity of the shingles of two texts."""
+
+    def similarity(one: str, other: str, size: int) -> float:
+        a, b = _shingles(one, size), _shingles(other, size)
+        return len(a & b) / len(a | b)
+
+    return similarity
+
+
 def _documents(count: int, seed: int = 0) -> list[str]:
     """Random texts of 2 to 40 words, most of them changed copies of an earlier one."""
     rng = np.random.default_rng(seed)
@@ -37,13 +48,15 @@ def _documents(count: int, seed: int = 0) -> list[str]:
     return found
 
 
+def _shingles(text: str | None, size: int) -> set[tuple[str, ...]]:
+    words = re.findall(r"[^\W_]+", (text or "").lower())
+    runs = zip(*(words[place:] for place in range(size)), strict=False)
+    return set(runs) or ({tuple(words)} if words else set())
+
+
 def _brute_force(texts: dict[Any, str | None], size: int, threshold: float) -> dict[Any, Any]:
     """The least id of the cluster of each id."""
-    sets = {}
-    for name, text in texts.items():
-        words = re.findall(r"[^\W_]+", (text or "").lower())
-        runs = zip(*(words[place:] for place in range(size)), strict=False)
-        sets[name] = set(runs) or ({tuple(words)} if words else set())
+    sets = {name: _shingles(text, size) for name, text in texts.items()}
     graph = nx.Graph()
     graph.add_nodes_from(texts)
     for a, b in itertools.combinations(texts, 2):

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sparkmine.dedup import pieces
+from sparkmine.dedup import pieces, verified
 from sparkmine.dedup.flow import Here
 from sparkmine.dedup.joining import Named
 from sparkmine.dedup.known import Among, Fresh, Known
@@ -82,6 +82,39 @@ def test_pairs_of_a_first_and_a_second_batch(texts: dict[int, str]) -> None:
     assert 0 < taken.here().count(pieces.KNOWN_BANDS) < all_bands / 2
     everything, _ = Known(signed, sets, 0, 0, Fresh(None, None)).bands(batch, 16)
     assert everything.here().count(pieces.KNOWN_BANDS) == all_bands
+
+
+def test_what_was_verified_of_the_pairs_that_clusters_join(
+    texts: dict[int, str], alike: Callable[[str, str, int], float]
+) -> None:
+    batch, ids = described(texts)
+    edges, _ = compare(batch, MATCHING, 16)
+    among = pairs_of(edges, ids)
+    graph = nx.Graph(map(tuple, among))
+    clusters = {n: min(names) for names in nx.connected_components(graph) for n in names}
+    # Half of the texts, each of them twice, of which the lesser id is shown; and one without text.
+    odd = [n for n in texts if n % 2]
+    signed = {n: int(np.uint64(key).astype(np.int64)) for key, n in ids.items()}
+    table = pa.table(
+        {
+            "id": pa.array([*(n + 1000 for n in odd), *odd, 5000], pa.int64()),
+            "key": pa.array([*(signed[n] for n in odd + odd), None], pa.int64()),
+            "cluster": pa.array([*(clusters.get(n, n) for n in odd + odd), 5000], pa.int64()),
+        }
+    )
+    found = verified.here(table, edges.here())
+    joined = [
+        pair
+        for pair in itertools.combinations(odd, 2)
+        if len({clusters.get(n, n) for n in pair}) == 1
+    ]
+    near_ones = sorted((alike(texts[a], texts[b], 2), a, b) for a, b in joined if {a, b} in among)
+    assert (found.joined, found.verified) == (len(joined), len(near_ones))
+    assert 0 < found.verified < found.joined
+    shown = {(s, *sorted(pair)) for s, *pair in found.least_alike}
+    assert len(shown) == 5 and shown <= set(near_ones)
+    assert sorted(s for s, *_ in shown) == [s for s, *_ in near_ones[:5]]
+    assert found.figures(texts)["precision"] == len(near_ones) / len(joined)
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.string(), pa.date32()])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 BruteForce = Callable[..., dict[int, int]]
+Alike = Callable[[str, str, int], float]
 
 
 def groups(clusters: dict[int, int]) -> set[frozenset[int]]:
@@ -24,6 +26,28 @@ def groups(clusters: dict[int, int]) -> set[frozenset[int]]:
     for name, cluster in clusters.items():
         found.setdefault(cluster, set()).add(name)
     return {frozenset(names) for names in found.values()}
+
+
+def check_verified(
+    figures: Mapping[str, Any], new: dict[int, str], clusters: dict[int, int], alike: Alike
+) -> None:
+    """Of pairs of different new texts in one cluster: how many there are and reach the threshold.
+
+    The examples are those that are least alike.
+    """
+    texts = list(dict.fromkeys(new.values()))
+    cluster_of = {text: clusters[name] for name, text in new.items()}
+    pairs = [p for p in itertools.combinations(texts, 2) if len({cluster_of[t] for t in p}) == 1]
+    near = sorted(s for pair in pairs if (s := alike(*pair, 2)) >= 0.4)
+    assert len(near) < len(pairs)
+    assert figures["pairs_joined"] == len(pairs)
+    assert figures["precision"] == pytest.approx(len(near) / len(pairs))
+    shown = [similarity for similarity, _, _ in figures["examples"]]
+    assert shown == pytest.approx(near[:5])
+    for similarity, one, other in figures["examples"]:
+        if max(len(one), len(other)) < 300:
+            assert {one, other} <= set(texts)
+            assert alike(one, other, 2) == pytest.approx(similarity)
 
 
 class Kept:
@@ -41,12 +65,13 @@ class Kept:
     def frame(self, rows: list[tuple[int, str | None]]) -> DataFrame:
         return self.spark.createDataFrame(rows, "id long, text string")
 
-    def add(self, texts: dict[int, str | None]) -> None:
+    def add(self, texts: dict[int, str | None]) -> Mapping[str, Any]:
         self.texts.update(texts)
         df = self.frame(list(texts.items()))
         if self.as_tables:
             self.lake.table("new/texts").write(df)
-        self.tables.update(self.lake.table("new/texts").snapshot() if self.as_tables else df)
+        new = self.lake.table("new/texts").snapshot() if self.as_tables else df
+        return self.tables.update(new)
 
     def delete(self, ids: list[int]) -> None:
         for name in ids:
@@ -99,7 +124,11 @@ def test_clusters_merge_and_fall_apart(kept: Kept, brute_force: BruteForce) -> N
 
 @pytest.mark.slow
 def test_many_updates_and_deletions(
-    kept: Kept, documents: Callable[..., list[str]], brute_force: BruteForce, place: str
+    kept: Kept,
+    documents: Callable[..., list[str]],
+    brute_force: BruteForce,
+    alike: Alike,
+    place: str,
 ) -> None:
     kept.as_tables = place == "here"
     rng = np.random.default_rng(8)
@@ -107,8 +136,10 @@ def test_many_updates_and_deletions(
     order = rng.permutation(400).tolist()
     before: dict[int, int] = {}
     for begin in range(0, 400, 100):
-        kept.add({name: texts[name] for name in order[begin : begin + 100]})
+        new = {name: texts[name] for name in order[begin : begin + 100]}
+        figures = kept.add(new)
         found = kept.clusters()
+        check_verified(figures, new, found, alike)
         assert groups(found) == groups(brute_force(kept.texts, 2, 0.4))
         # An old cluster has its old id, or that of another one that it became part of.
         assert {found[name] for name in before} <= set(before.values())
@@ -120,7 +151,7 @@ def test_many_updates_and_deletions(
 
 @pytest.mark.slow
 def test_all_parts_at_once(
-    kept: Kept, documents: Callable[..., list[str]], brute_force: BruteForce
+    kept: Kept, documents: Callable[..., list[str]], brute_force: BruteForce, alike: Alike
 ) -> None:
     """What was there goes, work that was done is known, and updates go on from there."""
     kept.add({1000: "these go away"})
@@ -130,6 +161,7 @@ def test_all_parts_at_once(
     figures = kept.tables.load(df, "day", "the work")
     kept.texts = dict(texts)
     assert kept.clusters() == brute_force(texts, 2, 0.4)
+    check_verified(figures, texts, kept.clusters(), alike)
     parts = {row["id"]: row["part"] for row in kept.tables.members().collect()}
     assert parts == {name: day for name, _, day in rows}
     version = kept.tables.version

@@ -18,6 +18,7 @@ from sparkmine.evaluate.report import (
     BasketExample,
     Champion,
     Clusters,
+    EqualRows,
     FrequentItemset,
     FrequentItemsets,
     FuzzyMatches,
@@ -53,6 +54,7 @@ SECTIONS = [
     "result",
     "pipeline",
     "quality",
+    "equal",
     "copies",
     "fuzzy",
     "missing",
@@ -131,6 +133,18 @@ def full(name: str = "network") -> ReportData:
             ),
             TableQuality(table="empty", rows_in=0, kept=0, quarantined=0, removed=0),
         ),
+        equal=(
+            EqualRows(
+                table=f"unique/{name}",
+                rows=90,
+                groups=70,
+                removed=20,
+                repeated=11,
+                key=(name, "day"),
+                largest=((f"key {name}", 8),),
+                examples=((f"kept {name}", f"gone {name}", 7), ("same", "", 1)),
+            ),
+        ),
         copies=(
             NearCopies(
                 table=f"unique/{name}",
@@ -141,6 +155,8 @@ def full(name: str = "network") -> ReportData:
                 threshold=0.7,
                 largest=((name, 13), ("b", 2)),
                 examples=((0.7125, f"one {name}", "other text"),),
+                joined=84,
+                precision=0.75,
             ),
         ),
         fuzzy=(

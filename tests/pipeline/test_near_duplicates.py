@@ -79,5 +79,12 @@ def test_the_newest_of_a_cluster_survives(spark: SparkSession, lake: Lake) -> No
     # Five pairs of words each, four of them shared: 4 of 6.
     assert {example[0] for example in figures["examples"]} == {4 / 6}
     page = next((Path(lake.root) / "_artifacts" / "report").rglob("report.html")).read_text()
-    for text in ("Near copies", "one two three four five eight", "unique/pages"):
+    # `a`, `b` and `c` are three pairs.
+    assert (figures["pairs_joined"], figures["precision"]) == (3, 1.0)
+    for text in (
+        "Near copies",
+        "Precision, at least",
+        "one two three four five eight",
+        "unique/pages",
+    ):
         assert text in page

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.survivors import survivors
 from sparkmine.errors import ConfigError
+from sparkmine.expr.columns import quoted
 from sparkmine.lake.inputs import need_columns
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def merged(
     # Read twice, for the rows kept and for what the others gave.
     records, _ = cut(_records(df, id, decided.where("size > 1"), entries))
     kept = records.select(*(_value(name, id, entries) for name in df.columns))
-    single = df.join(alone.select(id), id, "left_semi").select(*map(_quoted, df.columns))
+    single = df.join(alone.select(id), id, "left_semi").select(*map(quoted, df.columns))
     frame = single.unionByName(kept)
     removed = decided.where(gone).select(id, "survivor", "cluster")
     return Merged(frame, _with_gifts(removed, records, id, entries), counts)
@@ -140,9 +141,9 @@ def _records(df: DataFrame, id: str, together: DataFrame, entries: list[Merge]) 
     from pyspark.sql import functions as F
 
     # The table's own columns may have the names of ours.
-    columns = {name: F.col(f"row.{_quoted(name)}") for name in df.columns}
+    columns = {name: F.col(f"row.{quoted(name)}") for name in df.columns}
     marks = together.select(id, F.struct("cluster", "place").alias("_mark"))
-    rows = df.select(F.col(id), F.struct(*map(_quoted, df.columns)).alias("row")).join(marks, id)
+    rows = df.select(F.col(id), F.struct(*map(quoted, df.columns)).alias("row")).join(marks, id)
     place = F.col("_mark.place")
     counts = []
     for number, entry in enumerate(entries):
@@ -197,7 +198,7 @@ def _value(name: str, id: str, entries: list[Merge]) -> Column:
     if name == id:
         return F.col("_survivor").alias(id)
     number = next(i for i, entry in enumerate(entries) if name in entry.columns)
-    return F.col(f"_{number}.{_quoted(name)}").alias(name)
+    return F.col(f"_{number}.{quoted(name)}").alias(name)
 
 
 def _with_gifts(removed: DataFrame, records: DataFrame, id: str, entries: list[Merge]) -> DataFrame:
@@ -206,7 +207,7 @@ def _with_gifts(removed: DataFrame, records: DataFrame, id: str, entries: list[M
 
     gifts = [
         F.when(
-            F.col(f"_{number}.{_quoted(name)}").isNotNull(),
+            F.col(f"_{number}.{quoted(name)}").isNotNull(),
             F.struct(F.col(f"_{number}.{_FROM}").alias(id), F.lit(name).alias("_name")),
         )
         for number, entry in enumerate(entries)
@@ -220,7 +221,3 @@ def _with_gifts(removed: DataFrame, records: DataFrame, id: str, entries: list[M
     )
     none = F.array().cast("array<string>")
     return removed.join(given, id, "left").withColumn("gave", F.coalesce("gave", none))
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"

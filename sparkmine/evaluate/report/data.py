@@ -68,10 +68,29 @@ class TableQuality:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EqualRows:
+    """What one search for equal rows found.
+
+    `key` has the columns compared, none for whole rows. `largest` has (key, rows), `examples`
+    (row that stays, row that goes, rows that go): the second is empty where the two are equal.
+    """
+
+    table: str
+    rows: int
+    groups: int
+    removed: int
+    repeated: int  # groups of several rows
+    key: tuple[str, ...] = ()
+    largest: tuple[tuple[str, int], ...] = ()
+    examples: tuple[tuple[str, str, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class NearCopies:
     """What one search for near copies found.
 
     `largest` has (cluster, rows), `examples` (similarity, text, other text) of verified pairs.
+    `joined` pairs of different texts are in one cluster; `precision` of them were verified.
     `changes` says what became of clusters that other runs have kept: (what, number).
     """
 
@@ -83,6 +102,8 @@ class NearCopies:
     threshold: float
     largest: tuple[tuple[str, int], ...] = ()
     examples: tuple[tuple[float, str, str], ...] = ()
+    joined: int = 0
+    precision: float | None = None
     changes: tuple[tuple[str, int], ...] = ()
 
 
@@ -316,6 +337,7 @@ class ReportData(PlainData):
     run: RunInfo | None = None
     stages: tuple[StageInfo, ...] = ()
     quality: tuple[TableQuality, ...] = ()
+    equal: tuple[EqualRows, ...] = ()
     copies: tuple[NearCopies, ...] = ()
     fuzzy: tuple[FuzzyMatches, ...] = ()
     missing: tuple[MissingValues, ...] = ()

@@ -58,6 +58,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("result", "Result", report.evaluation),
         ("pipeline", "Pipeline", report.stages),
         ("quality", "Data quality", report.quality),
+        ("equal", "Equal rows", report.equal),
         ("copies", "Near copies", report.copies),
         ("fuzzy", "Fuzzy records", report.fuzzy),
         ("missing", "Missing values", report.missing),
