@@ -11,7 +11,14 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sparkmine.clean.csv_files import check_width, header, quoted_newlines
+from sparkmine.clean.csv_files import (
+    Lines,
+    blank_row,
+    check_width,
+    empty_lines,
+    header,
+    lines_of,
+)
 from sparkmine.clean.rules import REASON_TYPE, REASONS, quoted, reason
 from sparkmine.clean.values import (
     Columns,
@@ -55,6 +62,7 @@ def read_source(
     *,
     has_header: bool = True,
     allow_new_columns: bool = False,
+    skipped: dict[str, int] | None = None,
 ) -> DataFrame:
     """The declared columns, with `_reasons` and `_source`, the file's name or the JDBC table.
 
@@ -65,6 +73,7 @@ def read_source(
             the file.
         allow_new_columns: Columns beyond the declared ones come along, as text from text formats;
             else they are refused.
+        skipped: Takes what is left out and is no row: how many `blank lines` of CSV.
 
     Raises:
         SourceColumnsError: the source has other columns; both lists are shown.
@@ -80,7 +89,9 @@ def read_source(
     if source_format != "jdbc":
         _check_encoding(spark, given.get("encoding", "UTF-8"), source_format)
     if source_format == "csv":
-        text = _csv(spark, path, given, schema.names, allow_new_columns, has_header)
+        text, blank = _csv(spark, path, given, schema.names, allow_new_columns, has_header)
+        if blank and skipped is not None:
+            skipped["blank lines"] = blank
     elif source_format == "json":
         text = _json(spark, path, given, schema.names, allow_new_columns)
     else:
@@ -95,8 +106,8 @@ def _csv(
     declared: list[str],
     allow_new: bool,
     has_header: bool,
-) -> DataFrame:
-    """All columns as text, by the header that all files have, or by their place."""
+) -> tuple[DataFrame, int]:
+    """All columns as text, by the header that all files have or by their place; blank lines."""
     from pyspark.sql import functions as F
 
     # RFC 4180: a quote within quotes is written twice.
@@ -122,16 +133,43 @@ def _csv(
         )
     if found:
         _compare([*found, *folders], declared, path, allow_new)
-    lines = encoding.lower().startswith(_WIDE) or quoted_newlines(
-        raw, delimiter=delimiter, quote=quote, escape=escape
-    )
+    in_files = found or [name for name in declared if name not in folders]
+    wide = encoding.lower().startswith(_WIDE)
+    lines = Lines(quoted=True)  # or taken for it: of these, no lines are seen from outside
+    if not wide:
+        lines = lines_of(raw, len(in_files), delimiter=delimiter, quote=quote, escape=escape)
     reader = spark.read.options(header=str(has_header).lower(), mode="PERMISSIVE", **options)
     reader = reader.options(columnNameOfCorruptRecord=CORRUPT, **_CSV)
-    reader = reader.option("multiLine", str(lines).lower())
-    in_files = found or [name for name in declared if name not in folders]
+    reader = reader.option("multiLine", str(lines.quoted).lower())
     # What follows `_corrupt` is in no line: `again.py` counts on it.
     text = reader.schema(as_text([*in_files, CORRUPT, *folders])).csv(path)
-    return text.withColumn(PATH, F.input_file_name())
+    text = text.withColumn(PATH, F.input_file_name())
+    whole = lines.quoted and not wide and len(in_files) == 1
+    if whole or lines.rows:
+        # Names of folders as text, which Spark would guess the types of.
+        same = spark.read.options(**listing, wholetext=str(whole).lower())
+        same = same.schema(as_text(["value", *folders])).format("text").load(path)
+        if whole:
+            blank = empty_lines(same, quote=quote, escape=escape)
+        else:
+            blank = same.where(blank_row(len(in_files), delimiter))
+        text = text.unionByName(_blank_rows(blank, in_files, folders, options))
+    return text, lines.blank
+
+
+def _blank_rows(
+    lines: DataFrame, names: Sequence[str], folders: Sequence[str], options: Mapping[str, str]
+) -> DataFrame:
+    """The rows of lines that Spark's reader leaves out; an empty line is one of nulls."""
+    from pyspark.sql import functions as F
+
+    row = F.when(F.col("value") != "", _parsed_csv("value", names, options)).alias("row")
+    text = lines.select(row, *folders, F.input_file_name().alias(PATH))
+    return text.select(
+        *(F.col(f"row.{quoted(name)}").alias(name) for name in (*names, CORRUPT)),
+        *folders,
+        PATH,
+    )
 
 
 def _json(
@@ -226,19 +264,30 @@ def text_again(
     """`df` with the columns `names` read from `_corrupt`, where that is not null."""
     from pyspark.sql import functions as F
 
-    schema = ", ".join(f"{quoted(name)} STRING" for name in (*names, CORRUPT))
-    given = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **options}
     if source_format == "csv":
-        given = {**_CSV, "escape": options.get("quote", '"'), **given}
-        parsed = F.from_csv(F.col(CORRUPT), schema, given)
+        parsed = _parsed_csv(CORRUPT, names, options)
     else:
-        parsed = F.from_json(F.col(CORRUPT), schema, {**JSON_TEXT, **given})
+        schema = ", ".join(f"{quoted(name)} STRING" for name in (*names, CORRUPT))
+        parsed = F.from_json(F.col(CORRUPT), schema, {**JSON_TEXT, **_permissive(options)})
     found = F.when(F.col(CORRUPT).isNotNull(), parsed).alias("_again")
     return df.select("*", found).select(
         *(name for name in df.columns if name not in (*names, CORRUPT)),
         *(F.coalesce(f"_again.{quoted(n)}", quoted(n)).alias(n) for n in names),
         F.col(f"_again.{CORRUPT}").alias(CORRUPT),
     )
+
+
+def _parsed_csv(line: str, names: Sequence[str], options: Mapping[str, str]) -> Column:
+    """The line as a struct of texts, and of `_corrupt` if it has not as many values."""
+    from pyspark.sql import functions as F
+
+    schema = ", ".join(f"{quoted(name)} STRING" for name in (*names, CORRUPT))
+    given = {**_CSV, "escape": options.get("quote", '"'), **_permissive(options)}
+    return F.from_csv(F.col(line), schema, given)
+
+
+def _permissive(options: Mapping[str, str]) -> dict[str, str]:
+    return {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **options}
 
 
 def reasoned(text: DataFrame, columns: Columns, beside: Sequence[str]) -> DataFrame:

@@ -168,6 +168,7 @@ class Ingest(Stage):
 
     def run(self, context: Context) -> Result:
         path, columns = self._path(context.base), self._columns()
+        skipped: dict[str, int] = {}
         df = read_source(
             context.spark,
             path,
@@ -176,6 +177,7 @@ class Ingest(Stage):
             self._options(context.base),
             has_header=self.source.header,
             allow_new_columns=self.allow_new_columns,
+            skipped=skipped,
         )
         if self.source.format not in TEXT_FORMATS:
             # Types are checked as a whole, so no row can be bad; the files' footers have the count.
@@ -199,7 +201,7 @@ class Ingest(Stage):
             quarantined=tally.quarantined,
             removed=0,
             accounted=True,
-            metrics={"reasons": tally.reasons},
+            metrics={"reasons": tally.reasons, **({"skipped": skipped} if skipped else {})},
             sides={self.sides[0]: tally.version},
         )
 
