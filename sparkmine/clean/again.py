@@ -126,13 +126,17 @@ def parsed_again(
     names: Sequence[str],
     source_format: str,
     options: Mapping[str, str],
+    source: str | None = None,
 ) -> DataFrame:
     """What `Stage.again` gives, of rows of a text source; `names` are its table's columns.
 
-    The text of a row that could not be read is read again, as the source is declared now.
+    `source` is the column among them that says of what file a row is. The text of a row that could
+    not be read is read again, as the source is declared now.
     """
     from pyspark.sql import functions as F
 
+    names = [name for name in names if name != source]
+    path = [F.col(f"{_OWN}.source").alias(source)] if source else []
     came = [F.json_object_keys("row").alias("names")]
     first = rows.where(rows.row.contains(f'"{CORRUPT}"')).select(*came).first()
     found = first.names if first else [*names, CORRUPT]
@@ -146,7 +150,7 @@ def parsed_again(
         *(F.col(f"{_OWN}.{name}") for name in rows.columns),
         REASONS,
         F.lit(False).alias(REMOVED),
-        F.struct(*typed_values(columns, names)).alias(ROW),
+        F.struct(*typed_values(columns, names), *path).alias(ROW),
     )
 
 

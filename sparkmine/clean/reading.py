@@ -37,6 +37,7 @@ TEXT_FORMATS = ("csv", "json", "jdbc")
 FORMATS = (*TEXT_FORMATS, "parquet", "delta")
 CORRUPT = "_corrupt"
 PATH = "_source"
+SOURCE_KEY = "sparkmine source"  # of a field's metadata
 
 # What Java puts where bytes are no text in the declared encoding.
 _REPLACEMENT = "\ufffd"
@@ -316,17 +317,31 @@ def reasoned(text: DataFrame, columns: Columns, beside: Sequence[str]) -> DataFr
     return text.withColumn(REASONS, found)
 
 
-def good_rows(df: DataFrame, columns: Columns) -> DataFrame:
-    """The rows without reasons, with the declared types; new columns as they are, at the end."""
+def source_column(schema: StructType) -> str | None:
+    """The column that says of what file a row is; see `good_rows`."""
+    named = (field.name for field in schema.fields if SOURCE_KEY in (field.metadata or {}))
+    return next(named, None)
+
+
+def good_rows(df: DataFrame, columns: Columns, source: str | None = None) -> DataFrame:
+    """The rows without reasons, with the declared types; new columns as they are, at the end.
+
+    Args:
+        source: A column to add, of what `_source` holds. The field's metadata say what it is, so
+            that the stages after it know.
+    """
     from pyspark.sql import functions as F
 
+    if source in df.columns:
+        raise SourceColumnsError(f"the source has a column {source!r}; name another source_column")
+    path = [F.col(PATH).alias(source, metadata={SOURCE_KEY: True})] if source else []
     good = df.where(F.size(REASONS) == 0)
     new = [n for n in df.columns if n not in (*columns, CORRUPT, PATH, REASONS)]
     if CORRUPT in df.columns:
-        return good.select(*typed_values(columns, [*columns, *new]))
+        return good.select(*typed_values(columns, [*columns, *new]), *path)
     kinds = declared_schema(columns)
     cast = (F.col(quoted(f.name)).try_cast(f.dataType).alias(f.name) for f in kinds.fields)
-    return good.select(*cast, *map(quoted, new))
+    return good.select(*cast, *map(quoted, new), *path)
 
 
 def typed_values(columns: Columns, names: Sequence[str]) -> list[Column]:

@@ -85,6 +85,7 @@ class Ingest(Stage):
     source: Source
     columns: Mapping[str, _Column] = Field(min_length=1)
     allow_new_columns: bool = False
+    source_column: Annotated[str, Field(min_length=1)] | None = None
     table: TableName
     max_bad_fraction: float = Field(default=0.05, ge=0.0, le=1.0, strict=False)
 
@@ -137,6 +138,11 @@ class Ingest(Stage):
                     f"stage {self.name}: source.options.{name}: put it into an environment "
                     f"variable and write {_ENVIRONMENT}NAME"
                 )
+        if self.source_column in self.columns:
+            raise ConfigError(
+                f"stage {self.name}: source_column {self.source_column!r} is among `columns`; name "
+                "another"
+            )
         self._columns()
         if not self.always and not glob.glob(self._path(base)):
             raise SourceMissingError(
@@ -185,7 +191,7 @@ class Ingest(Stage):
             if not rows:
                 raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
             return Result(
-                frame=good_rows(df, columns),
+                frame=good_rows(df, columns, self.source_column),
                 rows_in=rows,
                 quarantined=0,
                 removed=0,
@@ -196,7 +202,7 @@ class Ingest(Stage):
             raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
         decide(tally, self.max_bad_fraction, self.name, self.sides[0])
         return Result(
-            frame=good_rows(df, columns),
+            frame=good_rows(df, columns, self.source_column),
             rows_in=tally.rows,
             quarantined=tally.quarantined,
             removed=0,
@@ -208,7 +214,14 @@ class Ingest(Stage):
     def again(self, context: Context, rows: DataFrame, beside: DataFrame | None) -> DataFrame:
         table = context.lake.table(self.table).snapshot()
         options = self._options(context.base)
-        return parsed_again(rows, self._columns(), table.schema.names, self.source.format, options)
+        return parsed_again(
+            rows,
+            self._columns(),
+            table.schema.names,
+            self.source.format,
+            options,
+            self.source_column,
+        )
 
     def _path(self, base: Path) -> str:
         path = self.source.path.removeprefix("file://")
