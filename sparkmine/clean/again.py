@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from sparkmine.clean.checked import Checked
 from sparkmine.clean.quarantine import JSON_OPTIONS, counted_reasons
-from sparkmine.clean.reading import CORRUPT, as_text, reasoned, text_again, typed_values
+from sparkmine.clean.reading import reasoned, typed_values
 from sparkmine.clean.rules import (
     DROP,
     FAIL,
@@ -29,6 +29,7 @@ from sparkmine.clean.rules import (
     broken,
     reason,
 )
+from sparkmine.clean.text_sources import CORRUPT, as_text, text_again
 from sparkmine.clean.values import Columns
 from sparkmine.lake import Table
 

@@ -13,7 +13,8 @@ from pydantic import BeforeValidator, Field
 
 from sparkmine.clean.again import parsed_again
 from sparkmine.clean.quarantine import decide
-from sparkmine.clean.reading import PATH, TEXT_FORMATS, good_rows, read_source
+from sparkmine.clean.reading import TEXT_FORMATS, good_rows, read_source
+from sparkmine.clean.text_sources import PATH
 from sparkmine.clean.values import ColumnFormat
 from sparkmine.errors import ConfigError, SourceEmptyError, SourceMissingError
 from sparkmine.stages.base import Block, Context, Names, Result, Stage, TableName

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from sparkmine.clean.reading import CORRUPT, PATH, REASONS, good_rows, read_source
+from sparkmine.clean.reading import REASONS, good_rows, read_source
+from sparkmine.clean.text_sources import CORRUPT, PATH
 from sparkmine.clean.values import ColumnFormat, Columns, check_formats, declared_schema
 from sparkmine.errors import ConfigError, DataError, SourceColumnsError
 
