@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from sparkmine.clean.checked import Checked
 from sparkmine.clean.quarantine import counted_reasons
-from sparkmine.clean.reading import CORRUPT, as_text, reasoned, text_again, typed_values
+from sparkmine.clean.reading import reasoned, typed_values
 from sparkmine.clean.rules import (
     DROP,
     FAIL,
@@ -29,6 +29,7 @@ from sparkmine.clean.rules import (
     broken,
     reason,
 )
+from sparkmine.clean.text_sources import CORRUPT, as_text, text_again
 from sparkmine.clean.values import Columns
 from sparkmine.expr.columns import JSON_OPTIONS
 from sparkmine.lake import Table
@@ -127,13 +128,17 @@ def parsed_again(
     names: Sequence[str],
     source_format: str,
     options: Mapping[str, str],
+    source: str | None = None,
 ) -> DataFrame:
     """What `Stage.again` gives, of rows of a text source; `names` are its table's columns.
 
-    The text of a row that could not be read is read again, as the source is declared now.
+    `source` is the column among them that says of what file a row is. The text of a row that could
+    not be read is read again, as the source is declared now.
     """
     from pyspark.sql import functions as F
 
+    names = [name for name in names if name != source]
+    path = [F.col(f"{_OWN}.source").alias(source)] if source else []
     came = [F.json_object_keys("row").alias("names")]
     first = rows.where(rows.row.contains(f'"{CORRUPT}"')).select(*came).first()
     found = first.names if first else [*names, CORRUPT]
@@ -147,7 +152,7 @@ def parsed_again(
         *(F.col(f"{_OWN}.{name}") for name in rows.columns),
         REASONS,
         F.lit(False).alias(REMOVED),
-        F.struct(*typed_values(columns, names)).alias(ROW),
+        F.struct(*typed_values(columns, names), *path).alias(ROW),
     )
 
 

@@ -16,7 +16,7 @@ from sparkmine.clean.rules import (
     reasons,
     with_reasons,
 )
-from sparkmine.expr import col, to_column
+from sparkmine.expr import Expr, to_column
 from sparkmine.expr.columns import quoted
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ class Checked:
         rows: The rows, with the columns that joins have added for the checks.
         columns: The columns of the row itself.
         checks: Every rule as an expression over `rows`.
-        types: The columns that the clean table has in another type, as the expressions name it.
+        typed: The columns that the clean table has in another type, as they are in it.
     """
 
     rows: DataFrame
     columns: tuple[str, ...]
     checks: tuple[Check, ...]
-    types: Mapping[str, str]
+    typed: Mapping[str, Expr]
 
     def of(self, *severities: str) -> list[Check]:
         return [check for check in self.checks if check.severity in severities]
@@ -69,8 +69,6 @@ class Checked:
         from pyspark.sql import functions as F
 
         return [
-            to_column(col(name).cast(self.types[name])).alias(name)
-            if name in self.types
-            else F.col(quoted(name))
+            to_column(self.typed[name]).alias(name) if name in self.typed else F.col(quoted(name))
             for name in self.columns
         ]

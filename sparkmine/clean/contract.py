@@ -23,13 +23,15 @@ from sparkmine.clean.rules import (
     column_checks,
     expression_check,
 )
+from sparkmine.clean.typed import fitted, sources
 from sparkmine.errors import ConfigError, SourceColumnsError
-from sparkmine.expr import Scalar, parse
+from sparkmine.expr import Expr, Scalar, parse
 from sparkmine.lake import Snapshot
 from sparkmine.lake.inputs import as_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
     from sparkmine.clean.validation import Validation
 
@@ -49,8 +51,9 @@ class ColumnRule:
     """What the values of one column must be. Null passes all but `not_null`.
 
     Attributes:
-        type: `double`, `long`, `string`, `boolean`, `date` or `timestamp`. The value must cast to
-            it, the other rules see it as such, and the clean table's column is of that type.
+        type: `double`, `long`, `string`, `boolean`, `date` or `timestamp`. The value must fit into
+            it (`typed.py`), all other rules see it as such, and the clean table's column is of that
+            type.
         minimum, maximum: Limits, themselves allowed. NaN is larger than every number.
         min_length, max_length: Limits of the text's length, in characters.
         pattern: Regular expression that the whole text matches (`expr/pattern.py` says which).
@@ -169,19 +172,30 @@ class Contract:
         }
         return {**single, **self.references}
 
-    @property
-    def types(self) -> dict[str, str]:
-        """The types of the columns that have one."""
-        return {name: rule.type for name, rule in self.columns.items() if rule.type is not None}
+    def typed(self, schema: StructType | None = None) -> dict[str, Expr]:
+        """The columns that have a type, as values of it; see `checks`."""
+        kinds = sources(schema)
+        return {
+            name: fitted(name, rule.type, kinds.get(name, "string"))
+            for name, rule in self.columns.items()
+            if rule.type is not None
+        }
 
-    def checks(self) -> list[Check]:
-        """The rules that a row can be asked by itself."""
+    def checks(self, schema: StructType | None = None) -> list[Check]:
+        """The rules that a row can be asked by itself.
+
+        Args:
+            schema: That of the rows, by which it is known whether a cast may lose something; a
+                column that is not in it is text.
+        """
+        kinds, typed = sources(schema), self.typed(schema)
         found = [
             replace(check, severity=rule.severity, rule=rule.name or check.rule)
             for column, rule in self.columns.items()
             for check in column_checks(
                 column,
                 type_name=rule.type,
+                source=kinds.get(column, "string"),
                 not_null=rule.not_null,
                 minimum=rule.minimum,
                 maximum=rule.maximum,
@@ -193,7 +207,7 @@ class Contract:
         ]
         conditions = self.conditions.items()
         return found + [
-            replace(expression_check(name, rule.holds), severity=rule.severity)
+            replace(expression_check(name, rule.holds, typed), severity=rule.severity)
             for name, rule in conditions
         ]
 
@@ -222,9 +236,10 @@ class Contract:
 
         names = list(columns or df.columns)
         self._check_columns(names)
-        checks = self.checks()
+        checks, typed = self.checks(df.schema), self.typed(df.schema)
+        taken = None if beside is None else (beside, self.typed(beside.schema))
         for number, (name, unique) in enumerate(self.all_unique.items()):
-            df, check = keys.unique(df, name, unique.columns, number, beside)
+            df, check = keys.unique(df, name, unique.columns, number, typed, taken)
             if check is not None:
                 checks.append(replace(check, severity=unique.severity))
         for number, (name, reference) in enumerate(self.all_references.items()):
@@ -232,9 +247,9 @@ class Contract:
             if table is None:
                 raise ConfigError(f"rule {name!r} reads table {reference.key.table!r}; pass it")
             key = reference.key.columns
-            df, check = keys.referenced(df, name, reference.columns, table, key, number)
+            df, check = keys.referenced(df, name, reference.columns, table, key, number, typed)
             checks.append(replace(check, severity=reference.severity))
-        return Checked(rows=df, columns=tuple(names), checks=tuple(checks), types=self.types)
+        return Checked(rows=df, columns=tuple(names), checks=tuple(checks), typed=typed)
 
     def validate(
         self,
@@ -256,7 +271,8 @@ class Contract:
         Raises:
             ConfigError, SourceColumnsError: as `check` does.
         """
-        frame, checks = as_frame(data, spark), self.checks()
+        frame = as_frame(data, spark)
+        checks = self.checks(frame.schema)
         if isinstance(data, Snapshot) and checks and not (self.all_unique or self.all_references):
             self._check_columns(frame.columns)
             found = validation.of_snapshot(data, checks, frame.sparkSession)

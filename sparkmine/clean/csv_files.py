@@ -5,7 +5,8 @@ the columns of the other files by their place. So the first record of every file
 the file systems and decompressors that Spark reads it with, and all must agree.
 
 A quoted value may go over several lines. Told so, Spark reads each file by one task; not told so,
-it takes the first line of the value for all of it. One pass over the lines as text finds out.
+it takes the first line of the value for all of it. One pass over the lines as text finds out. It
+also counts the lines of white space alone, which Spark leaves out, though some of them are rows.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparkmine.errors import ConfigError, DataError, SourceColumnsError
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 _BYTES = 1 << 16
 _LARGEST = 1 << 24
@@ -83,23 +85,111 @@ def check_width(
             )
 
 
-def quoted_newlines(text: DataFrame, *, delimiter: str, quote: str, escape: str) -> bool:
-    """Whether a quoted value goes on in the next line, in any of the files.
+@dataclass(frozen=True)
+class Lines:
+    """What is known of the lines of all files.
 
-    Args:
-        text: The lines of the files, as Spark's format `text` has them.
+    Attributes:
+        quoted: Whether a quoted value goes on in the next line; then no lines are counted.
+        blank: Lines of white space alone that are no rows.
+        rows: Those that are; see `blank_row`.
+    """
 
-    Raises:
-        DataError: in a file with such values a quote is not closed; names the file.
+    quoted: bool = False
+    blank: int = 0
+    rows: int = 0
+
+
+def blank_row(columns: int, delimiter: str) -> Column:
+    """Whether a line, `value`, is of white space alone and a row all the same.
+
+    It is in a file of one column, where it is its value, and if the delimiter is white space.
     """
     from pyspark.sql import functions as F
 
-    if not quote:
-        return False
     line = F.col("value")
+    return _blank(line) & (F.lit(columns == 1) | F.contains(line, F.lit(delimiter)))
+
+
+def _blank(line: Column) -> Column:
+    return line.rlike(r"^[\x00-\x20]*$")  # what Java trims
+
+
+def empty_lines(text: DataFrame, *, quote: str, escape: str) -> DataFrame:
+    """The empty lines of files of one column that are in no quoted value.
+
+    Args:
+        text: The files, each as one `value`.
+    """
+    from pyspark.sql import functions as F
+
+    q = re.escape(quote)
+    rest = _unescaped(F.col("value"), quote, escape)
+    rest = F.regexp_replace(rest, f"(?m)^{q}(?:[^{q}]++|{q}{q})*+{q}", "x")
+    lines = F.split(F.regexp_replace(rest, r"(\r\n|\r|\n)\z", ""), r"\r\n|\r|\n")
+    there = text.where("value <> ''").withColumn("value", F.explode(lines))
+    return there.where("value = ''")
+
+
+def _unescaped(text: Column, quote: str, escape: str) -> Column:
+    """Without quotes that stand for themselves, unless they are written twice."""
+    from pyspark.sql import functions as F
+
     if escape and escape != quote:
         for pair in (escape * 2, escape + quote):
-            line = F.replace(line, F.lit(pair), F.lit(""))
+            text = F.replace(text, F.lit(pair), F.lit(""))
+    return text
+
+
+def lines_of(text: DataFrame, columns: int, *, delimiter: str, quote: str, escape: str) -> Lines:
+    """Look at all lines, once.
+
+    Args:
+        text: The lines of the files, as Spark's format `text` has them.
+        columns: How many a line has.
+
+    Raises:
+        DataError: in a file with values of several lines a quote is not closed; names the file.
+    """
+    from pyspark.sql import functions as F
+
+    found = text.select(
+        F.input_file_name().alias("file"),
+        *_quoting(F.col("value"), delimiter, quote, escape),
+        _blank(F.col("value")).alias("blank"),
+        blank_row(columns, delimiter).alias("row"),
+    )
+    files = (
+        found.groupBy("file")
+        .agg(
+            F.coalesce(F.bool_or("opened"), F.lit(False)).alias("opened"),
+            (F.sum("quotes") % 2 == 1).alias("odd"),
+            F.count_if("blank").alias("blank"),
+            F.count_if("row").alias("rows"),
+        )
+        .where("opened or blank > 0")
+        .orderBy("file")
+        .collect()
+    )
+    for one in files:
+        if one.opened and one.odd:
+            raise DataError(
+                f"{one.file}: a quoted value is not closed, so that it would take in the rows "
+                f"after it; close it, or name another `quote` than {quote}"
+            )
+    if any(one.opened for one in files):
+        return Lines(quoted=True)
+    rows = sum(one.rows for one in files)
+    return Lines(blank=sum(one.blank for one in files) - rows, rows=rows)
+
+
+def _quoting(line: Column, delimiter: str, quote: str, escape: str) -> list[Column]:
+    """How many quotes a line has, and whether it opens one that it does not close."""
+    from pyspark.sql import functions as F
+
+    if not quote:
+        return [F.lit(0).alias("quotes"), F.lit(False).alias("opened")]
+    line = _unescaped(line, quote, escape)
     without = F.replace(line, F.lit(quote), F.lit(""))
     quotes = (F.octet_length(line) - F.octet_length(without)) / len(quote.encode())
     # Whole fields, and then one that begins with a quote and does not end. The pattern is for the
@@ -107,21 +197,7 @@ def quoted_newlines(text: DataFrame, *, delimiter: str, quote: str, escape: str)
     d, q = re.escape(delimiter), re.escape(quote)
     field = f"(?:{q}(?:[^{q}]++|{q}{q})*+{q}|[^{q}{d}][^{d}]*+|)"
     opened = F.when(quotes % 2 == 1, line.rlike(f"^(?:{field}{d})*+{q}(?:[^{q}]++|{q}{q})*+$"))
-    lines = text.select(
-        F.input_file_name().alias("file"), quotes.alias("quotes"), opened.alias("opened")
-    )
-    found = lines.groupBy("file").agg(
-        F.coalesce(F.bool_or("opened"), F.lit(False)).alias("opened"),
-        (F.sum("quotes") % 2 == 1).alias("odd"),
-    )
-    files = found.where("opened").orderBy("file").collect()
-    for one in files:
-        if one.odd:
-            raise DataError(
-                f"{one.file}: a quoted value is not closed, so that it would take in the rows "
-                f"after it; close it, or name another `quote` than {quote}"
-            )
-    return bool(files)
+    return [quotes.alias("quotes"), opened.alias("opened")]
 
 
 def _dialect(delimiter: str, quote: str, escape: str) -> dict[str, Any]:
@@ -149,7 +225,8 @@ def _record(
         if not text:
             return None
         lines = io.StringIO(text, newline="")
-        record = next(csv.reader(lines, **dialect), None)
+        # Blank lines before it are left out, as by Spark.
+        record = next((one for one in csv.reader(lines, **dialect) if one), None)
         # A record that ends where the bytes end may go on.
         if whole or lines.tell() < len(text):
             return record

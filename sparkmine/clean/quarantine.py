@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkmine.clean.reading import CORRUPT
 from sparkmine.clean.rules import REASONS, label
+from sparkmine.clean.text_sources import CORRUPT
 from sparkmine.errors import ContractError, TooManyBadRowsError
 from sparkmine.expr.columns import as_json, quoted
 from sparkmine.lake import Table

@@ -7,12 +7,19 @@ ones before anything is read.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sparkmine.clean.csv_files import check_width, header, quoted_newlines
 from sparkmine.clean.rules import REASON_TYPE, REASONS, reason
+from sparkmine.clean.text_sources import (
+    CORRUPT,
+    PATH,
+    check_encoding,
+    compare,
+    from_csv_files,
+    from_database,
+    from_json_lines,
+)
 from sparkmine.clean.values import (
     Columns,
     check_formats,
@@ -20,7 +27,7 @@ from sparkmine.clean.values import (
     declared_schema,
     typed,
 )
-from sparkmine.errors import ConfigError, SourceColumnsError
+from sparkmine.errors import SourceColumnsError
 from sparkmine.expr.columns import quoted
 
 if TYPE_CHECKING:
@@ -29,22 +36,10 @@ if TYPE_CHECKING:
 
 TEXT_FORMATS = ("csv", "json", "jdbc")
 FORMATS = (*TEXT_FORMATS, "parquet", "delta")
-CORRUPT = "_corrupt"
-PATH = "_source"
+SOURCE_KEY = "sparkmine source"  # of a field's metadata
 
 # What Java puts where bytes are no text in the declared encoding.
 _REPLACEMENT = "\ufffd"
-# A quote within a value, or one that is not closed, is no value.
-_CSV = {"unescapedQuoteHandling": "RAISE_ERROR"}
-# Jackson, which reads JSON for Spark, refuses very long texts unless told otherwise.
-JSON_TEXT = {"primitivesAsString": "true", "maxStringLen": str(2**31 - 1)}
-# Line ends of these are no single bytes, by which Spark splits files.
-_WIDE = ("utf-16", "utf-32")
-# Which files are read, and of which folders the names have columns.
-_LISTING = {
-    *("basepath", "recursivefilelookup", "pathglobfilter", "modifiedbefore", "modifiedafter"),
-    *("ignoremissingfiles", "ignorecorruptfiles"),
-}
 
 
 def read_source(
@@ -56,6 +51,7 @@ def read_source(
     *,
     has_header: bool = True,
     allow_new_columns: bool = False,
+    skipped: dict[str, int] | None = None,
 ) -> DataFrame:
     """The declared columns, with `_reasons` and `_source`, the file's name or the JDBC table.
 
@@ -66,6 +62,7 @@ def read_source(
             the file.
         allow_new_columns: Columns beyond the declared ones come along, as text from text formats;
             else they are refused.
+        skipped: Takes what is left out and is no row: how many `blank lines` of CSV.
 
     Raises:
         SourceColumnsError: the source has other columns; both lists are shown.
@@ -79,167 +76,18 @@ def read_source(
     check_formats(spark, columns)
     given = dict(options)
     if source_format != "jdbc":
-        _check_encoding(spark, given.get("encoding", "UTF-8"), source_format)
+        check_encoding(spark, given.get("encoding", "UTF-8"), source_format)
     if source_format == "csv":
-        text = _csv(spark, path, given, schema.names, allow_new_columns, has_header)
+        text, blank = from_csv_files(
+            spark, path, given, schema.names, allow_new_columns, has_header
+        )
+        if blank and skipped is not None:
+            skipped["blank lines"] = blank
     elif source_format == "json":
-        text = _json(spark, path, given, schema.names, allow_new_columns)
+        text = from_json_lines(spark, path, given, schema.names, allow_new_columns)
     else:
-        text = _jdbc(spark, path, given, schema.names, allow_new_columns)
+        text = from_database(spark, path, given, schema.names, allow_new_columns)
     return reasoned(text, columns, [PATH])
-
-
-def _csv(
-    spark: SparkSession,
-    path: str,
-    options: dict[str, str],
-    declared: list[str],
-    allow_new: bool,
-    has_header: bool,
-) -> DataFrame:
-    """All columns as text, by the header that all files have, or by their place."""
-    from pyspark.sql import functions as F
-
-    # RFC 4180: a quote within quotes is written twice.
-    options = {"escape": options.get("quote", '"'), "encoding": "UTF-8", **options}
-    encoding, escape = options["encoding"], options["escape"]
-    delimiter = options.get("sep", options.get("delimiter", ","))
-    quote = options.get("quote", '"')
-    listing = {name: value for name, value in options.items() if name.lower() in _LISTING}
-    with _folders(path):
-        raw = spark.read.options(**listing).format("text").load(path)
-    folders, files = raw.columns[1:], sorted(raw.inputFiles())
-    dialect = {"encoding": encoding, "delimiter": delimiter, "quote": quote, "escape": escape}
-    if has_header:
-        found = header(spark, files, **dialect)
-    else:
-        found = [name for name in declared if name not in folders]
-        check_width(spark, files, len(found), **dialect)
-    twice = sorted(set(found) & set(folders))
-    if twice:
-        raise SourceColumnsError(
-            f"{path}: column {twice[0]!r} is in the files and in the names of their folders; take "
-            "it out of one of them, or name the files one by one"
-        )
-    if found:
-        _compare([*found, *folders], declared, path, allow_new)
-    lines = encoding.lower().startswith(_WIDE) or quoted_newlines(
-        raw, delimiter=delimiter, quote=quote, escape=escape
-    )
-    reader = spark.read.options(header=str(has_header).lower(), mode="PERMISSIVE", **options)
-    reader = reader.options(columnNameOfCorruptRecord=CORRUPT, **_CSV)
-    reader = reader.option("multiLine", str(lines).lower())
-    in_files = found or [name for name in declared if name not in folders]
-    # What follows `_corrupt` is in no line: `again.py` counts on it.
-    text = reader.schema(as_text([*in_files, CORRUPT, *folders])).csv(path)
-    return text.withColumn(PATH, F.input_file_name())
-
-
-def _json(
-    spark: SparkSession, path: str, options: dict[str, str], declared: list[str], allow_new: bool
-) -> DataFrame:
-    """All keys as text, which one more pass finds; JSON lines have no header."""
-    from pyspark.sql import functions as F
-
-    options = {**JSON_TEXT, "columnNameOfCorruptRecord": CORRUPT, **options}
-    if options.get("encoding", "utf-8").lower() != "utf-8":
-        options.setdefault("lineSep", "\n")  # Spark wants to be told, of other encodings
-    with _folders(path):
-        seen = spark.read.options(**options).json(path).columns
-    found = [name for name in seen if name != CORRUPT]
-    _compare(found, declared, path, allow_new)
-    reader = spark.read.options(mode="PERMISSIVE", **options)
-    text = reader.schema(as_text([*dict.fromkeys([*declared, *found]), CORRUPT])).json(path)
-    return text.withColumn(PATH, F.input_file_name())
-
-
-def _jdbc(
-    spark: SparkSession, url: str, options: dict[str, str], declared: list[str], allow_new: bool
-) -> DataFrame:
-    """All columns as the driver writes them as text: drivers make a 0 of a number that is none."""
-    from pyspark.sql import functions as F
-
-    reader = spark.read.format("jdbc").options(url=url, **options)
-    found = reader.load().columns
-    _compare(found, declared, url, allow_new)
-    as_text = ", ".join(f"{quoted(name)} STRING" for name in found)
-    text = reader.option("customSchema", as_text).load()
-    place = f"{url} {options.get('dbtable', options.get('query', ''))}"
-    return text.withColumn(CORRUPT, F.lit(None).cast("string")).withColumn(PATH, F.lit(place))
-
-
-@contextlib.contextmanager
-def _folders(path: str) -> Iterator[None]:
-    """Say what to do where the names of folders are no columns."""
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except PySparkException as error:
-        if not str(error.getCondition()).startswith("CONFLICTING_"):
-            raise
-        raise SourceColumnsError(
-            f"{path}: its folders called NAME=VALUE are not of the same columns, or it is not "
-            "plain where they begin; correct source.path, or set source.options.basePath"
-        ) from None
-
-
-def _check_encoding(spark: SparkSession, encoding: str, source_format: str) -> None:
-    """Raise ConfigError for an encoding that Java does not know, or cannot find lines in."""
-    from pyspark.errors import IllegalArgumentException
-
-    jvm = spark.sparkContext._jvm
-    assert jvm is not None
-    try:
-        known = jvm.java.nio.charset.Charset.isSupported(encoding)
-    except IllegalArgumentException:  # no name that an encoding can have
-        known = False
-    if not known:
-        raise ConfigError(f"there is no encoding {encoding!r}; write utf-8, say")
-    if source_format == "json" and encoding.lower() in _WIDE:
-        # Files are split at line ends, and beyond its beginning none tells its byte order.
-        raise ConfigError(
-            f"JSON lines in {encoding} are read only if the byte order is in the name; write "
-            f"{encoding}LE (little endian, as Windows writes) or {encoding}BE"
-        )
-
-
-def as_text(names: Sequence[str]) -> StructType:
-    """A schema of texts."""
-    from pyspark.sql.types import StringType, StructField, StructType
-
-    return StructType([StructField(name, StringType()) for name in names])
-
-
-def _compare(found: list[str], declared: list[str], path: str, allow_new: bool) -> None:
-    missing, new = sorted(set(declared) - set(found)), sorted(set(found) - set(declared))
-    if missing or (new and not allow_new):
-        raise SourceColumnsError(
-            f"{path} has columns {sorted(found)}, declared are {sorted(declared)}: "
-            f"missing {missing}, not declared {new}; correct `columns:` or the source"
-            + ("" if missing else ", or set allow_new_columns")
-        )
-
-
-def text_again(
-    df: DataFrame, names: Sequence[str], source_format: str, options: Mapping[str, str]
-) -> DataFrame:
-    """`df` with the columns `names` read from `_corrupt`, where that is not null."""
-    from pyspark.sql import functions as F
-
-    schema = ", ".join(f"{quoted(name)} STRING" for name in (*names, CORRUPT))
-    given = {"columnNameOfCorruptRecord": CORRUPT, "mode": "PERMISSIVE", **options}
-    if source_format == "csv":
-        given = {**_CSV, "escape": options.get("quote", '"'), **given}
-        parsed = F.from_csv(F.col(CORRUPT), schema, given)
-    else:
-        parsed = F.from_json(F.col(CORRUPT), schema, {**JSON_TEXT, **given})
-    found = F.when(F.col(CORRUPT).isNotNull(), parsed).alias("_again")
-    return df.select("*", found).select(
-        *(name for name in df.columns if name not in (*names, CORRUPT)),
-        *(F.coalesce(f"_again.{quoted(n)}", quoted(n)).alias(n) for n in names),
-        F.col(f"_again.{CORRUPT}").alias(CORRUPT),
-    )
 
 
 def reasoned(text: DataFrame, columns: Columns, beside: Sequence[str]) -> DataFrame:
@@ -268,17 +116,31 @@ def reasoned(text: DataFrame, columns: Columns, beside: Sequence[str]) -> DataFr
     return text.withColumn(REASONS, found)
 
 
-def good_rows(df: DataFrame, columns: Columns) -> DataFrame:
-    """The rows without reasons, with the declared types; new columns as they are, at the end."""
+def source_column(schema: StructType) -> str | None:
+    """The column that says of what file a row is; see `good_rows`."""
+    named = (field.name for field in schema.fields if SOURCE_KEY in (field.metadata or {}))
+    return next(named, None)
+
+
+def good_rows(df: DataFrame, columns: Columns, source: str | None = None) -> DataFrame:
+    """The rows without reasons, with the declared types; new columns as they are, at the end.
+
+    Args:
+        source: A column to add, of what `_source` holds. The field's metadata say what it is, so
+            that the stages after it know.
+    """
     from pyspark.sql import functions as F
 
+    if source in df.columns:
+        raise SourceColumnsError(f"the source has a column {source!r}; name another source_column")
+    path = [F.col(PATH).alias(source, metadata={SOURCE_KEY: True})] if source else []
     good = df.where(F.size(REASONS) == 0)
     new = [n for n in df.columns if n not in (*columns, CORRUPT, PATH, REASONS)]
     if CORRUPT in df.columns:
-        return good.select(*typed_values(columns, [*columns, *new]))
+        return good.select(*typed_values(columns, [*columns, *new]), *path)
     kinds = declared_schema(columns)
     cast = (F.col(quoted(f.name)).try_cast(f.dataType).alias(f.name) for f in kinds.fields)
-    return good.select(*cast, *map(quoted, new))
+    return good.select(*cast, *map(quoted, new), *path)
 
 
 def typed_values(columns: Columns, names: Sequence[str]) -> list[Column]:
@@ -300,7 +162,7 @@ def _native(df: DataFrame, schema: StructType, path: str, allow_new: bool) -> Da
     """Typed formats: columns must have the declared names and types that fit without loss."""
     from pyspark.sql import functions as F
 
-    _compare(df.columns, schema.names, path, allow_new)
+    compare(df.columns, schema.names, path, allow_new)
     for field in schema.fields:
         found = df.schema[field.name].dataType
         if found != field.dataType and not _widens(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from sparkmine.clean.typed import fitted
 from sparkmine.errors import ConfigError
 from sparkmine.expr import Expr, Scalar, col, function, parse, to_column
 
@@ -47,6 +48,7 @@ def column_checks(
     column: str,
     *,
     type_name: str | None = None,
+    source: str = "string",
     not_null: bool = False,
     minimum: Scalar = None,
     maximum: Scalar = None,
@@ -57,6 +59,9 @@ def column_checks(
 ) -> list[Check]:
     """The checks of one column. NaN is larger than every number, so a maximum refuses it.
 
+    Args:
+        source: The type that the column has, as Spark SQL names it.
+
     Raises:
         ExpressionError: a pattern that the engines do not share.
     """
@@ -65,11 +70,10 @@ def column_checks(
     if not_null:
         checks.append(Check("not_null", column, ~value.is_null()))
     if type_name is not None:
-        checks.append(
-            Check(f"type {type_name}", column, value.is_null() | ~value.cast(type_name).is_null())
-        )
+        typed = fitted(column, type_name, source)
+        checks.append(Check(f"type {type_name}", column, value.is_null() | ~typed.is_null()))
         # Of a value that is no such thing, nothing else is asked.
-        value = value.cast(type_name)
+        value = typed
     if minimum is not None:
         checks.append(Check(f"minimum {minimum}", column, value >= minimum))
     if maximum is not None:
@@ -88,9 +92,9 @@ def column_checks(
     return checks
 
 
-def expression_check(name: str, text: str) -> Check:
-    """A condition in SQL over any columns."""
-    return Check(name, "", parse(text))
+def expression_check(name: str, text: str, typed: Mapping[str, Expr] | None = None) -> Check:
+    """A condition in SQL over any columns; `typed` are those that it sees in another type."""
+    return Check(name, "", parse(text).substitute(typed or {}))
 
 
 def broken(checks: Sequence[Check]) -> Column:

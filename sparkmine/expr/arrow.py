@@ -182,6 +182,8 @@ def _name(kind: pa.DataType) -> str:
 
 
 def _cast(value: Any, to: str) -> Any:
+    if to not in _ARROW_TYPES:
+        raise ExpressionError(f"there is no cast to {to} in Arrow; Spark has it")
     target, source = _ARROW_TYPES[to], value.type
     if source == target:
         return value
@@ -196,6 +198,12 @@ def _cast(value: Any, to: str) -> Any:
     if to in ("long", "double") and pa.types.is_timestamp(source):
         seconds = _seconds(value)
         return pc.cast(pc.floor(seconds), target) if to == "long" else seconds
+    if to == "timestamp" and pa.types.is_integer(source):
+        # Seconds, as in Spark; beyond the years that there are, the last moment.
+        last = (2**63 - 1) // 1_000_000
+        bounded = pc.min_element_wise(pc.cast(value, pa.int64()), last, skip_nulls=False)
+        bounded = pc.max_element_wise(bounded, -last, skip_nulls=False)
+        return pc.cast(pc.multiply(bounded, 1_000_000), target)
     if to == "long" and pa.types.is_floating(source):
         inside = pc.and_(pc.greater_equal(value, -(2.0**63)), pc.less(value, 2.0**63))
         return pc.cast(pc.trunc(pc.if_else(inside, value, pa.scalar(None, source))), target)

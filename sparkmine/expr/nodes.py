@@ -16,6 +16,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
@@ -313,12 +314,14 @@ class Function(Expr):
 
 @dataclass(frozen=True, eq=False)
 class Cast(Expr):
+    """To one of `CASTS`; Spark alone also casts to `decimal(p,s)`, which is no part of the SQL."""
+
     node = "cast"
     operand: Expr
     to: str
 
     def __post_init__(self) -> None:
-        if self.to not in CASTS:
+        if self.to not in CASTS and not _DECIMAL.fullmatch(self.to):
             raise ExpressionError(f"no cast to {self.to!r}; there are {', '.join(CASTS)}")
 
 
@@ -375,6 +378,7 @@ FUNCTIONS = (
     *DEFINITIONS,
 )
 CASTS = ("double", "long", "string", "boolean", "date", "timestamp")
+_DECIMAL = re.compile(r"decimal\(\d+,\d+\)")
 
 
 @dataclass(frozen=True)

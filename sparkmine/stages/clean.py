@@ -14,10 +14,12 @@ from sparkmine.clean.checked import Checked
 from sparkmine.clean.contract import Contract
 from sparkmine.clean.drift import Bins, earlier_bins
 from sparkmine.clean.quarantine import Tally, decide
+from sparkmine.clean.reading import source_column
 from sparkmine.clean.repair import ForwardFill, Repair, Repaired, repaired
 from sparkmine.clean.rules import DROP, FAIL, QUARANTINE, WARN, broken
 from sparkmine.clean.table_rules import findings, measured, measures, refuse
 from sparkmine.errors import ExpressionError
+from sparkmine.expr.columns import quoted
 from sparkmine.expr.pattern import shared
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
@@ -202,10 +204,12 @@ class Clean(Stage):
         checked = contract.check(mended.rows, tables, columns=mended.columns)
         earlier = self._earlier(context)
         version = context.inputs[self.input].version
+        source = source_column(context.inputs[self.input].schema)
+        file = [F.col(quoted(mended.came[source])).cast("string")] if source else []
         tally = context.quarantine(
             checked.rows,
             self.sides[0],
-            F.lit(f"{self.input}@{version}"),
+            F.coalesce(*file, F.lit(f"{self.input}@{version}")),
             row=mended.came,
             reasons=checked.reasons,
             bad=broken(checked.of(FAIL, QUARANTINE)),

@@ -13,7 +13,8 @@ from pydantic import BeforeValidator, Field
 
 from sparkmine.clean.again import parsed_again
 from sparkmine.clean.quarantine import decide
-from sparkmine.clean.reading import PATH, TEXT_FORMATS, good_rows, read_source
+from sparkmine.clean.reading import TEXT_FORMATS, good_rows, read_source
+from sparkmine.clean.text_sources import PATH
 from sparkmine.clean.values import ColumnFormat
 from sparkmine.errors import ConfigError, SourceEmptyError, SourceMissingError
 from sparkmine.stages.base import Block, Context, Names, Result, Stage, TableName
@@ -85,6 +86,7 @@ class Ingest(Stage):
     source: Source
     columns: Mapping[str, _Column] = Field(min_length=1)
     allow_new_columns: bool = False
+    source_column: Annotated[str, Field(min_length=1)] | None = None
     table: TableName
     max_bad_fraction: float = Field(default=0.05, ge=0.0, le=1.0, strict=False)
 
@@ -137,6 +139,11 @@ class Ingest(Stage):
                     f"stage {self.name}: source.options.{name}: put it into an environment "
                     f"variable and write {_ENVIRONMENT}NAME"
                 )
+        if self.source_column in self.columns:
+            raise ConfigError(
+                f"stage {self.name}: source_column {self.source_column!r} is among `columns`; name "
+                "another"
+            )
         self._columns()
         if not self.always and not glob.glob(self._path(base)):
             raise SourceMissingError(
@@ -168,6 +175,7 @@ class Ingest(Stage):
 
     def run(self, context: Context) -> Result:
         path, columns = self._path(context.base), self._columns()
+        skipped: dict[str, int] = {}
         df = read_source(
             context.spark,
             path,
@@ -176,6 +184,7 @@ class Ingest(Stage):
             self._options(context.base),
             has_header=self.source.header,
             allow_new_columns=self.allow_new_columns,
+            skipped=skipped,
         )
         if self.source.format not in TEXT_FORMATS:
             # Types are checked as a whole, so no row can be bad; the files' footers have the count.
@@ -183,7 +192,7 @@ class Ingest(Stage):
             if not rows:
                 raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
             return Result(
-                frame=good_rows(df, columns),
+                frame=good_rows(df, columns, self.source_column),
                 rows_in=rows,
                 quarantined=0,
                 removed=0,
@@ -194,19 +203,26 @@ class Ingest(Stage):
             raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
         decide(tally, self.max_bad_fraction, self.name, self.sides[0])
         return Result(
-            frame=good_rows(df, columns),
+            frame=good_rows(df, columns, self.source_column),
             rows_in=tally.rows,
             quarantined=tally.quarantined,
             removed=0,
             accounted=True,
-            metrics={"reasons": tally.reasons},
+            metrics={"reasons": tally.reasons, **({"skipped": skipped} if skipped else {})},
             sides={self.sides[0]: tally.version},
         )
 
     def again(self, context: Context, rows: DataFrame, beside: DataFrame | None) -> DataFrame:
         table = context.lake.table(self.table).snapshot()
         options = self._options(context.base)
-        return parsed_again(rows, self._columns(), table.schema.names, self.source.format, options)
+        return parsed_again(
+            rows,
+            self._columns(),
+            table.schema.names,
+            self.source.format,
+            options,
+            self.source_column,
+        )
 
     def _path(self, base: Path) -> str:
         path = self.source.path.removeprefix("file://")

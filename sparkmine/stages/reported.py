@@ -149,7 +149,12 @@ _CHANGES = {
     "new_clusters": "New clusters",
     "merged": "Clusters that became part of others",
 }
-_NOTES = {"dropped": "dropped", "warned": "warning", "repairs": "values repaired"}
+_NOTES = {
+    "dropped": "dropped",
+    "warned": "warning",
+    "repairs": "values repaired",
+    "skipped": "skipped",
+}
 
 
 def notes_of(metrics: Mapping[str, Any]) -> dict[str, int]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from sparkmine.clean.again import REMOVED, ROW, parsed_again
 from sparkmine.clean.quarantine import quarantine
-from sparkmine.clean.reading import PATH, REASONS, read_source
+from sparkmine.clean.reading import REASONS, read_source
+from sparkmine.clean.text_sources import PATH
 from sparkmine.clean.values import ColumnFormat
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkmine.clean.quarantine import quarantine
-from sparkmine.clean.reading import PATH, read_source
+from sparkmine.clean.reading import read_source
+from sparkmine.clean.text_sources import PATH
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from sparkmine.clean.reading import REASONS, good_rows, read_source
+from sparkmine.clean.text_sources import CORRUPT, PATH
 from sparkmine.clean.values import ColumnFormat, Columns, check_formats, declared_schema
 from sparkmine.errors import ConfigError, DataError, SourceColumnsError
 
@@ -115,6 +116,42 @@ def test_without_header(spark: SparkSession, tmp_path: Path) -> None:
     assert bad == [[("type int", "id")], [("unreadable row", "")]]
     with pytest.raises(SourceColumnsError, match=r"rows\.csv: its first record has 2 .* are 3"):
         found(spark, file, {**TWO, "more": "int"}, has_header=False)
+
+
+def test_blank_lines(spark: SparkSession, tmp_path: Path) -> None:
+    """They are rows of a file with one column, and counted in others."""
+    (tmp_path / "shop=07").mkdir()
+    file = tmp_path / "shop=07" / "rows.csv"
+    file.write_bytes(b"name\r\na\r\n\r\n  \r\nb\r\n\r\n")
+    columns: Columns = {"name": "string", "shop": "string"}
+    skipped: dict[str, int] = {}
+    read = read_source(spark, str(tmp_path), "csv", columns, {}, skipped=skipped).collect()
+    values = [("  ", "07"), ("a", "07"), ("b", "07"), (None, "07"), (None, "07")]
+    assert sorted(((r.name, r.shop) for r in read), key=lambda r: (not r[0], r)) == values
+    assert {r[PATH].rsplit("/", 2)[1] for r in read} == {"shop=07"} and not skipped
+    # Values of several lines may have blank ones.
+    file.write_bytes(b'name\n"a\n""b"\n\n"c\n\nd"\n\n')
+    read = read_source(spark, str(tmp_path), "csv", columns, {}, skipped=skipped).collect()
+    assert sorted(r.name or "" for r in read) == ["", "", 'a\n"b', "c\n\nd"]
+    # Three lines are no rows; the one before the header is no header.
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b"\nid,name\n1,a\n\n \t\n,\n2,b\n")
+    read = read_source(spark, str(file), "csv", TWO, {}, skipped=skipped).collect()
+    assert sorted((r.id or "", r.name) for r in read) == [("", None), ("1", "a"), ("2", "b")]
+    assert skipped == {"blank lines": 3}
+    # Of tabs, a line of as many as there are is a row; one of more is none that can be read.
+    file.write_bytes(b"1\ta\n\t\n\n\t\t\n2\tb\n")
+    options = {"sep": "\t"}
+    skipped.clear()
+    read = read_source(spark, str(file), "csv", TWO, options, has_header=False, skipped=skipped)
+    rows = [(r.id, r.name, r[CORRUPT], [x.rule for x in r[REASONS]]) for r in read.collect()]
+    assert sorted(rows, key=str) == [
+        ("1", "a", None, []),
+        ("2", "b", None, []),
+        (None, None, "\t\t", ["unreadable row"]),
+        (None, None, None, []),
+    ]
+    assert skipped == {"blank lines": 1}
 
 
 def test_zstandard(spark: SparkSession, tmp_path: Path) -> None:
