@@ -135,17 +135,16 @@ class Scored(Summed):
         )
 
     @classmethod
-    def join(cls, samples: Sequence[Sample]) -> Sample:
+    def stacked(cls, samples: Sequence[Sample]) -> Sample:
         scored = [sample.outcomes for sample in samples]
         assert all(isinstance(one, Scored) for one in scored)
-        if len(samples) == 1:
-            return samples[0]
         whole = cls.of(
             np.concatenate([one.labels for one in scored]),  # type: ignore[attr-defined]
             np.concatenate([one.probabilities for one in scored]),  # type: ignore[attr-defined]
             Options(threshold=scored[0].threshold),  # type: ignore[attr-defined]
         )
-        return whole.compact(np.concatenate([sample.weights for sample in samples]))
+        weights = np.concatenate([sample.weights for sample in samples])
+        return Sample(outcomes=whole, weights=weights)
 
 
 def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Floats, Floats]:

@@ -6,8 +6,7 @@ Five checks over the training and the test rows:
   than a tolerance in standard deviations and whose other features are equal (`near_rows.py`); near
   copies of a text column by MinHash, verified by exact Jaccard (`dedup.near`);
 - the future: training rows whose label reaches into the test period;
-- one feature that alone predicts nearly everything: its ROC-AUC on the training rows, or for
-  numbers its rank correlation with the label (Spearman 1904);
+- one feature that alone predicts nearly everything (`single_features.py`);
 - ids: keys among the features, and whole numbers or texts that are different in nearly every row.
 
 Cost: one join of row hashes, what near rows take, one aggregation over each period, and a sample of
@@ -17,21 +16,17 @@ the training rows on the driver for the last two and for the spread of numbers.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.metrics import percent
-from sparkmine.evaluate.near_rows import near_rows, numeric
+from sparkmine.evaluate.near_rows import near_rows
 from sparkmine.evaluate.plain import PlainData
-from sparkmine.evaluate.tables import values_of
-from sparkmine.evaluate.tasks import measure
+from sparkmine.evaluate.single_features import names_rows, strongest
 from sparkmine.lake.inputs import as_frame, need_columns
 
 if TYPE_CHECKING:
@@ -41,7 +36,7 @@ if TYPE_CHECKING:
 
 # Mean difference of near rows, in standard deviations of their columns.
 NEAR = 1e-6
-# From this ROC-AUC, or rank correlation, a feature knows the answer.
+# From this ROC-AUC, or correlation of ranks, a feature knows the answer.
 ALONE = 0.98
 # A column with at least this share of different values names rows.
 DISTINCT = 0.95
@@ -97,7 +92,7 @@ def check_leakage(
             What is near by chance grows with it, most where there are few columns.
 
     Raises:
-        ConfigError: no such column, no features.
+        ConfigError: no such column, no features, a `time` that is neither moment nor number.
         DataError: no training or no test rows.
     """
     learned, tested = as_frame(train, spark), as_frame(test, spark)
@@ -106,6 +101,8 @@ def check_leakage(
         need_columns(df, wanted)
     if not features:
         raise ConfigError("no features are named")
+    if time is not None:
+        _check_time(learned, tested, time)
     sides = {"training": learned.count(), "test": tested.count()}
     empty = [name for name, rows in sides.items() if not rows]
     if empty:
@@ -158,10 +155,10 @@ def _shared_rows(counts: dict[str, int], rows: int, most: float, near: float) ->
 def _near_texts(
     learned: DataFrame, tested: DataFrame, text: str, rows: int, most: float
 ) -> list[Finding]:
-    """Test rows whose text is a near copy of a training row's."""
+    """Test rows whose text has the shingles of a training row's, or is a verified pair with one."""
     from pyspark.sql import functions as F
 
-    from sparkmine.dedup import near_duplicates
+    from sparkmine.dedup.near import Matching, find
 
     def side(df: DataFrame, name: str) -> DataFrame:
         texts = df.select(F.col(f"`{text}`").alias("text")).where("text is not null")
@@ -170,12 +167,17 @@ def _near_texts(
     both = side(learned, "training").union(side(tested, "test"))
     both = both.withColumn("id", F.concat(F.col("side"), F.lit("/"), F.sha2("text", 256))).cache()
     try:
-        clusters = near_duplicates(both, id="id", text="text", threshold=0.8).join(both, "id")
-        seen = clusters.groupBy("cluster").agg(
-            F.bool_or(F.col("side") == "training").alias("learned"),
-            F.sum(F.when(F.col("side") == "test", F.col("rows"))).alias("rows"),
-        )
-        first = seen.where("learned").agg(F.sum("rows")).first()
+        found = find(both, "id", "text", Matching.of(0.8, "word", None, 0.99))
+        # Not by clusters: a text in one with a training text may be like another test text only.
+        texts = found.members.join(both.select("id", "side", "rows"), "id")
+        known = texts.where("side = 'training' and key is not null").select("key")
+        pairs = found.pairs().select("a", "b")
+        turned = pairs.select(F.col("b").alias("a"), F.col("a").alias("b"))
+        partners = pairs.union(turned).join(known, F.col("a") == F.col("key")).select("b")
+        near = known.union(partners).distinct()
+        reached = texts.where("side = 'test'").join(near, "key", "left_semi")
+        first = reached.agg(F.sum("rows")).first()
+        found.edges.release()
     finally:
         both.unpersist()
     count = int((first and first[0]) or 0)
@@ -193,6 +195,24 @@ def _near_texts(
     ]
 
 
+def _check_time(learned: DataFrame, tested: DataFrame, time: str) -> None:
+    """Raise ConfigError unless the column can be a time, of one kind on both sides."""
+    from pyspark.sql.types import DateType, NumericType, TimestampNTZType, TimestampType
+
+    kinds = [df.schema[time].dataType for df in (learned, tested)]
+    for kind in kinds:
+        if not isinstance(kind, NumericType | DateType | TimestampType | TimestampNTZType):
+            raise ConfigError(
+                f"time column {time} is {kind.simpleString()}; it must be a date, a timestamp or a "
+                "number: cast it where it is read"
+            )
+    if isinstance(kinds[0], NumericType) != isinstance(kinds[1], NumericType):
+        raise ConfigError(
+            f"time column {time} is {kinds[0].simpleString()} in the training rows, but "
+            f"{kinds[1].simpleString()} in the test rows"
+        )
+
+
 def _future(
     learned: DataFrame, tested: DataFrame, time: str, horizon: float, rows: int
 ) -> list[Finding]:
@@ -206,7 +226,7 @@ def _future(
     if start is None:
         raise DataError(f"column {time} is null in all test rows")
     # Reaching exactly up to the first test moment is no overlap.
-    limit = start - horizon if number else start - datetime.timedelta(days=horizon)
+    limit = float(start) - horizon if number else start - datetime.timedelta(days=horizon)
     late = column > F.lit(limit)
     counted = learned.agg(F.count_if(late), F.max(column)).first()
     count = int(counted[0]) if counted is not None else 0
@@ -228,12 +248,15 @@ def _future(
 
 
 def _sample(df: DataFrame, columns: list[str], rows: int) -> pa.Table:
-    """Training rows, the same ones whatever the partitioning."""
+    """Training rows; the same ones each time, where the rows come in the same order."""
     from pyspark.sql import functions as F
 
-    some = df.select(*(F.col(f"`{name}`") for name in columns))
+    names = [F.col(f"`{name}`") for name in columns]
+    some = df.select(*names)
     if rows > SAMPLE:
-        place = F.pmod(F.xxhash64(*(F.col(f"`{name}`") for name in columns)), F.lit(1_000_003))
+        # The place of the row, too: of few different rows, a hash of what is in them keeps all
+        # copies of a row or none.
+        place = F.pmod(F.xxhash64(*names, F.monotonically_increasing_id()), F.lit(1_000_003))
         some = some.where(place < F.lit(int(1_000_003 * SAMPLE / rows)))
     return some.toArrow()
 
@@ -245,90 +268,19 @@ def _ids(sample: pa.Table, features: Sequence[str], keys: Sequence[str]) -> list
             text = f"{name} names rows (it is a key) and is among the features"
             found.append(Finding(check="id", column=name, rows=None, share=1.0, text=text))
             continue
-        column = sample.column(name).drop_null()
-        if len(column) < 2 or not _whole(column):
-            continue
-        share = len(column.unique()) / len(column)
-        if share >= DISTINCT:
+        share = names_rows(sample.column(name))
+        if share is not None and share >= DISTINCT:
             text = f"{name} has another value in {percent(share)} of the rows, as an id has"
             found.append(Finding(check="id", column=name, rows=None, share=share, text=text))
     return found
 
 
-def _whole(column: pa.ChunkedArray) -> bool:
-    """Whether the values could be ids: texts, or whole numbers."""
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
-        return True
-    if not pa.types.is_floating(kind):
-        return False
-    values = column.to_numpy()
-    return bool(np.all(np.isfinite(values)) and np.all(values == np.floor(values)))
-
-
 def _alone(sample: pa.Table, features: Sequence[str], label: str) -> list[Finding]:
-    answers = sample.column(label)
-    if not (pa.types.is_boolean(answers.type) or numeric(answers.type)):
-        return []
-    truth = answers.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    two = set(np.unique(truth[~np.isnan(truth)]).tolist()) <= {0.0, 1.0}
     found = []
-    for name, values in _numbers(sample, features, truth):
-        known = np.isfinite(values) & np.isfinite(truth)
-        if len(np.unique(values[known])) < 2 or len(np.unique(truth[known])) < 2:
-            continue
-        if two:
-            auc = measure(truth[known], _ranks(values[known]), ["roc_auc"])["roc_auc"]
-            strength, says = max(auc, 1 - auc), "ROC-AUC"
-        else:
-            ranks = np.corrcoef(_ranks(values[known]), _ranks(truth[known]))[0, 1]
-            strength, says = abs(float(ranks)), "rank correlation"
+    for name, strength, says in strongest(sample, features, label):
         if strength >= ALONE:
             text = f"{name} alone predicts {label} with a {says} of {strength:.3f}"
             found.append(
                 Finding(check="single feature", column=name, rows=None, share=strength, text=text)
             )
-    return found
-
-
-def _numbers(
-    sample: pa.Table, features: Sequence[str], truth: npt.NDArray[np.float64]
-) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
-    """Each feature as numbers; of an array each element."""
-    for name in features:
-        column = sample.column(name)
-        if pa.types.is_list(column.type) and not column.null_count:
-            for place in range(len(column[0]) if len(column) else 0):
-                yield f"{name}[{place}]", values_of(pc.list_element(column, place), name)
-        else:
-            values = _as_numbers(column, truth)
-            if values is not None:
-                yield name, values
-
-
-def _as_numbers(
-    column: pa.ChunkedArray, truth: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64] | None:
-    """Numbers as they are, texts as the mean answer of their other rows; None for other types."""
-    if pa.types.is_boolean(column.type) or numeric(column.type):
-        found: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return found
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return None
-    codes = column.combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
-    known = np.where(np.isnan(truth), 0.0, truth)
-    sums, rows = np.bincount(codes, known), np.bincount(codes)
-    # Without the row itself: a category of one row knows nothing.
-    others: Any = np.maximum(rows[codes] - 1, 1)
-    means: npt.NDArray[np.float64] = np.where(
-        rows[codes] > 1, (sums[codes] - known) / others, known.mean()
-    )
-    return means
-
-
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Average ranks, scaled to [0, 1]."""
-    from scipy.stats import rankdata
-
-    found: npt.NDArray[np.float64] = (rankdata(values) - 1) / max(1, len(values) - 1)
     return found

@@ -86,8 +86,16 @@ class Outcomes(ABC):
 
     @classmethod
     @abstractmethod
+    def stacked(cls, samples: Sequence[Sample]) -> Sample:
+        """The rows of all samples, which are compact, one after the other."""
+
+    @classmethod
     def join(cls, samples: Sequence[Sample]) -> Sample:
-        """The rows of all samples, compacted."""
+        """The rows of all samples, which are compact, compacted together."""
+        if len(samples) == 1:
+            return samples[0]
+        found = cls.stacked(samples)
+        return found.outcomes.compact(found.weights)
 
     def group_sums(
         self, codes: npt.NDArray[np.intp], count: int, weights: Floats

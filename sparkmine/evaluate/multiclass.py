@@ -204,9 +204,7 @@ class Classified(Outcomes):
         return Sample(outcomes=found, weights=weights)
 
     @classmethod
-    def join(cls, samples: Sequence[Sample]) -> Sample:
-        if len(samples) == 1:
-            return samples[0]
+    def stacked(cls, samples: Sequence[Sample]) -> Sample:
         found = [one.outcomes for one in samples if isinstance(one.outcomes, Classified)]
         assert len(found) == len(samples)
         known = [one.probabilities for one in found if one.probabilities is not None]
@@ -216,7 +214,8 @@ class Classified(Outcomes):
             found[0].classes,
             np.concatenate(known) if known else None,
         )
-        return whole.compact(np.concatenate([sample.weights for sample in samples]))
+        weights = np.concatenate([sample.weights for sample in samples])
+        return Sample(outcomes=whole, weights=weights)
 
     def table(self, weights: Floats) -> Floats:
         """Weights [k, k] by label (rows) and prediction (columns)."""

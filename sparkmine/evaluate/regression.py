@@ -93,13 +93,13 @@ class Predicted(Summed):
         return Sample(outcomes=Predicted(terms=sums, centre=self.centre), weights=np.ones(1))
 
     @classmethod
-    def join(cls, samples: Sequence[Sample]) -> Sample:
+    def stacked(cls, samples: Sequence[Sample]) -> Sample:
         found = [_sums_of(sample.outcomes, sample.weights) for sample in samples]
         weights = np.array([sums[_WEIGHT] for sums, _ in found])
         centres = np.array([centre for _, centre in found])
         centre = ratio(float(weights @ centres), float(weights.sum()))
         terms = np.stack([_moved(sums, was - centre) for sums, was in found])
-        return cls(terms=terms, centre=centre).compact(np.ones(len(terms)))
+        return Sample(outcomes=cls(terms=terms, centre=centre), weights=np.ones(len(terms)))
 
 
 def _sums_of(outcomes: Outcomes, weights: Floats) -> tuple[Floats, float]:

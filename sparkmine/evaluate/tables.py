@@ -3,29 +3,30 @@
 `measure_table` is one scan of the statistics engine: tasks compact their rows (one for each label
 and distinct probability, or sums), states are merged in a tree, metrics are exact.
 `evaluate_table` adds intervals: few rows come to the driver; many are shuffled once by their group,
-and each task measures and resamples the groups that it got (`bags.py`).
+and each task measures and resamples the groups that it got (`bags.py`), unless the groups are too
+few for that (`few_groups.py`).
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sparkmine.errors import DataError, raised_by_workers
 from sparkmine.evaluate.bags import Question, Rows, bag_of
 from sparkmine.evaluate.comparison import Comparison, Evaluation, conclude
-from sparkmine.evaluate.metrics import Floats, Options, Sample, row_weights
+from sparkmine.evaluate.few_groups import LEAST_GROUPS, bag_by_groups, compact_rows
+from sparkmine.evaluate.measured import Measured, values_of
+from sparkmine.evaluate.metrics import Options
 from sparkmine.evaluate.tasks import task_of
 from sparkmine.expr import col
 from sparkmine.lake.inputs import as_frame, need_columns, session_of
-from sparkmine.stats.base import Stat
 from sparkmine.stats.engine import StatEngine
 from sparkmine.stats.task import Request
 
@@ -38,53 +39,6 @@ if TYPE_CHECKING:
 BAG_PREDICTIONS = 10_000_000
 # Values of a column that are segments of their own.
 MOST_SEGMENTS = 100
-
-
-@dataclass(frozen=True)
-class Measured(Stat):
-    """The compacted rows of one model, by the values of some columns.
-
-    The state is a dict from these values to a `Sample`.
-    """
-
-    label: str
-    prediction: str
-    weight: str | None = None
-    by: tuple[str, ...] = ()
-    task: str = "binary"
-    options: Options = field(default_factory=Options)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        weight = () if self.weight is None else (self.weight,)
-        return (self.label, self.prediction, *weight, *self.by)
-
-    def zero(self) -> dict[tuple[Any, ...], Sample]:
-        return {}
-
-    def update(self, state: dict[tuple[Any, ...], Sample], arrays: list[pa.Array]) -> Any:
-        if not len(arrays[0]):
-            return state
-        labels = values_of(arrays[0], self.label)
-        found = values_of(arrays[1], self.prediction)
-        rest = arrays[2:]
-        weights = np.ones(len(labels))
-        if self.weight is not None:
-            weights = row_weights(values_of(rest.pop(0), self.weight), len(labels))
-        codes, keys = _codes(rest, len(labels))
-        here = {}
-        for place, key in enumerate(keys):
-            mine = codes == place if len(keys) > 1 else slice(None)
-            outcomes = task_of(self.task).of(labels[mine], found[mine], self.options)
-            here[key] = outcomes.compact(weights[mine])
-        return self.merge(state, here)
-
-    def merge(self, a: dict[tuple[Any, ...], Sample], b: dict[tuple[Any, ...], Sample]) -> Any:
-        merged = dict(a)
-        for key, sample in b.items():
-            both = [merged[key], sample] if key in merged else [sample]
-            merged[key] = task_of(self.task).join(both)
-        return merged
 
 
 def measure_table(
@@ -179,7 +133,8 @@ def evaluate_table(
 
     Raises:
         ConfigError: no such column.
-        DataError: as for `evaluate_models`; a segment column with too many values.
+        DataError: as for `evaluate_models`; a segment column with too many values; too few groups
+            with too many different predictions each.
     """
     comparison = Comparison(**how)
     df = as_frame(data, spark)
@@ -197,6 +152,18 @@ def evaluate_table(
         options = replace(question.options, classes=classes)
         question = replace(question, options=options)
         reader = replace(reader, question=question)
+    groups, compact = compact_rows(df, label, group, models.values(), question)
+    if groups < LEAST_GROUPS * bags:
+        if compact > BAG_PREDICTIONS:
+            raise DataError(
+                f"{count:,} rows are of about {groups:,} groups of {group}, too few to resample "
+                f"them in {bags} bags, and a model has about {compact:,} different predictions "
+                f"over them, too many for one process ({BAG_PREDICTIONS:,}): round the predictions "
+                f"(to 4 digits, say), or choose a group column with at least "
+                f"{LEAST_GROUPS * bags:,} values"
+            )
+        bag = bag_by_groups(df, label, group, models, weight, question, count, MOST_SEGMENTS)
+        return conclude(comparison, question, [bag])
     task = _BagTask(reader, bags)
     with raised_by_workers():
         found = df.repartition(bags, group).mapInArrow(task, "bag binary").toArrow()
@@ -257,31 +224,6 @@ class _BagTask:
             yield pa.record_batch([pa.array([found], pa.binary())], names=["bag"])
 
 
-def values_of(array: pa.Array | pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
-    """A column as NumPy: numbers [n], objects [n], or arrays of one length [n, k].
-
-    Raises:
-        DataError: nulls, or arrays of several lengths.
-    """
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if array.null_count:
-        raise DataError(
-            f"column {name} is null in {array.null_count} of {len(array)} rows; leave them out by "
-            "a condition"
-        )
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        lengths = pc.unique(pc.list_value_length(array)).to_pylist()
-        if len(lengths) != 1:
-            raise DataError(f"arrays in {name} have {min(lengths)} to {max(lengths)} elements")
-        flat: Floats = array.flatten().to_numpy(zero_copy_only=False)
-        return flat.reshape(len(array), -1)
-    if pa.types.is_boolean(array.type):
-        array = array.cast(pa.int8())
-    found: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
-    return found
-
-
 def _rankings(df: DataFrame, models: Iterable[str]) -> int:
     """How many orders of the rows a resample goes through for each model: one a class."""
     return max(1, _length(df, models) or 1)
@@ -310,19 +252,6 @@ def _classes(df: DataFrame, label: str, models: Sequence[str]) -> tuple[Any, ...
     columns = F.array(*(F.col(f"`{name}`") for name in [label, *models]))
     found = df.select(F.explode(columns).alias("class")).distinct().collect()
     return tuple(sorted(row[0] for row in found if row[0] is not None))
-
-
-def _codes(columns: Sequence[pa.Array], rows: int) -> tuple[npt.NDArray[np.intp], list[Any]]:
-    """The number of each row's combination of values, and the combinations."""
-    if not columns:
-        return np.zeros(rows, dtype=np.intp), [()]
-    codes = np.zeros(rows, dtype=np.int64)
-    for column in columns:
-        encoded = column.dictionary_encode(null_encoding="encode")
-        codes = codes * len(encoded.dictionary) + encoded.indices.to_numpy(zero_copy_only=False)
-        _, codes = np.unique(codes, return_inverse=True)
-    _, first, numbers = np.unique(codes, return_index=True, return_inverse=True)
-    return numbers, [tuple(column[int(place)].as_py() for column in columns) for place in first]
 
 
 def _sortable(key: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.expr import col, function, lit, when
@@ -13,8 +13,11 @@ from sparkmine.lake.inputs import as_frame, need_columns
 from sparkmine.mine.class_model import ClassModel
 from sparkmine.mine.expression_model import ExpressionModel, where_known
 from sparkmine.mine.supervised.labels import classes_of
-from sparkmine.mine.supervised.rows import check_label
+from sparkmine.mine.supervised.rows import check_columns, check_label
+from sparkmine.mine.supervised.settings import for_tasks
 from sparkmine.mine.supervised.trees import DecisionTree
+from sparkmine.mine.supervised.trees_model import TreesModel
+from sparkmine.model import Model, Task
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -53,36 +56,53 @@ class MajorityClass:
 
 @dataclass(frozen=True, kw_only=True)
 class Persistence:
-    """The next period is as the last one: the prediction is a 0/1 column of the row.
+    """The next period is as the last one: the prediction is a column of the row.
 
     Fields:
-        column: what happened in the last period, such as "shopped in the last 7 days".
+        column: what was in the last period, such as "shopped in the last 7 days" (0 or 1), the
+            class of last month, or last week's sales.
+        task: of two classes, 0 and 1, of several, 0 to k - 1, or of numbers.
     """
 
     column: str
+    task: Task = "binary"
 
     def fit(
         self,
         train: DataFrame | Snapshot,
         label: str | None = None,
         spark: SparkSession | None = None,
-    ) -> ExpressionModel:
-        """Check that the column holds 0 and 1 only: one scan. `label` is not read.
+    ) -> ExpressionModel | ClassModel:
+        """Check that the column holds what the label can be: one scan.
+
+        Args:
+            label: of several classes, the label, whose classes the column has; else not read.
 
         Raises:
-            ConfigError: no such column, or not a number.
-            DataError: no rows, or a value other than 0 and 1.
+            ConfigError: no such column, or not a number; several classes without a label.
+            DataError: no rows, or a value that cannot be a label.
         """
+        for_tasks(self, self.task, "binary", "multiclass", "regression")
         df = as_frame(train, spark)
         need_columns(df, [self.column])
-        rows, positives = check_label(df, self.column)
         last = col(self.column).cast("double")
-        details = {
-            "method": "persistence",
-            "column": self.column,
-            "rows": rows,
-            "positives": positives,
-        }
+        details: dict[str, Any] = {"method": "persistence", "column": self.column}
+        if self.task == "multiclass":
+            if label is None:
+                raise ConfigError("persistence of several classes needs the label")
+            counts = _class_counts(df, label)
+            details |= {"rows": sum(counts), "classes": len(counts)}
+            _check_classes(df, self.column, len(counts))
+            there = last.is_in([float(place) for place in range(len(counts))])
+            shares = (
+                when(last == place, lit(1.0)).otherwise(when(there, lit(0.0)).otherwise(None))
+                for place in range(len(counts))
+            )
+            return ClassModel(expressions=tuple(shares), details=details)
+        rows, positives = check_label(df, self.column, self.task)
+        details |= {"rows": rows}
+        if self.task == "binary":
+            details |= {"positives": positives}
         return ExpressionModel(expression=where_known([last], last), details=details)
 
 
@@ -136,6 +156,21 @@ class StratifiedRandom:
         guess = when(place < positives / rows, lit(1.0)).otherwise(lit(0.0))
         details |= {"rows": rows, "positives": positives}
         return ExpressionModel(expression=guess, details=details)
+
+
+def _check_classes(df: DataFrame, column: str, classes: int) -> None:
+    """Raise DataError unless all values of a column are classes 0 to `classes` - 1."""
+    from pyspark.sql import functions as F
+
+    check_columns(df, [], column)
+    value = F.col(f"`{column}`").cast("double")
+    known = F.coalesce(value.isin(*map(float, range(classes))), F.lit(False))
+    bad = df.where(~known).count()
+    if bad:
+        raise DataError(
+            f"column {column} is null or none of the classes 0 to {classes - 1} of the label in "
+            f"{bad} rows"
+        )
 
 
 def _class_counts(df: DataFrame, label: str) -> list[int]:
@@ -205,12 +240,15 @@ class Constant:
 class SingleRule:
     """The best rule over one column: a decision stump, as strong as many problems need (Holte,
     "Very simple classification rules perform well on most commonly used datasets", Machine
-    Learning 11, 1993). The prediction is the share of class 1 on the row's side of the threshold.
+    Learning 11, 1993). The prediction is what the training rows on the row's side of the threshold
+    have: the share of class 1, of each class, or the mean.
 
     Fields:
+        task: of two classes, 0 and 1, of several, 0 to k - 1, or of numbers.
         max_buckets: most candidate thresholds per feature, from its quantiles.
     """
 
+    task: Task = "binary"
     max_buckets: int = 256
 
     def fit(
@@ -220,11 +258,9 @@ class SingleRule:
         label: str,
         seed: int = 0,
         spark: SparkSession | None = None,
-    ) -> ExpressionModel:
+    ) -> Model:
         """Try every column; the arguments and errors are those of `DecisionTree.fit`."""
-        stump = DecisionTree(max_depth=1, max_buckets=self.max_buckets)
+        stump = DecisionTree(task=self.task, max_depth=1, max_buckets=self.max_buckets)
         fitted = stump.fit(train, features, label, seed=seed, spark=spark)
-        assert isinstance(fitted, ExpressionModel)
-        return ExpressionModel(
-            expression=fitted.expression, details={**fitted.details, "method": "single_rule"}
-        )
+        assert isinstance(fitted, ExpressionModel | TreesModel)
+        return replace(fitted, details={**fitted.details, "method": "single_rule"})

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from sparkmine.errors import DataError, SparkmineError
+from sparkmine.errors import DataError, SparkmineError, worker_error
 from sparkmine.evaluate.tables import measure_table
 from sparkmine.evaluate.tasks import measure
 from sparkmine.lake.inputs import part_of
@@ -129,15 +129,13 @@ def _here(rows: Validated, candidate: Estimator, fold: Fold) -> Measured:
         )
         found = table.column(rows.metric)[0].as_py()
         score = float("nan") if found is None else found
-    except SparkmineError as failure:
+    except Exception as failure:  # a candidate that fails is a trial, not the end
         error = _text(failure)
     return Measured(score=score, seconds=time.perf_counter() - start, error=error)
 
 
 def _text(failure: Exception) -> str:
-    text = (
-        str(failure)
-        if isinstance(failure, SparkmineError)
-        else f"{type(failure).__name__}: {failure}"
-    )
+    # Errors of Python workers arrive as text inside Spark's.
+    known = failure if isinstance(failure, SparkmineError) else worker_error(failure)
+    text = str(known) if known is not None else f"{type(failure).__name__}: {failure}"
     return " ".join(text.split())[:ERROR_LENGTH]

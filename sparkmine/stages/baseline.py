@@ -21,7 +21,7 @@ class MajorityModel(Block):
 
 
 class PersistenceModel(Block):
-    """A 0/1 column of the row itself, such as last week's answer. Of two classes."""
+    """A column of the row itself, such as last week's answer: 0 or 1, a class, or a number."""
 
     kind: Literal["persistence"]
     column: str
@@ -40,7 +40,7 @@ class ConstantModel(Block):
 
 
 class RuleModel(Block):
-    """The best threshold on one column. Of two classes."""
+    """The best threshold on one column."""
 
     kind: Literal["single_rule"]
     max_buckets: int = Field(default=256, ge=2)
@@ -68,8 +68,8 @@ class Baseline(ModelStage):
             "stratified_random": ("binary", "multiclass"),
             "mean": ("regression",),
             "median": ("regression",),
-        }.get(self.model.kind, ("binary",))
-        if self.task not in tasks:
+        }.get(self.model.kind)
+        if tasks is not None and self.task not in tasks:
             raise ConfigError(
                 f"stage {self.name}: {self.model.kind} is for task: {' or '.join(tasks)}"
             )
@@ -84,7 +84,8 @@ class Baseline(ModelStage):
                     training, self.label, spark=spark
                 ), {}
             case PersistenceModel(column=column):
-                return mine.Persistence(column=column).fit(training, spark=spark), {}
+                last = mine.Persistence(column=column, task=self.task)
+                return last.fit(training, self.label, spark=spark), {}
             case RandomModel():
                 guess = mine.StratifiedRandom(keys=self.keys, seed=context.seed, task=self._classes)
                 return guess.fit(training, self.label, spark=spark), {}
@@ -94,7 +95,7 @@ class Baseline(ModelStage):
                 features = feature_columns(
                     context, self.input, self.features, [*self.keys, self.label]
                 )
-                rule = mine.SingleRule(max_buckets=buckets)
+                rule = mine.SingleRule(task=self.task, max_buckets=buckets)
                 model = rule.fit(training, features, self.label, seed=context.seed, spark=spark)
                 return model, {"features": len(features)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import json
 import math
 import re
 import shutil
@@ -15,6 +16,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# In the page: what goes wrong. Errors of loading do not bubble, hence the capture.
+LISTEN = """
+    window.wrong = [];
+    const note = text => window.wrong.push(String(text));
+    addEventListener('error', e => note(e.message || `cannot load ${e.target.outerHTML}`), true);
+    addEventListener('unhandledrejection', e => note(e.reason));
+    addEventListener('securitypolicyviolation', e => note(`refused ${e.blockedURI}`));
+    console.error = console.warn = (...words) => note(words.join(' '));
+"""
+# Around it: what is found, as the text of the document.
+TELL = """
+    onload = () => {
+        document.body.textContent = JSON.stringify(
+            [...document.querySelectorAll('iframe')].map(f => {
+                const e = f.contentDocument.documentElement;
+                return {widths: [e.clientWidth, e.scrollWidth], errors: f.contentWindow.wrong};
+            })
+        );
+    };
+"""
 VOID = {"meta", "link", "br", "wbr", "hr", "img", "input"}
 
 
@@ -61,24 +82,20 @@ def read_page() -> type[Page]:
 
 @pytest.fixture
 def widths_of(tmp_path: Path) -> Callable[[str], list[tuple[int, int]]]:
-    """From the text of a page to the widths it has and needs, on a phone and on a desktop."""
+    """From the text of a page to the widths it has and needs, on a phone and on a desktop; fails
+    where a script raises or complains, or something cannot be loaded."""
     if shutil.which("chromium") is None:
         pytest.skip("needs chromium")
 
     def measure(page: str) -> list[tuple[int, int]]:
-        text = html.escape(page)
+        assert "<head>" in page
+        text = html.escape(page.replace("<head>", f"<head><script>{LISTEN}</script>", 1))
         frames = "".join(
             f'<iframe style="width:{width}px;height:3000px" srcdoc="{text}"></iframe>'
             for width in (390, 1280)
         )
         probe = tmp_path / "probe.html"
-        probe.write_text(
-            f"<body>{frames}<script>onload = () => {{ document.body.innerHTML = "
-            "[...document.querySelectorAll('iframe')].map(f => { "
-            "const e = f.contentDocument.documentElement; "
-            "return `${e.clientWidth}:${e.scrollWidth}`; }).join(' ') }</script></body>",
-            encoding="utf-8",
-        )
+        probe.write_text(f"<body>{frames}<script>{TELL}</script></body>", encoding="utf-8")
         command = (
             "chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
             "--disable-background-networking --disable-component-update --disable-sync "
@@ -91,9 +108,11 @@ def widths_of(tmp_path: Path) -> Callable[[str], list[tuple[int, int]]]:
             timeout=120,
             check=True,
         )
-        widths = re.findall(r"(\d+):(\d+)", found.stdout)
-        assert len(widths) == 2, found.stdout[:500]
-        return [(int(width), int(needed)) for width, needed in widths]
+        told = re.search("<body>(.*)</body>", found.stdout, re.DOTALL)
+        assert told, found.stdout[:500]
+        pages = json.loads(html.unescape(told.group(1)))
+        assert [page["errors"] for page in pages] == [[], []]
+        return [tuple(page["widths"]) for page in pages]
 
     return measure
 

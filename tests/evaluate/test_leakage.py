@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from scipy.stats import rankdata
+from sklearn.metrics import r2_score, roc_auc_score
+from sklearn.model_selection import cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from sparkmine.errors import ConfigError, DataError
+from sparkmine.evaluate import leakage
 from sparkmine.evaluate.leakage import check_leakage
 from sparkmine.evaluate.near_rows import Grid, _Compare, near_rows
+from sparkmine.evaluate.single_features import strongest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -162,6 +169,67 @@ def test_a_number_that_is_the_answer(spark: SparkSession, train, test) -> None:
     assert found["single feature", "cents"].share == pytest.approx(1.0)
 
 
+def test_single_features_are_as_strong_as_trees_of_scikit_learn() -> None:
+    generator = np.random.default_rng(4)
+    x = generator.normal(size=4_000)
+    answers = {
+        "turned": generator.integers(0, 3, 4_000),
+        "beyond": ((np.abs(x) > 1) ^ (generator.random(4_000) < 0.01)).astype(int),
+        "parabola": x**2 + generator.normal(0, 0.05, 4_000),
+        "rare": np.arange(4_000) < 4,
+    }
+    columns = {
+        "x": x,
+        "swapped": np.array([1, 0, 2])[answers["turned"]],
+        "noise": generator.integers(0, 60, 4_000),
+        "word": np.array(["b", "c", "a"])[answers["turned"]],
+    }
+    names = ["x", "swapped", "noise", "word"]
+    table = pa.table({**columns, **answers, "text": np.array(["p", "q", "r"])[answers["turned"]]})
+    found = {
+        label: {name: strength for name, strength, _ in strongest(table, names, label)}
+        for label in [*answers, "text"]
+    }
+    for label in ("turned", "text"):
+        assert found[label]["swapped"] == found[label]["word"] == pytest.approx(1.0)
+    assert found["rare"]["noise"] < 0.9
+    for label in ("turned", "beyond"):
+        for name in ("x", "noise"):
+            shares = cross_val_predict(
+                DecisionTreeClassifier(max_leaf_nodes=64, min_samples_leaf=20),
+                columns[name].reshape(-1, 1),
+                answers[label],
+                method="predict_proba",
+            )
+            wanted = roc_auc_score(
+                answers[label],
+                shares if label == "turned" else shares[:, 1],
+                multi_class="ovr",
+                average="weighted",
+            )
+            # What is no signal is measured by two kinds of folds.
+            assert found[label][name] == pytest.approx(wanted, abs=0.01 if wanted > 0.9 else 0.1)
+    assert found["beyond"]["x"] > 0.98
+    ranks = rankdata(answers["parabola"])
+    tree = DecisionTreeRegressor(max_leaf_nodes=64, min_samples_leaf=20)
+    explained = r2_score(ranks, cross_val_predict(tree, x.reshape(-1, 1), ranks))
+    assert found["parabola"]["x"] == pytest.approx(np.sqrt(explained), abs=0.01)
+    assert found["parabola"]["x"] > 0.95 > 0.2 > found["parabola"]["noise"]
+
+
+def test_samples_of_few_different_rows(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leakage, "SAMPLE", 2_000)
+    frame = spark.range(20_000, numPartitions=3).selectExpr("id % 4 as a", "id % 2 as b")
+    found = leakage._sample(frame, ["a", "b"], 20_000)
+    # Six standard deviations of a binomial count.
+    assert abs(found.num_rows - 2_000) < 6 * np.sqrt(2_000)
+    counts = np.bincount(found.column("a").to_numpy())
+    assert np.all(np.abs(counts - 500) < 6 * np.sqrt(500))
+    assert leakage._sample(frame, ["a", "b"], 20_000).equals(found)
+
+
 def test_near_copies_of_texts(spark: SparkSession, train, test) -> None:
     generator = np.random.default_rng(5)
 
@@ -171,11 +239,25 @@ def test_near_copies_of_texts(spark: SparkSession, train, test) -> None:
     said = [text() for _ in range(1_500)]
     also = [text() for _ in range(500)]
     for place in range(25):
-        also[place] = said[place] + " more"
+        also[place] = said[place] + " and some more"
+    also[25] = said[25].upper()
+    # Like a test text that is like a training text, but not like that one.
+    for place in range(10):
+        also[30 + place] = also[place] + " words of the same kind"
     frames = [train.assign(said=said), test.assign(said=also)]
     found = check(spark, *frames, text="said")
     assert set(found) == {("near texts", "said")}
-    assert found["near texts", "said"].rows == 25
+
+    def shingles(said: str) -> set[tuple[str, ...]]:
+        words = said.lower().split()
+        return set(zip(words, words[1:], words[2:], strict=False))
+
+    known = [shingles(text) for text in said]
+    alike = [
+        max(len(own & other) / len(own | other) for other in known)
+        for own in map(shingles, also[:60])
+    ]
+    assert found["near texts", "said"].rows == sum(share >= 0.8 for share in alike) == 26
 
 
 def test_bad_input(spark: SparkSession, train, test) -> None:
@@ -186,3 +268,5 @@ def test_bad_input(spark: SparkSession, train, test) -> None:
     with pytest.raises(DataError, match="no test rows"):
         frames = [spark.createDataFrame(frame) for frame in (train, test)]
         check_leakage(frames[0], frames[1].where("id < 0"), FEATURES, "label")
+    with pytest.raises(ConfigError, match="time column shop is string; it must be a date"):
+        check(spark, train, test, time="shop")

@@ -539,3 +539,11 @@ def test_classes_and_numbers_have_their_pictures(tmp_path: Path, read_page: Any)
     )
     assert "RMSE" in page.text and "on the line, the prediction is right" in page.text
     assert "Confusion" not in page.text
+
+
+def test_errors_of_a_page_are_seen(widths_of: Callable[[str], list[tuple[int, int]]]) -> None:
+    page = "<!doctype html><html><head><title>x</title></head><body>{}</body></html>"
+    assert widths_of(page.format("<p>x</p>")) == [(390, 390), (1280, 1280)]
+    bad = '<script>null.x</script><img src="none.png"><script>console.error("oh")</script>'
+    with pytest.raises(AssertionError, match=r"of null.*oh.*none\.png"):
+        widths_of(page.format(bad))

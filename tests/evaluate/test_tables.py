@@ -26,11 +26,13 @@ def scores() -> pa.Table:
     return pa.table(
         {
             "household": np.arange(count) // 5,
+            "store": np.arange(count) % 5,
             "region": pa.array(np.array(["north", "south", None], object)[np.arange(count) % 3]),
             "weight": generator.integers(0, 4, count) * 1.0,
             "label": labels,
             "model": score,
             "guess": np.full(count, 0.5),
+            "flat": pa.array([[0.5, 0.5]] * count, pa.list_(pa.float64())),
             "odds": pa.array(list(np.stack([1 - score, score], axis=1)), pa.list_(pa.float64())),
             "sales": score * 100 + labels,
         }
@@ -107,6 +109,64 @@ def test_several_bags(frame: DataFrame, scores: pa.Table, monkeypatch: pytest.Mo
         assert 0.75 * wanted < width < 1.35 * wanted, metric
         assert other.low < interval.value < other.high
     assert found.model("model").confusion == whole.model("model").confusion
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "models", "weight"),
+    [
+        ("binary", "label", ("guess", "model"), "weight"),
+        ("multiclass", "label", ("flat", "odds"), None),
+        ("regression", "sales", ("guess", "model"), None),
+    ],
+)
+def test_few_groups_are_resampled_as_in_one_process(
+    frame: DataFrame,
+    scores: pa.Table,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    label: str,
+    models: tuple[str, ...],
+    weight: str | None,
+) -> None:
+    how = {"baselines": models[:1], "samples": 40, "seed": 1, "task": task}
+    columns = {name: np.array(scores[name].to_pylist()) for name in models}
+    whole = evaluate_models(
+        scores[label].to_numpy(),
+        scores["store"].to_numpy(),
+        columns,
+        weights=None if weight is None else scores[weight].to_numpy(),
+        segments={"region": np.array(scores["region"].to_pylist(), object)},
+        **how,
+    )
+    # In three bags or more, some of the five stores would be alone.
+    monkeypatch.setattr(tables, "BAG_PREDICTIONS", 3_900)
+    found = evaluate_table(
+        frame,
+        label,
+        "store",
+        {name: name for name in models},
+        weight=weight,
+        segments=["region"],
+        **how,
+    )
+    assert (found.rows, found.groups, found.verdict) == (4_000, 5, whole.verdict)
+    for ours, theirs in zip(found.models, whole.models, strict=True):
+        for metric, interval in theirs.metrics.items():
+            other = ours.metrics[metric]
+            for end in ("value", "low", "high"):
+                wanted = getattr(interval, end)
+                assert getattr(other, end) == pytest.approx(wanted, rel=1e-9), (metric, end)
+    for ours, theirs in zip(found.segments, whole.segments, strict=True):
+        assert (ours.value, ours.rows) == (theirs.value, theirs.rows)
+        assert ours.difference.low == pytest.approx(theirs.difference.low, rel=1e-9, abs=1e-12)
+
+
+def test_few_groups_of_too_many_predictions(
+    frame: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "BAG_PREDICTIONS", 500)
+    with pytest.raises(DataError, match=r"about 5 groups of store.* round the predictions"):
+        evaluate_table(frame, "label", "store", {"model": "model"}, samples=10)
 
 
 def test_bad_tables(frame: DataFrame) -> None:

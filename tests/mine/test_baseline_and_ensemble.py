@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.expr import col, lit
@@ -66,6 +67,26 @@ def test_persistence(spark: SparkSession, weeks: DataFrame) -> None:
         Persistence(column="z").fit(weeks)
     with pytest.raises(ConfigError, match="no column shopped"):
         model.transform(weeks.drop("shopped"))
+
+
+def test_persistence_of_numbers_and_of_several_classes(spark: SparkSession) -> None:
+    df = spark.createDataFrame(
+        [(1.5, 2, 2), (-3.0, 0, 1), (0.0, 1, 0)], "sales double, c int, y int"
+    )
+    assert both(Persistence(column="sales", task="regression").fit(df), df) == [1.5, -3.0, 0.0]
+    holes = df.union(spark.createDataFrame([(None, 1, 1), (float("nan"), 3, 1)], df.schema))
+    with pytest.raises(DataError, match="sales is null, NaN or infinite in 2 of 5 rows"):
+        Persistence(column="sales", task="regression").fit(holes)
+    last = Persistence(column="c", task="multiclass").fit(df, "y")
+    classes, shares = of_classes(last, holes)
+    assert classes == [2, 0, 1, 1, None]
+    assert shares == [[0, 0, 1], [1, 0, 0], [0, 1, 0], [0, 1, 0], None]
+    of_arrow = last.transform_arrow(holes.toArrow())
+    assert of_arrow["prediction"].to_pylist() == classes
+    with pytest.raises(DataError, match="none of the classes 0 to 2 of the label in 1 rows"):
+        Persistence(column="c", task="multiclass").fit(holes, "y")
+    with pytest.raises(ConfigError, match="needs the label"):
+        Persistence(column="c", task="multiclass").fit(df)
 
 
 def test_baselines_need_rows(weeks: DataFrame) -> None:
@@ -209,3 +230,19 @@ def test_the_single_best_rule_is_the_best_of_all_thresholds(spark: SparkSession)
     left = rows[column] <= threshold
     expected = np.where(left, rows.y[left].mean(), rows.y[~left].mean())
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_the_single_best_rule_of_numbers_and_of_several_classes(spark: SparkSession) -> None:
+    generator = np.random.default_rng(1)
+    rows = pd.DataFrame({name: generator.integers(0, 40, 600) * 1.0 for name in "ab"})
+    rows["number"] = 3 * (rows.b > 25) + generator.normal(size=600)
+    rows["kind"] = np.where(rows.a > 9, generator.choice([0, 2], 600), 1)
+    df = spark.createDataFrame(rows)
+    matrix = rows[["a", "b"]].to_numpy()
+    found = both(SingleRule(task="regression").fit(df, ["a", "b"], "number"), df)
+    wanted = DecisionTreeRegressor(max_depth=1).fit(matrix, rows.number).predict(matrix)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    rule = SingleRule(task="multiclass").fit(df, ["a", "b"], "kind")
+    assert rule.details["method"] == "single_rule"  # type: ignore[attr-defined]
+    stump = DecisionTreeClassifier(max_depth=1).fit(matrix, rows.kind)
+    np.testing.assert_allclose(of_classes(rule, df)[1], stump.predict_proba(matrix), rtol=1e-9)

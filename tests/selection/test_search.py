@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -136,24 +137,34 @@ def test_groups_several_classes_and_numbers(spark: SparkSession, households: Any
     assert found.chosen == next(trial for trial in found.trials if trial.mean <= within)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fragile(mine.LogisticRegression):
+    """Raises what is no error of ours for one of its parameters."""
+
+    def fit(self, *args: Any, **how: Any) -> Any:
+        if self.l2 == 7.0:
+            raise ZeroDivisionError("of the seventh kind")
+        return super().fit(*args, **how)
+
+
 def test_what_spark_trains_is_searched_one_after_the_other(
     spark: SparkSession, households: Any
 ) -> None:
     how = KFold(keys=("id",), k=2)
     found = search(
-        mine.LogisticRegression(standardize=False, tolerance=1e-10),
+        Fragile(standardize=False, tolerance=1e-10),
         households.snapshot,
         FEATURES,
         "shops",
         folds=how,
-        grid={"l2": [0.02]},
+        grid={"l2": [7.0, 0.02]},
         refit=False,
         spark=spark,
     )
     rows = households.rows
     for (train, test), score in zip(
         households.splits(how.split(households.snapshot, "shops")),
-        found.trials[0].scores,
+        found.trials[1].scores,
         strict=True,
     ):
         alone = LogisticRegression(C=1 / (0.02 * len(train)), tol=1e-10)
@@ -162,6 +173,8 @@ def test_what_spark_trains_is_searched_one_after_the_other(
             rows["shops"][test], alone.predict_proba(households.matrix[test])[:, 1]
         )
         assert score == pytest.approx(wanted, abs=1e-4)
+    assert found.trials[0].error == "ZeroDivisionError: of the seventh kind"
+    assert found.best.parameters == {"l2": 0.02}
 
 
 def test_random_candidates_follow_their_distributions() -> None:

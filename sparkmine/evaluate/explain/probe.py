@@ -23,8 +23,8 @@ import pyarrow as pa
 from sparkmine.errors import ConfigError, DataError, SparkmineError, raised_by_workers
 from sparkmine.evaluate.explain.beside import Beside
 from sparkmine.evaluate.explain.features import Feature, features_of, words
+from sparkmine.evaluate.measured import values_of
 from sparkmine.evaluate.metrics import Floats
-from sparkmine.evaluate.tables import values_of
 from sparkmine.evaluate.tasks import task_of
 from sparkmine.lake.inputs import as_frame, need_columns
 from sparkmine.model import SCORES, Model

@@ -24,9 +24,9 @@ from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.explain.dependence import is_number, numbers
 from sparkmine.evaluate.explain.features import ARRAYS, ONE_OF, Feature, words
 from sparkmine.evaluate.explain.probe import Probe
+from sparkmine.evaluate.measured import values_of
 from sparkmine.evaluate.metrics import Floats
 from sparkmine.evaluate.plain import PlainData
-from sparkmine.evaluate.tables import values_of
 
 # Values of a column of texts that the tree may ask for.
 _VALUES = 12

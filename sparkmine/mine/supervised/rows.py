@@ -174,8 +174,8 @@ def training_rows(
         rows.unpersist()
 
 
-def check_label(df: DataFrame, label: str) -> tuple[int, int]:
-    """Rows, and rows with label 1.
+def check_label(df: DataFrame, label: str, task: Task = "binary") -> tuple[int, int]:
+    """Rows, and rows with label 1 (of two classes).
 
     Raises:
         ConfigError, DataError: as for `training_rows`; one class alone is accepted.
@@ -184,7 +184,7 @@ def check_label(df: DataFrame, label: str) -> tuple[int, int]:
 
     check_columns(df, [], label)
     rows = df.select(F.col(_quoted(label)).cast("double").alias("label"))
-    _, labels = counted_labels(rows, label, "binary", [])
+    _, labels = counted_labels(rows, label, task, [])
     return labels.rows, labels.positives
 
 
