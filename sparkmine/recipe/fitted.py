@@ -86,6 +86,12 @@ class FittedRecipe(Model):
 
         return RecipeModel(self)
 
+    def frozen(self) -> FittedRecipe:
+        """The same without what an update starts from, which may be large."""
+        return FittedRecipe(
+            self.steps, self.inputs, keys=self.keys, label=self.label, keep=self.keep
+        )
+
     def update(
         self,
         snapshot: Snapshot,

@@ -106,6 +106,12 @@ class Features(Stage):
         return Recipe(*operators, keys=self.keys, label=self.label, keep=self.keep)
 
 
+def recipe_of(context: Context, table: str) -> FittedRecipe | None:
+    """The recipe that made a table; None of tables that no `features` stage made."""
+    made = (context.commits[table].metadata or {}).get("kind") == Features.kind
+    return FittedRecipe.load(context.artifact_of(table)) if made else None
+
+
 def feature_columns(
     context: Context,
     table: str,
@@ -125,8 +131,8 @@ def feature_columns(
     Raises:
         ConfigError: none is left.
     """
-    made = (context.commits[table].metadata or {}).get("kind") == Features.kind
-    untouched = FittedRecipe.load(context.artifact_of(table)).untouched if made else without
+    recipe = recipe_of(context, table)
+    untouched = without if recipe is None else recipe.untouched
     columns = [
         column
         for column in columns_of(context.inputs[table].schema)

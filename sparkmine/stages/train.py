@@ -12,7 +12,7 @@ from pydantic import Field
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.model import Model
 from sparkmine.stages.base import Block, Condition, Context, Result
-from sparkmine.stages.features import feature_columns
+from sparkmine.stages.features import feature_columns, recipe_of
 from sparkmine.stages.scored import ModelStage
 
 # Keys of YAML are texts: {"0": 1, "1": 5}.
@@ -213,6 +213,7 @@ class Train(ModelStage):
             if logs and pictured
             else None,
             scratch=f"{context.target.root}/_scratch",
+            recipe=recipe_of(context, self.input),
         )
         metrics = {"history": trained.history, "features": len(features), "ranks": self.ranks}
         return trained, metrics

@@ -33,6 +33,7 @@ from sparkmine.train.weighting import ClassWeight
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from sparkmine.recipe import FittedRecipe
     from sparkmine.recipe.columns import ColumnInfo
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ def fit(
     silence_seconds: float = 30.0,
     stall_seconds: float = 600.0,
     window_rows: int = WINDOW_ROWS,
+    recipe: FittedRecipe | None = None,
 ) -> TrainedModel:
     """Train a Keras model on `ranks` processes that average their gradients at every step.
 
@@ -122,6 +124,7 @@ def fit(
         stall_seconds: How long a living rank may do nothing (read no batch, end no step, save
             nothing) before all are ended. Building the model and one step must take less.
         window_rows: Rows that are shuffled together, and the measure of memory.
+        recipe: What made the features; it is saved with the model.
 
     Raises:
         ConfigError: a setting or a column is wrong.
@@ -164,6 +167,9 @@ def fit(
         raise ConfigError("start_seconds, silence_seconds and stall_seconds must be more than 0")
     if max_restarts < 0 or (max_restarts and checkpoint is None):
         raise ConfigError(f"max_restarts={max_restarts}: at least 0, and it needs checkpoint=")
+    strange = [] if recipe is None else sorted(set(columns) - set(recipe.outputs))
+    if strange:
+        raise ConfigError(f"the recipe makes no column {', '.join(strange)}; leave recipe= out")
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
     with contextlib.ExitStack() as stack:
 
@@ -250,10 +256,12 @@ def fit(
             ),
             on_event=on_event,
         )
-    return _trained(job, files)
+    return _trained(job, files, None if recipe is None else recipe.frozen())
 
 
-def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
+def _trained(
+    job: Job, files: dict[int, dict[str, bytes]], recipe: FittedRecipe | None
+) -> TrainedModel:
     results = {rank: json.loads(of_rank["result.json"]) for rank, of_rank in files.items()}
     hashes = {result["weights_hash"] for result in results.values()}
     if set(results) != set(range(job.ranks)) or len(hashes) != 1:
@@ -288,6 +296,7 @@ def _trained(job: Job, files: dict[int, dict[str, bytes]]) -> TrainedModel:
             "early_stopping": None if job.early_stopping is None else asdict(job.early_stopping),
         },
         weights_hash=first["weights_hash"],
+        recipe=recipe,
     )
 
 

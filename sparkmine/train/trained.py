@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from sparkmine.errors import ConfigError, ModelError
 from sparkmine.python_model import PythonModel, Score, Scorer
+from sparkmine.recipe import FittedRecipe
 from sparkmine.scoring import arrays_of, packed, score_columns, with_scores
 from sparkmine.sessions import task_cores
 from sparkmine.train.dense import DenseChain
@@ -40,6 +41,7 @@ _NETWORK = "model.keras"
 _DENSE = "dense.npz"
 _GENERATOR = "generator.keras"
 _FACTS = "trained.json"
+_RECIPE = "recipe"
 
 # Rows that go through a network at once, at most.
 _ROWS = 1024
@@ -70,6 +72,8 @@ class TrainedModel(PythonModel):
         settings: Network, ranks, epochs, batch size, optimizer, learning rate, seed,
             weights of rows and classes, early stopping.
         weights_hash: SHA-256 of the final variables, equal on all ranks.
+        recipe: What made the features, and the numbers of the labels, if the fit was given it: new
+            rows are scored by `trained.transform(trained.recipe.transform(df))`.
     """
 
     keras_file: bytes = field(repr=False)
@@ -83,6 +87,7 @@ class TrainedModel(PythonModel):
     data: dict[str, Any]
     settings: dict[str, Any]
     weights_hash: str
+    recipe: FittedRecipe | None = field(default=None, repr=False)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -177,6 +182,8 @@ class TrainedModel(PythonModel):
             "weights_hash": self.weights_hash,
         }
         (folder / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+        if self.recipe is not None:
+            self.recipe.save(folder / _RECIPE)
 
     @classmethod
     def _read(cls, folder: Path) -> Self:
@@ -195,6 +202,7 @@ class TrainedModel(PythonModel):
                 data=facts["data"],
                 settings=facts["settings"],
                 weights_hash=facts["weights_hash"],
+                recipe=FittedRecipe.load(folder / _RECIPE) if (folder / _RECIPE).is_dir() else None,
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{folder}: {type(error).__name__}: {error}") from None
