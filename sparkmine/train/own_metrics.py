@@ -83,15 +83,17 @@ class OwnMetrics:
 
     def sums(self, before: Sequence[Any] = ()) -> Sums:
         """Return the variables, added up over all ranks and with those of `before`."""
-        found = [variable.numpy() for variable in self._variables]
+        found = [np.asarray(variable.numpy()) for variable in self._variables]
         if hvd.size() > 1:
             found = [
-                hvd.allreduce(tf.constant(array), op=hvd.Sum, name=f"metrics.{number}").numpy()
+                np.asarray(hvd.allreduce(tf.constant(array), op=hvd.Sum, name=f"metrics.{number}"))
                 for number, array in enumerate(found)
             ]
-        for array, one in zip(found, before, strict=False):
-            array += np.asarray(one, array.dtype)
-        return found
+        if not before:
+            return found
+        return [
+            array + np.asarray(one, array.dtype) for array, one in zip(found, before, strict=True)
+        ]
 
     def figures(self, sums: Sums) -> dict[str, float | None]:
         """Return the metrics of such sums; those of this rank stay as they are."""

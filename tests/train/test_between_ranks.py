@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from sparkmine.errors import RankFailedError
 from sparkmine.lake import Lake, Snapshot
-from sparkmine.train import TrainedModel, fit
+from sparkmine.train import fit
 from sparkmine.train.order import Order
 from sparkmine.train.source import opened
 
@@ -143,7 +143,6 @@ def test_other_ranks_read_the_rows_that_are_left(
     table: Snapshot,
     spark: SparkSession,
     tmp_path: Path,
-    fit_here: Callable[..., TrainedModel],
 ) -> None:
     seen, checkpoint = tmp_path / "seen", tmp_path / "checkpoint"
     seen.mkdir()
@@ -157,10 +156,7 @@ def test_other_ranks_read_the_rows_that_are_left(
             "checkpoint_steps": 2,
             "checkpoint_keep": 9,
         }
-        if ranks == 1:
-            fit_here(recording(seen), table, **settings)
-        else:
-            fit(recording(seen), train=table, ranks=ranks, spark=spark, **settings)
+        fit(recording(seen), train=table, ranks=ranks, spark=spark, **settings)
         return batches(seen, ranks)
 
     began = fit_on(first)

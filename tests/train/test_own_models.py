@@ -151,13 +151,18 @@ def largest() -> list[Any]:
     return [Largest()]
 
 
+def test_one_rank_may_have_any_metric(
+    table: Snapshot, fit_here: Callable[..., TrainedModel]
+) -> None:
+    alone = fit_here(measured(largest), table, features=["x"], batch_size=20, epochs=1)
+    assert alone.metrics["largest"] == pytest.approx(1 / (1 + np.exp(-2 * 16 / 17)), abs=1e-6)
+
+
 @pytest.mark.slow
 def test_a_metric_that_cannot_be_added_up_is_refused_on_several_ranks(
-    table: Snapshot, spark: SparkSession, fit_here: Callable[..., TrainedModel]
+    table: Snapshot, spark: SparkSession
 ) -> None:
     settings: dict[str, Any] = {"features": ["x"], "batch_size": 20, "epochs": 1}
-    alone = fit_here(measured(largest), table, **settings)
-    assert alone.metrics["largest"] == pytest.approx(1 / (1 + np.exp(-2 * 16 / 17)), abs=1e-6)
     text = r"CONFIG_INVALID: metric 'largest' \(Largest\) cannot be added up over the ranks"
     with pytest.raises(ConfigError, match=text):
         fit(measured(largest), train=table, ranks=2, spark=spark, **settings)
