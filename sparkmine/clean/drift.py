@@ -13,7 +13,7 @@ counts. The new rows are counted in the first scan of the stage.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,11 +43,14 @@ class Bins:
     number: Expr
     counts: tuple[int, ...]
 
-    def counted(self, rows: Column) -> list[Column]:
-        """For each bin, how many of the rows for which `rows` is true are in it."""
+    def counted(self, rows: Column, typed: Mapping[str, Expr] | None = None) -> list[Column]:
+        """For each bin, how many of the rows for which `rows` is true are in it.
+
+        `typed` are columns as values of the type that the earlier version has.
+        """
         from pyspark.sql import functions as F
 
-        number = to_column(self.number)
+        number = to_column(self.number.substitute(typed or {}))
         return [F.count_if(rows & (number == i)) for i in range(len(self.counts))]
 
 

@@ -11,7 +11,7 @@ from sparkmine.clean.contract import Contract
 from sparkmine.clean.drift import Bins, psi
 from sparkmine.clean.rules import FAIL, WARN, label
 from sparkmine.errors import ContractError
-from sparkmine.expr import col, function, to_column
+from sparkmine.expr import Expr, col, function, to_column
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -46,18 +46,26 @@ class Measured:
     bins: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def measures(contract: Contract, kept: Column, earlier: Mapping[str, Bins]) -> dict[str, Column]:
-    """The aggregates that the table rules need, by a name that `measured` knows."""
+def measures(
+    contract: Contract,
+    kept: Column,
+    earlier: Mapping[str, Bins],
+    typed: Mapping[str, Expr] | None = None,
+) -> dict[str, Column]:
+    """The aggregates that the table rules need, by a name that `measured` knows.
+
+    `typed` are columns as values of the type that the contract names.
+    """
     from pyspark.sql import functions as F
 
-    found = {}
+    found, typed = {}, typed or {}
     for column, rule in contract.columns.items():
         if rule.max_age_days is not None:
             found[f"newest {column}"] = F.max(
-                F.when(kept, to_column(function("seconds", col(column))))
+                F.when(kept, to_column(function("seconds", typed.get(column, col(column)))))
             )
     for column, bins in earlier.items():
-        for place, count in enumerate(bins.counted(kept)):
+        for place, count in enumerate(bins.counted(kept, typed)):
             found[f"bin {place} {column}"] = count
     return found
 

@@ -206,6 +206,7 @@ class Clean(Stage):
         version = context.inputs[self.input].version
         source = source_column(context.inputs[self.input].schema)
         file = [F.col(quoted(mended.came[source])).cast("string")] if source else []
+        kept = ~broken(checked.of(FAIL, QUARANTINE, DROP))
         tally = context.quarantine(
             checked.rows,
             self.sides[0],
@@ -215,7 +216,7 @@ class Clean(Stage):
             bad=broken(checked.of(FAIL, QUARANTINE)),
             removed=_removed(checked),
             counting=_counting(checked, mended),
-            measures=measures(contract, ~broken(checked.of(FAIL, QUARANTINE, DROP)), earlier),
+            measures=measures(contract, kept, earlier, checked.typed),
         )
         failing = [f"rule {check.label}" for check in checked.of(FAIL)]
         decide(tally, self.max_bad_fraction, self.name, self.sides[0], failing)

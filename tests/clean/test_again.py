@@ -29,9 +29,12 @@ def test_rows_are_read_again(spark: SparkSession, lake: Lake, tmp_path: Path) ->
     rows = table.snapshot().dataframe(spark)
     # Another sign around values, and another decimal sign, which refuses 1.5.
     now = {"price": ColumnFormat(type="double", decimal=","), "name": "string", "day": "int"}
-    judged = parsed_again(rows, now, ["price", "name", "day"], "csv", {"quote": "'"})
+    names = ["price", "name", "file", "day"]
+    judged = parsed_again(rows, now, names, "csv", {"quote": "'"}, "file")
     assert judged.columns == [*rows.columns, REASONS, REMOVED, ROW]
-    found = {tuple(row[ROW]): [r.column for r in row[REASONS]] for row in judged.collect()}
+    again = judged.collect()
+    assert {row[ROW].file.rsplit("/", 1)[1] for row in again} == {"rows.csv"}
+    found = {tuple(row[ROW])[:3]: [r.column for r in row[REASONS]] for row in again}
     assert found == {
         (None, "a,b", 2): ["price"],
         (2.5, "c", 2): [],

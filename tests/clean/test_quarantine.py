@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkmine.clean import ColumnRule, Condition, Contract
 from sparkmine.clean.quarantine import quarantine
 from sparkmine.clean.reading import read_source
+from sparkmine.clean.rules import FAIL, QUARANTINE, broken
 from sparkmine.clean.text_sources import PATH
+from sparkmine.lake.input_metrics import InputMetrics
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -37,3 +40,36 @@ def test_rows_are_kept_as_they_came(
     kept = {row["reasons"][0]["rule"]: json.loads(row["row"]) for row in rows}
     assert kept["type int"] == {"id": None, "day": "soon"}
     assert kept["unreadable row"]["_corrupt"] == SOURCES[kind].splitlines()[-1]
+
+
+def test_both_tables_cost_two_scans(spark: SparkSession, lake: Lake) -> None:
+    from pyspark.sql import functions as F
+
+    rows = 20_000
+    table = lake.table("raw/rows")
+    table.write(spark.range(rows).selectExpr("id", "id % 100 as x", "cast(id as string) as s"))
+    contract = Contract(
+        columns={
+            "id": ColumnRule(minimum=0),
+            "x": ColumnRule(type="double", maximum=98),
+            "s": ColumnRule(type="long", not_null=True),
+        },
+        conditions={"no tens": Condition(holds="x <> 10", severity="drop")},
+    )
+    read = InputMetrics(spark)
+    with read.counting():
+        checked = contract.check(table.snapshot().dataframe(spark))
+        tally = quarantine(
+            checked.rows,
+            lake.table("quarantine/rows"),
+            run_id="r",
+            stage="s",
+            fingerprint="f",
+            source=F.lit("raw/rows@0"),
+            reasons=checked.reasons,
+            bad=broken(checked.of(FAIL, QUARANTINE)),
+        )
+        lake.table("clean/rows").write(checked.kept)
+    assert (tally.rows, tally.quarantined) == (rows, rows // 100)
+    # Beside the rows, those of the quarantine for its reasons, and some lines of Delta's logs.
+    assert 2 * rows <= read.rows < 2 * rows + rows // 100 + 1000

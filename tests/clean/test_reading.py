@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from sparkmine.clean.reading import REASONS, good_rows, read_source
+from sparkmine.clean.reading import REASONS, good_rows, read_source, source_column
 from sparkmine.clean.text_sources import CORRUPT, PATH
 from sparkmine.clean.values import ColumnFormat, Columns, check_formats, declared_schema
 from sparkmine.errors import ConfigError, DataError, SourceColumnsError
@@ -152,6 +152,16 @@ def test_blank_lines(spark: SparkSession, tmp_path: Path) -> None:
         (None, None, None, []),
     ]
     assert skipped == {"blank lines": 1}
+
+
+def test_the_file_of_a_row_as_a_column(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name\n1,a\n")
+    (tmp_path / "b.csv").write_text("id,name\n2,b\n")
+    read = good_rows(read_source(spark, str(tmp_path), "csv", TWO, {}), TWO, "file")
+    assert read.columns == ["id", "name", "file"] and source_column(read.schema) == "file"
+    found = {row.id: row.file.rsplit("/", 1)[1] for row in read.collect()}
+    assert found == {1: "a.csv", 2: "b.csv"}
+    assert source_column(read.drop("file").schema) is None
 
 
 def test_zstandard(spark: SparkSession, tmp_path: Path) -> None:

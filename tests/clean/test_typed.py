@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sparkmine.clean import ColumnRule, Condition, Contract, Key, Validation
+from sparkmine.clean.drift import earlier_bins
 from sparkmine.clean.rules import REASONS
+from sparkmine.clean.table_rules import measures
 from sparkmine.clean.typed import fitted
 from sparkmine.clean.validation import of_snapshot
 from sparkmine.expr import evaluate, to_column
@@ -213,6 +215,26 @@ def test_what_does_not_fit_is_found_in_the_files(spark: SparkSession, lake: Lake
     assert contract.validate(frame) == by_hand
     kept = {tuple(row) for row in contract.check(frame).kept.collect()}
     assert kept == {(3, DAY, 2.0), (None, None, None)}
+
+
+def test_drift_and_age_are_of_the_cast_value(spark: SparkSession, lake: Lake) -> None:
+    from pyspark.sql import functions as F
+
+    table = lake.table("clean/typed")
+    table.write(spark.createDataFrame([(True,), (True,), (False,)], "b boolean"))
+    bins = earlier_bins(table.snapshot(), ["b"], spark)
+    assert bins["b"].counts == (2, 1, 0, 0)  # true, false, another value, missing
+    contract = Contract(
+        columns={"b": ColumnRule(type="boolean"), "day": ColumnRule(type="date", max_age_days=1)}
+    )
+    df = spark.createDataFrame(
+        [("yes", "2026-01-02 12:00:00"), ("0", None)], "b string, day string"
+    )
+    asked = measures(contract, F.lit(True), bins, contract.typed(df.schema))
+    (row,) = df.agg(*(value.alias(name) for name, value in asked.items())).collect()
+    midnight = at(2026, 1, 2).timestamp()
+    bins_ = {f"bin {i} b": count for i, count in enumerate((1, 1, 0, 0))}
+    assert row.asDict() == {"newest day": midnight, **bins_}
 
 
 YAML = """

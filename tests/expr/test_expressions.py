@@ -63,7 +63,7 @@ EXPRESSIONS = [
     *("upper(s)", "trim(s)", "length(s)", "cast(s as double)", "cast(s as boolean)"),
     *("cast(x as bigint)", "cast(i as string)", "cast(b as double)", "d >= '2017-01-03'"),
     *("cast(t as bigint)", "cast(t as double)", "cast(s as date)", "cast(z as date)"),
-    "cast(cast(z as timestamp) as double)",
+    *("cast(cast(z as timestamp) as double)", "cast(cast(i as timestamp) as double)"),
     *("cast('2017-01-05' as date) = d", "null = x", "x > 0 and null", "s + 1", "abs(s)"),
     *("sin(x)", "cos(i)", "expm1(x)", "pow(x, y)", "pow(x, i)", "power(i, 0.5)", "pow(y, x)"),
     *("pmod(i, 3)", "pmod(x, -2)", "pmod(i, y)", "year(d)", "quarter(d)", "month(d)", "day(t)"),

@@ -39,6 +39,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_the_quarantine_of_a_later_stage_names_the_file(
     spark: SparkSession, tmp_path: Path
 ) -> None:
