@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from sparkmine.dedup import joining, known, pieces, verified
+from sparkmine.dedup import joining, known, pieces
 from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.components import labels_of
 from sparkmine.dedup.documents import check_distinct, check_schema, checked
-from sparkmine.dedup.flow import Cut, Here
+from sparkmine.dedup.flow import Cut
 from sparkmine.dedup.joining import BUCKETS, Joined, inside
 from sparkmine.dedup.kept import PART, ROWS, Kept
 from sparkmine.dedup.near import Matching, clustered, describe
 from sparkmine.dedup.small import Small
-from sparkmine.dedup.tasks import edge_frame
+from sparkmine.dedup.verified import texts_of
 from sparkmine.errors import ConfigError
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.inputs import as_frame
@@ -232,7 +232,7 @@ class NearDuplicateTables:
             check_distinct(self._documents(df), self.id)
         figures |= {"rows": rows, "new_clusters": found.clusters, "merged": found.merged, **more}
         logger.info("near duplicates of %s: %s", self.name, figures)
-        figures |= self._verified(df, described, found)
+        figures |= found.pairs.figures(self._beginnings(df, described, found.pairs.ids))
         state = {
             **noted,
             "updates": state.get("updates", 0) + 1,
@@ -241,26 +241,18 @@ class NearDuplicateTables:
             "deleted": state.get("deleted", False),
             "figures": figures,
         }
-        self._kept.add(named(found.rows), found.pieces, state, gathered=found.here is not None)
+        self._kept.add(named(found.rows), found.pieces, state, gathered=found.gathered)
         described.release()
         found.edges.release()
         return figures
 
-    def _verified(
-        self, df: DataFrame | Snapshot, described: Small | Cut, found: Joined
-    ) -> dict[str, Any]:
-        """Precision and examples, of the pairs whose texts are both among the documents."""
-        if found.here is not None:
-            assert isinstance(found.edges, Here)
-            pairs = verified.here(found.here, found.edges)
-        else:
-            assert isinstance(found.edges, Cut)
-            every = None if self._kept.state else found.figures["edges"]
-            pairs = verified.by_spark(found.rows, edge_frame(found.edges), every)
+    def _beginnings(
+        self, df: DataFrame | Snapshot, described: Small | Cut, ids: Sequence[Any]
+    ) -> dict[Any, str]:
+        """The beginnings of the texts of a few documents."""
         if isinstance(described, Small) and described.texts is not None:
-            return pairs.figures(described.beginnings(pairs.ids))
-        rows = as_frame(df, self.lake.spark)
-        return pairs.figures(verified.texts_of(rows, self.id, self.text, pairs.ids))
+            return described.beginnings(ids)
+        return texts_of(as_frame(df, self.lake.spark), self.id, self.text, ids)
 
     def _delete(self, ids: DataFrame, noted: Mapping[str, Any]) -> None:
         from pyspark.sql import functions as F

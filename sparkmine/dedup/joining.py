@@ -25,6 +25,8 @@ from sparkmine.dedup.near import Matching, clustered, compare
 from sparkmine.dedup.sets import Ints, UInts
 from sparkmine.dedup.small import Small
 from sparkmine.dedup.tasks import edge_frame
+from sparkmine.dedup.verified import Verified, by_spark
+from sparkmine.dedup.verified import here as verified_here
 from sparkmine.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ class Joined:
         clusters: So many of the new documents name one.
         merged: So many clusters became part of others.
         figures: Counts of the run.
-        here: The rows in this process, if all was done here; rows and pieces are in one partition
-            each then.
+        pairs: What is known of the pairs of new texts.
+        gathered: Rows and pieces are in one partition each.
     """
 
     rows: DataFrame
@@ -56,7 +58,8 @@ class Joined:
     clusters: int
     merged: int
     figures: Mapping[str, int]
-    here: pa.Table | None = None
+    pairs: Verified
+    gathered: bool = False
 
 
 def first(described: Cut, matching: Matching, kept: Kept) -> Joined:
@@ -66,7 +69,8 @@ def first(described: Cut, matching: Matching, kept: Kept) -> Joined:
     rows = clustered(_rows(described, kept.id), labels, kept.id)
     rows, clusters = _counted(rows, kept.id)
     found = described.of(*_KEPT).union(edges.of(pieces.EDGES))
-    return Joined(rows, found.frame, edges, clusters, 0, figures)
+    pairs = by_spark(rows, edge_frame(edges), figures["edges"])
+    return Joined(rows, found.frame, edges, clusters, 0, figures, pairs)
 
 
 def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
@@ -118,7 +122,8 @@ def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
         merging = MergedPieces(kept.state["updates"] + 1)
         found = found.union(moved.union(before).mapInArrow(merging, pieces.SCHEMA))
     rows, clusters = _counted(rows.union(alone), kept.id)
-    return Joined(rows, found, edges, clusters, merged, figures)
+    pairs = by_spark(rows, edge_frame(edges), figures["edges"], met)
+    return Joined(rows, found, edges, clusters, merged, figures, pairs)
 
 
 def _counted(rows: DataFrame, id: str) -> tuple[DataFrame, int]:
@@ -151,6 +156,7 @@ def here(small: Small, matching: Matching, kept: Kept) -> Joined:
         a, b = a[both], b[both]
     named = Named.of(new, keys, clusters, a, b)
     rows = pa.table([*new.columns, named.rows], names=[*new.column_names, "cluster"])
+    pairs = verified_here(rows, edges, (a, b))
     batches = [*batch.of(*_KEPT).batches, *edges.of(pieces.EDGES).here().batches]
     if len(named.moved):
         moved = named.moved
@@ -165,7 +171,7 @@ def here(small: Small, matching: Matching, kept: Kept) -> Joined:
     frame = spark.createDataFrame(rows, kept.schema)
     found, frame = found.coalesce(1), frame.coalesce(1)
     clusters = pc.sum(pc.equal(rows[0], rows["cluster"])).as_py() or 0
-    return Joined(frame, found, edges, clusters, len(named.moved), figures, here=rows)
+    return Joined(frame, found, edges, clusters, len(named.moved), figures, pairs, gathered=True)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ few sorts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkmine.dedup import pieces
-from sparkmine.dedup.checkpoint import cut, release
 from sparkmine.dedup.exact import EXAMPLES, LETTERS
-from sparkmine.dedup.flow import Here
+from sparkmine.dedup.flow import Pieces
 from sparkmine.dedup.known import Among
+from sparkmine.dedup.sets import UInts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -59,13 +59,16 @@ class Verified:
         }
 
 
-def by_spark(rows: DataFrame, pairs: DataFrame, verified: int | None = None) -> Verified:
+def by_spark(
+    rows: DataFrame, pairs: DataFrame, count: int, met: DataFrame | None = None
+) -> Verified:
     """Of texts on the executors.
 
     Args:
         rows: [id, key, cluster] of the texts, the id's column first.
-        pairs: [a, b, similarity], the verified pairs of keys.
-        verified: How many there are, if all are between keys of `rows`; others are left out.
+        pairs: [a, b, similarity], the `count` verified pairs of keys.
+        met: [a, b], these and those that were verified before; of both only pairs between keys of
+            `rows` count. None if all are, and there were none before.
     """
     from pyspark.sql import functions as F
 
@@ -73,25 +76,28 @@ def by_spark(rows: DataFrame, pairs: DataFrame, verified: int | None = None) -> 
     keyed = rows.where("key is not null")
     sizes = keyed.select("cluster", "key").distinct().groupBy("cluster").count()
     joined = sizes.agg(F.sum(F.expr("count * (count - 1) div 2"))).first()
-    held = None
-    if verified is None:
+    if met is not None:
         keys = keyed.select("key").distinct()
         for side in ("a", "b"):
-            pairs = pairs.join(keys.withColumnRenamed("key", side), side, "left_semi")
-        held, counts = cut(pairs, pairs=F.count("*"))
-        pairs, verified = held, int(counts["pairs"])
-    least = pairs.orderBy("similarity", "a", "b").limit(EXAMPLES).collect() if verified else []
-    if held is not None:
-        release(held)
+            key = keys.withColumnRenamed("key", side)
+            pairs, met = pairs.join(key, side, "left_semi"), met.join(key, side, "left_semi")
+        count = met.select(F.least("a", "b"), F.greatest("a", "b")).distinct().count()
+    least = pairs.orderBy("similarity", "a", "b").limit(EXAMPLES).collect()
     wanted = {row[side] for row in least for side in ("a", "b")}
     named = keyed.where(F.col("key").isin(*wanted)).groupBy("key").agg(F.min(id)) if wanted else ()
     ids = dict(map(tuple, named.collect() if named else ()))
     shown = tuple((row["similarity"], ids[row["a"]], ids[row["b"]]) for row in least)
-    return Verified(int(joined[0] or 0) if joined else 0, verified, shown)
+    return Verified(int(joined[0] or 0) if joined else 0, count, shown)
 
 
-def here(rows: pa.Table, edges: Here) -> Verified:
-    """Of texts in this process: rows [id, key, cluster], and the pieces of verified pairs."""
+def here(rows: pa.Table, edges: Pieces, met: Sequence[UInts]) -> Verified:
+    """Of texts in this process.
+
+    Args:
+        rows: [id, key, cluster] of the texts, the id's column first.
+        edges: The pieces of the verified pairs of keys.
+        met: The ends of these and of those that were verified before.
+    """
     keyed = rows.filter(pc.is_valid(rows["key"]))
     # The first row of a text has its least id.
     keyed = keyed.take(pc.sort_indices(keyed[0]))
@@ -99,18 +105,22 @@ def here(rows: pa.Table, edges: Here) -> Verified:
     texts = keyed.take(pa.array(first))
     sizes = texts["cluster"].value_counts().field("counts").to_numpy(zero_copy_only=False)
     joined = int((sizes * (sizes - 1) // 2).sum())
-    found = [part for _, _, part in pieces.unpacked(edges.of(pieces.EDGES).batches)]
-    if not found:
-        return Verified(joined, 0)
-    a, b, similarity = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     among = Among(keys)
+    a, b = met
+    inside = among.mask(a) & among.mask(b)
+    count = np.unique(np.sort(np.stack([a[inside], b[inside]]), axis=0), axis=1).shape[1]
+    batches = edges.of(pieces.EDGES).here().batches
+    found = [part for _, _, part in pieces.unpacked(batches)]
+    if not found:
+        return Verified(joined, count)
+    a, b, similarity = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     inside = among.mask(a) & among.mask(b)
     a, b, similarity = a[inside], b[inside], similarity[inside]
     # By keys as Spark has them, which are signed.
     order = np.lexsort((b.view(np.int64), a.view(np.int64), similarity))[:EXAMPLES]
     ids = [texts[0].take(pa.array(np.searchsorted(keys, end[order]))) for end in (a, b)]
     shown = zip(similarity[order].tolist(), *(part.to_pylist() for part in ids), strict=True)
-    return Verified(joined, len(a), tuple(shown))
+    return Verified(joined, count, tuple(shown))
 
 
 def texts_of(df: DataFrame, id: str, text: str, ids: Iterable[Any]) -> dict[Any, str]:
@@ -124,5 +134,5 @@ def texts_of(df: DataFrame, id: str, text: str, ids: Iterable[Any]) -> dict[Any,
     return dict(map(tuple, some.select(id, F.substring(text, 1, LETTERS)).collect()))
 
 
-def _uints(keys: pa.ChunkedArray) -> np.ndarray:
+def _uints(keys: pa.ChunkedArray) -> UInts:
     return np.asarray(keys.to_numpy()).view(np.uint64)

@@ -102,7 +102,11 @@ def test_what_was_verified_of_the_pairs_that_clusters_join(
             "cluster": pa.array([*(clusters.get(n, n) for n in odd + odd), 5000], pa.int64()),
         }
     )
-    found = verified.here(table, edges.here())
+    parts = pieces.unpacked(edges.of(pieces.EDGES).here().batches)
+    a, b = (np.concatenate(ends) for ends in zip(*(part[:2] for _, _, part in parts), strict=True))
+    # What was met before, and is met again, counts once.
+    met = np.concatenate([a, b]), np.concatenate([b, a])
+    found = verified.here(table, edges, met)
     joined = [
         pair
         for pair in itertools.combinations(odd, 2)
