@@ -71,7 +71,16 @@ def test_a_champion_is_taken_back(run) -> None:
     _, events = run(start="champion")
     assert events["champion"]["status"] == "up to date"
     assert events["predict"]["status"] == "done"
+    model = row["model"]
     assert [row["version"] for row in history(lake, "champions/visits")[1]] == [1, 2]
+    row = roll_back(lake, "champions/visits", model)
+    assert (row["version"], row["why"]) == (3, "rolled back to version 1")
+    there = rf"there are 1 \({model}\), 2 \({model}\), 3 \({model}\)"
+    with pytest.raises(ConfigError, match=f"no version 9; {there}"):
+        roll_back(lake, "champions/visits", 9)
+    with pytest.raises(ConfigError, match=f"no earlier version of model forest; {there}"):
+        roll_back(lake, "champions/visits", "forest")
+
 
 @pytest.mark.slow
 def test_champions_come_stay_and_return(run) -> None:
@@ -109,8 +118,6 @@ def test_champions_come_stay_and_return(run) -> None:
     # One that does not beat the baseline changes nothing, and stops the run where asked.
     lake, events = run(SELF, settings=changed, start="evaluate")
     assert len(history(lake, "champions/visits")[1]) == 3
-    with pytest.raises(ConfigError, match="no version 9; there are 1, 2, 3"):
-        roll_back(lake, "champions/visits", 9)
     with pytest.raises(ConfigError, match="not written by a champion stage"):
         history(lake, "mart/visits")
     _replays(lake)
