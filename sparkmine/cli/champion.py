@@ -16,7 +16,10 @@ def add(commands: Any) -> None:
     parser.add_argument("table", metavar="TABLE", help="the champion's table: champions/NAME")
     warehouse_option(parser)
     parser.add_argument(
-        "--roll-back", type=int, metavar="VERSION", help="make this version the champion again"
+        "--roll-back",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        metavar="VERSION|MODEL",
+        help="make this version the champion again, or the newest earlier one of this model",
     )
     parser.set_defaults(command=_champion)
 

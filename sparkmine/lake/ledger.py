@@ -1,7 +1,7 @@
 """The ledger: one line for every stage of every run, in a Delta table.
 
 The truth is the metadata of each stage's main commit; the ledger is written after it and can be
-rebuilt from it (all but the lines of failures, which commit nothing).
+rebuilt from it (all but the lines of failures that have committed nothing).
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def line_of(commit: Commit, **changes: Any) -> Line:
         "pipeline": data["pipeline"],
         "stage": data["stage"],
         "kind": data["kind"],
-        "status": SUCCEEDED,
+        "status": FAILED if data.get("refused") else SUCCEEDED,
         "at": _moment(data["at"]),
         "date": data["date"],
         "seconds": seconds_of(commit),
@@ -148,6 +148,7 @@ def line_of(commit: Commit, **changes: Any) -> Line:
         "quarantined": data["quarantined"],
         "removed": removed,
         "metrics": data["metrics"],
+        "error": data.get("refused") or "",
     }
     return Line(**{**values, **changes})
 
@@ -191,6 +192,14 @@ def seconds_of(commit: Commit) -> float:
     return round(float(data["seconds"] + max(commit.at - began, 0.0)), 3)
 
 
+def is_of_commit(row: Mapping[str, Any]) -> bool:
+    """Whether a line stands for a commit of its run: a success, or a result that was refused."""
+    return bool(row["stage"]) and (
+        row["status"] == SUCCEEDED
+        or (row["status"] == FAILED and row["version_written"] is not None)
+    )
+
+
 def rebuild(lake: Lake) -> int:
     """Write the ledger again from the commits of all tables; returns the number of lines.
 
@@ -206,7 +215,7 @@ def rebuild(lake: Lake) -> int:
     kept = [
         Line(**{**row, "metrics": json.loads(row["metrics"])})
         for row in (read(lake) if lake.table(TABLE).exists() else [])
-        if row["status"] != SUCCEEDED or not row["stage"]
+        if not is_of_commit(row)
     ]
     append(lake, sorted([*lines, *kept], key=lambda line: line.at), "overwrite")
     return len(lines) + len(kept)

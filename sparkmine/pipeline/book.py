@@ -32,7 +32,7 @@ class Book:
         self._known = {
             (row["run_id"], row["stage"])
             for row in ledger.read(self._lake)
-            if row["status"] == ledger.SUCCEEDED
+            if ledger.is_of_commit(row)
         }
         self.note(ledger.STARTED)
         self.flush()
@@ -49,7 +49,7 @@ class Book:
 
     def add(self, line: ledger.Line) -> None:
         """Note a line of this run."""
-        if line.status == ledger.SUCCEEDED and line.stage is not None:
+        if line.stage and line.status in (ledger.SUCCEEDED, ledger.FAILED):
             self._known.add((self._run_id, line.stage))
         self._pending.append(line)
         if time.monotonic() - self._flushed > LEDGER_SECONDS:

@@ -32,10 +32,13 @@ def history(lake: Lake, name: str) -> tuple[Commit, list[dict[str, Any]]]:
     return last, champions(snapshot, lake.spark)
 
 
-def roll_back(lake: Lake, name: str, version: int) -> dict[str, Any]:
+def roll_back(lake: Lake, name: str, version: int | str) -> dict[str, Any]:
     """Make an earlier version the champion again, as a new version; returns its row.
 
     It stays until an evaluation that has not been seen yet passes the gate.
+
+    Args:
+        version: Its number, or the name of a model: the newest version of it before the last.
 
     Raises:
         ConfigError: there is no such version, or its model's files are gone.
@@ -47,10 +50,8 @@ def roll_back(lake: Lake, name: str, version: int) -> dict[str, Any]:
     what = f"pipeline {data['pipeline']} in {lake.root}"
     with lake.locked(f"pipeline-{data['pipeline']}", what, wait=0.0):
         last, rows = history(lake, name)
-        found = next((row for row in rows if row["version"] == version), None)
-        if found is None:
-            there = ", ".join(str(row["version"]) for row in rows) or "none"
-            raise ConfigError(f"{name} has no version {version}; there are {there}")
+        found = _version(name, rows, version)
+        version = found["version"]
         if not (Path(lake.root) / found["folder"]).is_dir():
             raise ConfigError(
                 f"the model of version {version} of {name} is gone: {found['folder']} is no folder"
@@ -74,3 +75,16 @@ def roll_back(lake: Lake, name: str, version: int) -> dict[str, Any]:
             application=f"{data['stage']}:roll-back:{uuid.uuid4().hex}",
         )
     return row
+
+
+def _version(name: str, rows: list[dict[str, Any]], wanted: int | str) -> dict[str, Any]:
+    if isinstance(wanted, int):
+        found = next((row for row in rows if row["version"] == wanted), None)
+        what = f"version {wanted}"
+    else:
+        found = next((row for row in reversed(rows[:-1]) if row["model"] == wanted), None)
+        what = f"earlier version of model {wanted}"
+    if found is None:
+        there = ", ".join(f"{row['version']} ({row['model']})" for row in rows) or "none"
+        raise ConfigError(f"{name} has no {what}; there are {there}")
+    return found

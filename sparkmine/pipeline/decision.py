@@ -54,7 +54,7 @@ class Decisions:
 
     def decide(self, stage: Stage, force: bool = False) -> Decision:
         """Whether a stage must run, given the versions of its inputs."""
-        versions = {table: self._version(stage, table) for table in self._pipeline.reads(stage)}
+        versions = {table: self._version(stage, table) for table in self._tables(stage)}
         base, seed = self._pipeline.base, self._pipeline.seed
         parts = components(stage, versions=versions, base=base, seed=seed)
         print_ = fingerprint(parts)
@@ -68,6 +68,8 @@ class Decisions:
                 reason = difference(data["components"], parts)
             elif data["artifact"] and not artifact_folder(self._lake, stage.name, print_).is_dir():
                 reason = "its files are gone"
+            elif data.get("refused"):
+                reason = "its result was refused"
             elif not adds_up(ledger.line_of(last), data["accounted"]):
                 reason = "its rows did not add up"
             elif stage.always:
@@ -92,7 +94,7 @@ class Decisions:
 
     def inputs(self, stage: Stage) -> tuple[dict[str, Snapshot], dict[str, Commit]]:
         """The tables that a stage reads, and the commits that are followed of them."""
-        tables = self._pipeline.reads(stage)
+        tables = self._tables(stage)
         snapshots = {table: self._snapshot(table) for table in tables}
         return snapshots, {table: self._commits[table] for table in tables}
 
@@ -113,6 +115,11 @@ class Decisions:
             if last is not None and up_to_here:
                 break
         return (None, None) if last is None or newest is None else (last, newest)
+
+    def _tables(self, stage: Stage) -> list[str]:
+        """The tables that a stage reads; of all, those that are there in a run that was ended."""
+        tables = self._pipeline.reads(stage)
+        return [table for table in tables if table in self._commits or not stage.reads_all]
 
     def _version(self, stage: Stage, table: str) -> int:
         """The version of `table` that `stage` reads: the newest that its own stage wrote.

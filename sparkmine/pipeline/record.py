@@ -22,7 +22,8 @@ def record(
 
     `components` are what the fingerprint was made of; `read` are the versions that were read, which
     may hold the same rows as those that count for it, and `followed` the commits that they are of.
-    `outdated` are the parts of the table that have to be made again because of this one.
+    `outdated` are the parts of the table that have to be made again because of this one; `refused`
+    is the error with which the stage ended although it has committed.
 
     Args:
         seconds: That the stage took until now.
@@ -57,4 +58,5 @@ def record(
         "sides": result.sides,
         "outdated": result.outdated,
         "artifact": result.artifact,
+        "refused": None if result.refused is None else str(result.refused),
     }

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sparkmine.errors import AccountingError, ConfigError
+from sparkmine.errors import AccountingError, ConfigError, SparkmineError
 from sparkmine.lake import Lake, ledger
 from sparkmine.lake.failures import translated
 from sparkmine.lake.log import Commit
@@ -41,6 +41,7 @@ class Runner:
         self.run_id = run_id or new_run_id()
         self.book = Book(pipeline, lake, self.run_id)
         self.decisions = Decisions(pipeline, lake, self.book)
+        self._refused: SparkmineError | None = None
 
     def run(
         self, *, start: str | None = None, only: str | None = None, force: bool = False
@@ -76,8 +77,13 @@ class Runner:
             found: dict[str, Commit] = {}
             try:
                 for stage in self._needed(selected):
-                    found[stage.name] = self._stage(stage, stage.name in selected, force)
+                    if stage.name not in selected:
+                        found[stage.name] = self._left(stage, selected)
+                    else:
+                        found[stage.name] = self._stage(stage, force)
             except BaseException as error:
+                if error is self._refused:
+                    self._report(selected)
                 seconds = time.monotonic() - began
                 self.book.note(ledger.FAILED, seconds=seconds, error=str(coded(error)))
                 try:
@@ -145,18 +151,41 @@ class Runner:
         read = {name for stage in selected for name in self.pipeline.after[stage]}
         return [stage for stage in self.pipeline.stages if stage.name in selected | read]
 
-    def _stage(self, stage: Stage, selected: bool, force: bool) -> Commit:
+    def _report(self, selected: set[str]) -> None:
+        """After a refusal, run the selected stages that read everything, with what is there."""
+        for stage in self.pipeline.stages:
+            if stage.reads_all and stage.name in selected:
+                try:
+                    self._stage(stage, False)
+                except Exception:
+                    # The refusal is what ended the run, and what its user must see.
+                    log.exception("stage %s failed after the refusal", stage.name)
+
+    def _left(self, stage: Stage, selected: set[str]) -> Commit:
+        """Follow a stage that is not selected, as its last run has left it."""
+        commit, newest = self.decisions.last(stage)
+        if commit is None:
+            raise ConfigError(
+                f"stage {stage.name} has not run yet, and the stages selected read its table "
+                f"{stage.writes}; run without --from or --only first"
+            )
+        refused = (commit.metadata or {}).get("refused")
+        readers = [
+            name
+            for name in selected
+            if stage.name in self.pipeline.after[name] and not self.pipeline.stage(name).reads_all
+        ]
+        if refused and readers:
+            raise ConfigError(
+                f"stage {min(readers)} reads {stage.writes}, whose last result was refused "
+                f"({refused}); run from stage {stage.name} on"
+            )
+        self.decisions.follow(stage, commit, newest)
+        self.emit({"event": "stage", "stage": stage.name, "status": "skipped"})
+        return commit
+
+    def _stage(self, stage: Stage, force: bool) -> Commit:
         began = time.monotonic()
-        if not selected:
-            commit, newest = self.decisions.last(stage)
-            if commit is None:
-                raise ConfigError(
-                    f"stage {stage.name} has not run yet, and the stages selected read its table "
-                    f"{stage.writes}; run without --from or --only first"
-                )
-            self.decisions.follow(stage, commit, newest)
-            self.emit({"event": "stage", "stage": stage.name, "status": "skipped"})
-            return commit
         try:
             decision = self.decisions.decide(stage, force)
             if decision.last is not None and not decision.reason:
@@ -185,14 +214,15 @@ class Runner:
                     "error": str(problem),
                 }
             )
-            self.book.note(
-                ledger.FAILED,
-                stage=stage.name,
-                kind=stage.kind,
-                error=str(problem),
-                seconds=time.monotonic() - began,
-                table=stage.writes,
-            )
+            if problem is not self._refused:  # which has its line, with what it committed
+                self.book.note(
+                    ledger.FAILED,
+                    stage=stage.name,
+                    kind=stage.kind,
+                    error=str(problem),
+                    seconds=time.monotonic() - began,
+                    table=stage.writes,
+                )
             if problem is error:
                 raise
             raise problem from error
@@ -233,15 +263,19 @@ class Runner:
             raise
         finally:
             spark.sparkContext.setLocalProperty("spark.jobGroup.id", "")
-        if (commit.metadata or {})["run_id"] != self.run_id:
+        if (commit.metadata or {})["run_id"] != self.run_id and result.refused is None:
             return self._up_to_date(stage, commit, began)  # another run did it in the meantime
-        line = ledger.line_of(commit, seconds=time.monotonic() - began)
+        line = ledger.line_of(commit, run_id=self.run_id, seconds=time.monotonic() - began)
         if not adds_up(line, result.accounted):
             raise AccountingError(
                 f"stage {stage.name}: {line.rows_in} rows in, but {line.rows_out} kept, "
                 f"{line.quarantined} quarantined and {line.removed} removed: {result.mismatch}"
             )
         self.book.add(line)
+        if result.refused is not None:
+            self.decisions.follow(stage, commit)
+            self._refused = result.refused
+            raise result.refused
         self.emit(_finished(stage, line, "done"))
         return commit
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from sparkmine.clean.quarantine import Tally, quarantine
-from sparkmine.errors import ConfigError, ExpressionError
+from sparkmine.errors import ConfigError, ExpressionError, SparkmineError
 from sparkmine.expr import equalities, parse
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.log import Commit
@@ -87,6 +87,8 @@ class Result:
         outdated: Parts (`Stage.part`) of the main table that have to be made again because of this.
         artifact: True when files were written to the context's artifact folder.
         whole: True when `frame` is all there is in the table, whatever `output.replace` says.
+        refused: Why the pipeline must not go on with this result: it is committed, so that its
+            figures stay, and the run ends with this error after the stages that read everything.
         cached: What `frame` is made of and was cached, because its figures took it too; given up
             when the rows are written.
     """
@@ -103,6 +105,7 @@ class Result:
     outdated: Sequence[str] = ()
     artifact: bool = False
     whole: bool = False
+    refused: SparkmineError | None = None
     cached: DataFrame | None = None
 
     def release(self) -> None:

@@ -33,8 +33,8 @@ class Champion(Stage):
 
     The best model of `evaluation` becomes the champion if it passes: with `gate: baseline` when it
     beats the best baseline with 95 % confidence, with `gate: none` always. Otherwise the champion
-    stays, and the report says why. `sparkmine champion TABLE --roll-back VERSION` takes an earlier
-    one back.
+    stays, and the report says why. `sparkmine champion TABLE --roll-back VERSION|MODEL` takes an
+    earlier one back.
     """
 
     kind: ClassVar[str] = "champion"

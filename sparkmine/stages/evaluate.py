@@ -35,7 +35,8 @@ class Evaluate(Stage):
         classes: What the labels are called: of 0 and 1, or of all classes in order.
         segments: Columns of `segments_from`, joined by the keys of the scores, by whose values the
             best model is measured, too.
-        must_beat_baseline: Fail unless the best model beats the best baseline with 95 % confidence.
+        must_beat_baseline: Fail unless the best model beats the best baseline with 95 % confidence;
+            the figures are committed and reported, and no stage after this one runs.
     """
 
     kind: ClassVar[str] = "evaluate"
@@ -90,8 +91,9 @@ class Evaluate(Stage):
 
     def run(self, context: Context) -> Result:
         evaluation = self._evaluation(context)
+        refused = None
         if self.must_beat_baseline and evaluation.outcome != "beats":
-            raise BaselineNotBeatenError(
+            refused = BaselineNotBeatenError(
                 f"stage {self.name}: {evaluation.verdict} The stage asks for it "
                 "(must_beat_baseline); the champion stays as it is"
             )
@@ -114,6 +116,7 @@ class Evaluate(Stage):
                 "outcome": evaluation.outcome,
             },
             artifact=True,
+            refused=refused,
         )
 
     def _evaluation(self, context: Context) -> Evaluation:

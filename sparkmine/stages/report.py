@@ -70,12 +70,18 @@ class Report(Stage):
         )
 
 
+def _status(data: dict[str, Any], context: Context) -> str:
+    if data.get("refused"):
+        return "failed"
+    return "done" if data["run_id"] == context.run_id else "up to date"
+
+
 def _info(data: dict[str, Any], commit: Commit, context: Context) -> StageInfo:
     accounts = ledger.accounts_of(commit)
     return StageInfo(
         name=data["stage"],
         kind=data["kind"],
-        status="done" if data["run_id"] == context.run_id else "up to date",
+        status=_status(data, context),
         rows_in=accounts.rows_in,
         rows_out=accounts.kept,
         quarantined=accounts.quarantined,
@@ -84,5 +90,5 @@ def _info(data: dict[str, Any], commit: Commit, context: Context) -> StageInfo:
         table=data["table"],
         version=commit.version,
         inputs=tuple(data["after"]),
-        note=data["reason"],
+        note=data.get("refused") or data["reason"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -70,7 +71,15 @@ def test_a_champion_is_taken_back(run) -> None:
     _, events = run(start="champion")
     assert events["champion"]["status"] == "up to date"
     assert events["predict"]["status"] == "done"
+    model = row["model"]
     assert [row["version"] for row in history(lake, "champions/visits")[1]] == [1, 2]
+    row = roll_back(lake, "champions/visits", model)
+    assert (row["version"], row["why"]) == (3, "rolled back to version 1")
+    there = rf"there are 1 \({model}\), 2 \({model}\), 3 \({model}\)"
+    with pytest.raises(ConfigError, match=f"no version 9; {there}"):
+        roll_back(lake, "champions/visits", 9)
+    with pytest.raises(ConfigError, match=f"no earlier version of model forest; {there}"):
+        roll_back(lake, "champions/visits", "forest")
 
 
 @pytest.mark.slow
@@ -109,13 +118,44 @@ def test_champions_come_stay_and_return(run) -> None:
     # One that does not beat the baseline changes nothing, and stops the run where asked.
     lake, events = run(SELF, settings=changed, start="evaluate")
     assert len(history(lake, "champions/visits")[1]) == 3
-    with pytest.raises(BaselineNotBeatenError, match="does not beat the best baseline, x"):
-        run(SELF, settings=[*changed, "evaluate.must_beat_baseline=true"], start="evaluate")
-    with pytest.raises(ConfigError, match="no version 9; there are 1, 2, 3"):
-        roll_back(lake, "champions/visits", 9)
     with pytest.raises(ConfigError, match="not written by a champion stage"):
         history(lake, "mart/visits")
     _replays(lake)
+
+
+def test_what_does_not_beat_the_baseline_ends_the_run_with_its_figures(
+    run, spark: SparkSession, tmp_path: Path
+) -> None:
+    must = ["evaluate.must_beat_baseline=true"]
+    with pytest.raises(BaselineNotBeatenError, match="does not beat the best baseline, x"):
+        run(SELF, settings=must, start="evaluate")
+    lake = Lake(tmp_path / "lake", spark)
+    line, report, whole = ledger.read(lake)[-3:]
+    assert (line["stage"], line["status"]) == ("evaluate", ledger.FAILED)
+    assert line["error"] == whole["error"] and line["error"].startswith("BASELINE_NOT_BEATEN")
+    metrics = json.loads(line["metrics"])
+    values = {
+        (row["model"], row["metric"]): row["value"]
+        for row in lake.table("evaluation/models").snapshot().dataframe(lake.spark).collect()
+    }
+    assert metrics["outcome"] == "undecided"
+    assert metrics["measured"]["value"] == values["tree", metrics["measured"]["metric"]]
+    assert not lake.table("champions/visits").exists()
+    # The report shows them, without the stages that did not run.
+    assert (report["stage"], report["status"]) == ("report", ledger.SUCCEEDED)
+    page = (Path(lake.root) / json.loads(report["metrics"])["file"]).read_text()
+    assert "does not beat the best baseline, x" in page and 'class="tag failed"' in page
+    # Nothing goes on from them, and they are measured again.
+    with pytest.raises(ConfigError, match=r"champion reads evaluation/models.* was refused"):
+        run(SELF, settings=must, only="champion")
+    with pytest.raises(BaselineNotBeatenError):
+        run(SELF, settings=must, start="evaluate")
+    reasons = [row["reason"] for row in ledger.read(lake) if row["stage"] == "evaluate"]
+    assert reasons[-1] == "its result was refused"
+    lines = ledger.read(lake)
+    assert ledger.rebuild(lake) == len(lines)
+    found = [(row["stage"], row["status"], row["error"]) for row in ledger.read(lake)]
+    assert sorted(found) == sorted((row["stage"], row["status"], row["error"]) for row in lines)
 
 
 def test_no_model_has_passed(run) -> None:
