@@ -27,6 +27,7 @@ from sparkmine.evaluate.metrics import percent
 from sparkmine.evaluate.near_rows import near_rows
 from sparkmine.evaluate.plain import PlainData
 from sparkmine.evaluate.single_features import names_rows, strongest
+from sparkmine.expr.columns import content
 from sparkmine.lake.inputs import as_frame, need_columns
 
 if TYPE_CHECKING:
@@ -123,11 +124,9 @@ def check_leakage(
 
 def _equal_rows(learned: DataFrame, tested: DataFrame, features: Sequence[str]) -> int:
     """Test rows whose features a training row has, too."""
-    from pyspark.sql import functions as F
-
-    content = F.xxhash64(*(F.col(f"`{n}`") for n in features)).alias("hash")
-    known = learned.select(content).distinct()
-    return tested.select(content).join(known, "hash", "left_semi").count()
+    hashed = content(features).alias("hash")
+    known = learned.select(hashed).distinct()
+    return tested.select(hashed).join(known, "hash", "left_semi").count()
 
 
 def _shared_rows(counts: dict[str, int], rows: int, most: float, near: float) -> list[Finding]:

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkmine.evaluate.metrics import Floats
+from sparkmine.expr.columns import content
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -131,7 +132,7 @@ def near_rows(
     rest = [name for name in features if name not in widths]
 
     def side(df: DataFrame, known: bool) -> DataFrame:
-        other = F.xxhash64(*(F.col(f"`{name}`") for name in rest)) if rest else F.lit(0)
+        other = content(rest) if rest else F.lit(0)
         return df.select(
             F.concat(*(_doubles(name, width) for name, width in widths.items())).alias("x"),
             other.cast("long").alias("other"),

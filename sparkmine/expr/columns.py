@@ -1,4 +1,4 @@
-"""What is done to Spark columns by name: quoting, text made alike, rows as JSON.
+"""What is done to Spark columns by name: quoting, hashes, text made alike, rows as JSON.
 
 NFKC is Unicode's compatibility composition (UAX 15), by Arrow: one Arrow batch function for all
 columns that want it. The rest is native to Spark.
@@ -26,6 +26,17 @@ JSON_OPTIONS = {
 def quoted(name: str) -> str:
     """A column's name as Spark's functions take it."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def content(names: Sequence[str]) -> Column:
+    """A 64-bit hash of the values of some columns.
+
+    Spark's own passes over nulls: of two columns, (null, x) and (x, null) would be the same.
+    """
+    from pyspark.sql import functions as F
+
+    columns = [F.col(quoted(name)) for name in names]
+    return F.xxhash64(*columns, *(column.isNull() for column in columns))
 
 
 def as_json(value: Column) -> Column:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sparkmine.errors import DataError
+from sparkmine.expr.columns import content
 from sparkmine.lake import Snapshot
 from sparkmine.lake.scan import Block, Scan
 from sparkmine.lake.scratch import scannable
@@ -132,6 +133,6 @@ def digest_of(frame: DataFrame) -> str:
     from pyspark.sql import functions as f
 
     # Decimal, because the sum of 64-bit hashes overflows, which is an error in ANSI mode.
-    hashed = f.xxhash64(*[f.col(f"`{name}`") for name in frame.columns]).cast("decimal(20,0)")
+    hashed = content(frame.columns).cast("decimal(20,0)")
     row = frame.agg(f.sum(hashed).cast("string"), f.count(f.lit(1))).collect()[0]
     return f"{row[0]}/{row[1]}"

@@ -79,6 +79,17 @@ def test_shared_rows_are_counted(spark: SparkSession, train, test) -> None:
     assert set(check(spark, pd.concat([copied, moved]), test, near=0)) == {("equal rows", None)}
 
 
+def test_a_gap_in_another_column_makes_another_row(spark: SparkSession, train, test) -> None:
+    """Of two texts, (gap, north) is not (north, gap)."""
+    learned, tested = train.assign(town=None), test.assign(town=test.shop, shop=None)
+    some = [frame.assign(sales=1.0, visits=2) for frame in (learned, tested)]
+    frames = [
+        spark.createDataFrame(rows.astype({"shop": "string", "town": "string"})) for rows in some
+    ]
+    found = check_leakage(*frames, ["sales", "visits", "shop", "town"], "label", keys=["id"])
+    assert not {one.check for one in found} & {"equal rows", "near rows"}
+
+
 @pytest.mark.parametrize("columns", [2, 30])
 def test_near_rows_are_those_of_brute_force(columns: int) -> None:
     generator = np.random.default_rng(columns)
