@@ -40,6 +40,8 @@ _RECONNECT_PAUSES = (0.1, 0.2, 0.4, 0.8)
 
 # Settings that every session needs and that can be set while it runs.
 _SQL = {
+    # Rows that a stage caches are written afterwards: their small partitions would be small files.
+    "spark.sql.optimizer.canChangeCachedPlanOutputPartitioning": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # Files that a version no longer needs are kept so long, 7 days unless told otherwise.
