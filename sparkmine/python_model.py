@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sparkmine.lake.inputs import need_columns, session_of
-from sparkmine.lake.scan import DirectScanRefused, Scan, shared
+from sparkmine.lake.scan import Block, DirectScanRefused, Scan, by_tasks, shared
 from sparkmine.lake.snapshot import Snapshot
 from sparkmine.model import Model
 from sparkmine.scoring import arrays_of, check_free
@@ -119,10 +119,10 @@ def _of_files(spark: SparkSession, scan: Scan, keep: Sequence[str], scorer: Scor
     from pyspark.sql.pandas.types import to_arrow_schema
     from pyspark.sql.types import StructType
 
-    blocks = scan.blocks()
-    size = sum(block.bytes for block in blocks)
+    groups = scan.blocks()
+    size = sum(block.bytes for block in groups)
     least = max(spark.sparkContext.defaultParallelism, -(-size // _TASK_BYTES))
-    shares = shared(blocks, least)
+    shares = shared(groups, least)
     features, opened = list(scorer.features), scorer.opened
     several = len(scorer.columns) > 1
     kinds = (f"`{name}` {kind}" for name, kind in scorer.columns.items())
@@ -131,9 +131,8 @@ def _of_files(spark: SparkSession, scan: Scan, keep: Sequence[str], scorer: Scor
     schema = StructType([*kept, *added.fields])
     arrow = to_arrow_schema(schema, timezone="UTC")
 
-    def score(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        parts = [part for batch in batches for part in batch.column(0).to_pylist()]
-        tables = scan.read_many([b for part in parts for b in shares[part]], limit=_BATCH_BYTES)
+    def score(_: int, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
+        tables = scan.read_many(blocks, limit=_BATCH_BYTES)
         scores: Score | None = None
         with ExitStack() as until_the_end:
             for table in _cut(tables):
@@ -144,8 +143,7 @@ def _of_files(spark: SparkSession, scan: Scan, keep: Sequence[str], scorer: Scor
                 made = pa.table(columns, names=arrow.names).cast(arrow)
                 yield from made.to_batches(max_chunksize=_ROWS)
 
-    numbers = spark.range(0, len(shares), 1, max(len(shares), 1))
-    return numbers.mapInArrow(score, schema)
+    return by_tasks(spark, shares, score, schema)
 
 
 def _cut(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

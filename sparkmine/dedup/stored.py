@@ -6,7 +6,7 @@ job with Python takes, so a job is for what is larger, or for files that only Sp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,7 @@ import pyarrow as pa
 from sparkmine.dedup.flow import Here, Spread, Task
 from sparkmine.dedup.pieces import ARROW, SCHEMA
 from sparkmine.lake import Snapshot
-from sparkmine.lake.scan import BATCH_BYTES, Block, DirectScanRefused, Scan, shared
+from sparkmine.lake.scan import BATCH_BYTES, Block, DirectScanRefused, Scan, by_tasks, shared
 from sparkmine.stats.here import threads
 
 if TYPE_CHECKING:
@@ -84,8 +84,12 @@ class Rows:
             return self.stored.frame.mapInArrow(self.task, self.schema)
         spark = self.stored.spark
         shares = shared(scan.blocks(), spark.sparkContext.defaultParallelism)
-        numbers = spark.range(0, len(shares), 1, max(len(shares), 1))
-        return numbers.mapInArrow(_Reading(scan, shares, self.task), self.schema)
+        task = self.task
+
+        def read(_: int, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
+            return task(_batches(scan, blocks))
+
+        return by_tasks(spark, shares, read, self.schema)
 
     def here(self) -> pa.Table:
         """In this process; there are few rows."""
@@ -120,21 +124,6 @@ class _Through(Spread):
 
     def here(self) -> Here:
         return Here(self._rows.here().to_batches())
-
-
-@dataclass(frozen=True)
-class _Reading:
-    scan: Scan
-    shares: Sequence[Sequence[Block]]
-    task: Task
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return self.task(self._read(batches))
-
-    def _read(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for number in batch.column(0).to_pylist():
-                yield from _batches(self.scan, self.shares[number])
 
 
 def _batches(

@@ -7,7 +7,7 @@ and training ranks use it without a Spark session.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -23,7 +23,8 @@ from sparkmine.lake.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from pyspark import Accumulator
-    from pyspark.sql.types import DataType
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import DataType, StructType
 
 # Reader features that change nothing in how a data file is read.
 _HARMLESS_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
@@ -179,6 +180,23 @@ def shared(blocks: list[Block], tasks: int) -> list[list[Block]]:
         shares[-1].append(block)
         filled += block.rows
     return shares
+
+
+def by_tasks(
+    spark: SparkSession,
+    shares: Sequence[Sequence[Block]],
+    work: Callable[[int, Sequence[Block]], Iterator[pa.RecordBatch]],
+    schema: StructType | str,
+) -> DataFrame:
+    """What a task for each share makes of its number and its blocks; `work` travels to them."""
+
+    def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                yield from work(number, shares[number])
+
+    numbers = spark.range(0, len(shares), 1, max(len(shares), 1))
+    return numbers.mapInArrow(task, schema)
 
 
 def _true(predicate: Expr, table: pa.Table) -> pa.Array:

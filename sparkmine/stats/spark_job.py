@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sparkmine.expr import col, to_column
-from sparkmine.lake.scan import Block, Scan
+from sparkmine.lake.scan import Block, Scan, by_tasks
 from sparkmine.stats import task
 from sparkmine.stats.task import Row
 from sparkmine.stats.work import Work
@@ -33,15 +33,12 @@ def of_files(
 ) -> DataFrame:
     """The rows for the driver, of tasks that read a share of the files each, and of `earlier`."""
 
-    def update(batches: Batches) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for part in batch.column(0).to_pylist():
-                blocks = scan.read_many(shares[part], read)
-                yield from task.packed(work.scan(blocks, part, part // FAN_IN))
+    def update(part: int, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
+        tables = scan.read_many(blocks, read)
+        yield from task.packed(work.scan(tables, part, part // FAN_IN))
 
-    tasks = max(len(shares), 1)
-    numbers = spark.range(0, len(shares), 1, tasks)
-    return _met(work, numbers.mapInArrow(update, task.SCHEMA), tasks, earlier)
+    rows = by_tasks(spark, shares, update, task.SCHEMA)
+    return _met(work, rows, max(len(shares), 1), earlier)
 
 
 def of_rows(work: Work, spark: SparkSession, frame: DataFrame) -> DataFrame:
