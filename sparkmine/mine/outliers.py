@@ -113,8 +113,11 @@ class Outliers:
         if not state.count:
             raise DataError("there are no rows to fit on")
         model = OutlierModel.of(self, tuple(features), state)
-        rows = told_apart(df, [*features, *self.scores], state.count)
-        if "isolation_forest" in self.methods:
+        forest = "isolation_forest" in self.methods
+        # Where nothing is drawn, equal rows need not be counted.
+        draws = forest or state.count > PERCENTILE_ROWS
+        rows = told_apart(df, [*features, *self.scores], state.count) if draws else df
+        if forest:
             model.forest = self._forest(rows, features, state.count)
         model.percentiles = self._percentiles(rows, model, state.count)
         return model
@@ -145,7 +148,8 @@ class Outliers:
 
         columns = [F.col(f"`{name}`") for name in model.features]
         share = min(1.0, PERCENTILE_ROWS / rows)
-        table = drawn(df, share, F.xxhash64(F.lit(self.seed + 3), *columns, "_same")).toArrow()
+        some = drawn(df, share, F.xxhash64(F.lit(self.seed + 3), *columns, "_same"))
+        table = some.select(*columns, *(F.col(f"`{name}`") for name in model.given)).toArrow()
         scores = {**model.scores(model.matrix(table)), **model.given_scores(table)}
         points = np.linspace(0, 1, POINTS)
         return {name: np.quantile(found, points) for name, found in scores.items()}

@@ -15,7 +15,6 @@ of pooling does not matter, so this is exact.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -30,6 +29,7 @@ from sparkmine.expr import Expr, col, evaluate, to_column
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.supervised.held_out import HeldOut, held_out
 from sparkmine.mine.supervised.platt import probability, sigmoid_of
+from sparkmine.mine.supervised.wrapped import WrappedModel
 from sparkmine.model import Model
 from sparkmine.scoring import with_column
 
@@ -98,34 +98,21 @@ class Calibration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibrated(Model):
+class Calibrated(WrappedModel):
     """A binary model whose prediction is corrected.
 
     Fields:
-        model: the model.
         curve: an expression of its column `prediction`.
         details: how it was fitted; JSON values only.
     """
 
-    model: Model
     curve: Expr
     details: dict[str, Any] = field(default_factory=dict)
 
-    def transform(self, df: DataFrame) -> DataFrame:
-        return self._corrected(self.model.transform(df))
-
-    def score(
-        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None = None
-    ) -> DataFrame:
-        return self._corrected(self.model.score(data, keep, spark))
-
-    def _corrected(self, scored: DataFrame) -> DataFrame:
+    def changed(self, scored: DataFrame) -> DataFrame:
         return scored.withColumn(_PREDICTION, to_column(self.curve).cast("double"))
 
-    def transform_arrow(self, table: pa.Table) -> pa.Table | None:
-        scored = self.model.transform_arrow(table)
-        if scored is None:
-            return None
+    def changed_arrow(self, scored: pa.Table) -> pa.Table:
         found = pc.cast(evaluate(self.curve, scored), pa.float64())
         return with_column(scored, _PREDICTION, found)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +23,7 @@ import pyarrow.compute as pc
 
 from sparkmine.errors import ConfigError
 from sparkmine.mine.supervised.held_out import HeldOut, held_out
+from sparkmine.mine.supervised.wrapped import WrappedModel
 from sparkmine.model import DECISION, Model
 from sparkmine.scoring import with_column
 
@@ -147,36 +147,24 @@ class Costs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decided(Model):
+class Decided(WrappedModel):
     """A binary model that decides: `decision`, an int, is 1 from the threshold on.
 
     Fields:
         details: what the threshold costs a row, and what 0.5 would; JSON values only.
     """
 
-    model: Model
     threshold: float
     costs: Costs
     details: dict[str, Any]
 
-    def transform(self, df: DataFrame) -> DataFrame:
-        return self._decided(self.model.transform(df))
-
-    def score(
-        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None = None
-    ) -> DataFrame:
-        return self._decided(self.model.score(data, keep, spark))
-
-    def _decided(self, scored: DataFrame) -> DataFrame:
+    def changed(self, scored: DataFrame) -> DataFrame:
         from pyspark.sql import functions as F
 
         decision = (F.col("prediction") >= self.threshold).cast("int")
         return scored.withColumn(DECISION, decision)
 
-    def transform_arrow(self, table: pa.Table) -> pa.Table | None:
-        scored = self.model.transform_arrow(table)
-        if scored is None:
-            return None
+    def changed_arrow(self, scored: pa.Table) -> pa.Table:
         taken = pc.greater_equal(scored.column("prediction"), self.threshold)
         return with_column(scored, DECISION, pc.cast(taken, pa.int32()))
 
