@@ -29,6 +29,7 @@ from sparkmine.evaluate.plain import PlainData
 from sparkmine.evaluate.single_features import names_rows, strongest
 from sparkmine.expr.columns import content
 from sparkmine.lake.inputs import as_frame, need_columns
+from sparkmine.mine.drawn import drawn, told_apart
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -247,17 +248,14 @@ def _future(
 
 
 def _sample(df: DataFrame, columns: list[str], rows: int) -> pa.Table:
-    """Training rows; the same ones each time, where the rows come in the same order."""
+    """About `SAMPLE` training rows, the same ones for any partitioning."""
     from pyspark.sql import functions as F
 
     names = [F.col(f"`{name}`") for name in columns]
-    some = df.select(*names)
-    if rows > SAMPLE:
-        # The place of the row, too: of few different rows, a hash of what is in them keeps all
-        # copies of a row or none.
-        place = F.pmod(F.xxhash64(*names, F.monotonically_increasing_id()), F.lit(1_000_003))
-        some = some.where(place < F.lit(int(1_000_003 * SAMPLE / rows)))
-    return some.toArrow()
+    if rows <= SAMPLE:
+        return df.select(*names).toArrow()
+    apart = told_apart(df, columns, rows)
+    return drawn(apart, SAMPLE / rows, F.xxhash64(*names, "_same")).select(*names).toArrow()
 
 
 def _ids(sample: pa.Table, features: Sequence[str], keys: Sequence[str]) -> list[Finding]:

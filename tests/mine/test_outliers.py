@@ -11,15 +11,15 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 from scipy.stats import rankdata
+from sklearn.covariance import EmpiricalCovariance
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.mine import Outliers, outliers
-from sparkmine.mine.forest import grow, joined
-from sparkmine.mine.outliers import METHODS, OutlierModel
+from sparkmine.mine.outliers import METHODS, OutlierModel, Outliers, fitting
+from sparkmine.mine.outliers.forest import grow, joined
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -61,6 +61,17 @@ def test_as_good_as_scikit_learn_on_labelled_rows(scored: pd.DataFrame, tumours)
     found = roc_auc_score(labels, scored.score_isolation_forest)
     assert found > np.mean(areas) - 0.01
     assert roc_auc_score(labels, scored.score) > 0.9
+    standard = (values - values.mean(axis=0)) / values.std(axis=0)
+    pca = PCA(0.9, svd_solver="full").fit(standard)
+    rest = standard - pca.inverse_transform(pca.transform(standard))
+    peers = {
+        "mahalanobis": EmpiricalCovariance().fit(values).mahalanobis(values),
+        "pca": (rest**2).sum(axis=1),
+        "univariate": np.abs(standard).max(axis=1),
+    }
+    for name, peer in peers.items():
+        area = roc_auc_score(labels, peer)
+        assert abs(roc_auc_score(labels, scored[f"score_{name}"]) - area) < 0.01, name
 
 
 def test_distances_are_those_of_numpy(scored: pd.DataFrame, tumours) -> None:
@@ -103,6 +114,33 @@ def test_the_reason_is_the_column_that_was_moved(spark: SparkSession) -> None:
     assert set(found.score.nlargest(2).index) == {7, 8}
 
 
+def test_reasons_are_those_of_the_methods(spark: SparkSession) -> None:
+    """A row that is far out along a component, one beside it, and one that is both."""
+    generator = np.random.default_rng(2)
+    rows = generator.normal(size=(400, 1)) @ np.ones((1, 4)) + generator.normal(0, 0.2, (400, 4))
+    table = pd.DataFrame(rows, columns=list("abcd"))
+    table.loc[0] = [4.0, 4.0, 4.5, 4.0]  # along it
+    table.loc[1] = [0.0, 2.0, 0.0, 0.0]  # beside it
+    table.loc[2] = [-5.0, -5.0, -5.0, -3.0]
+    df = spark.createDataFrame(table.assign(id=range(400)))
+    standard = ((table - table.mean()) / table.std(ddof=0)).to_numpy()
+    pca = PCA(0.8, svd_solver="full").fit(standard)
+    residual = np.abs(standard - pca.inverse_transform(pca.transform(standard)))
+    expected = {"pca": residual, "univariate": np.abs(standard), "isolation_forest": abs(standard)}
+    for method, parts in expected.items():
+        how = Outliers(methods=(method,), explained=0.8, trees=5, reasons=1)
+        found = how.fit(df, list("abcd")).transform(df).toPandas().set_index("id").reasons
+        assert [found[row][0][0] for row in range(3)] == [
+            "abcd"[parts[r].argmax()] for r in range(3)
+        ]
+    both = Outliers(methods=("pca", "univariate"), explained=0.8, reasons=2).fit(df, list("abcd"))
+    shares = sum(part**2 / (part**2).sum(axis=1, keepdims=True) for part in (residual, standard))
+    found = both.transform(df).toPandas().set_index("id").reasons
+    for row in range(3):
+        names = ["abcd"[place] for place in np.argsort(-shares[row])[:2]]
+        assert [text[0] for text in found[row]] == names
+
+
 def test_any_partitioning_and_a_saved_model_give_the_same(
     frame: DataFrame, fitted: OutlierModel, scored: pd.DataFrame, tumours, tmp_path: Path
 ) -> None:
@@ -125,7 +163,7 @@ def test_equal_rows_are_drawn_one_by_one(
     df = spark.createDataFrame(pd.DataFrame({"x": values, "y": -values}))
     how = Outliers(methods=("isolation_forest", "univariate"), trees=5, sample=64, seed=3)
     whole = how.fit(df, ["x", "y"])
-    monkeypatch.setattr(outliers, "PERCENTILE_ROWS", 2_000)
+    monkeypatch.setattr(fitting, "PERCENTILE_ROWS", 2_000)
     sampled = how.fit(df.repartition(3), ["x", "y"])
     trees = whole.forest
     assert trees is not None and sampled.forest is not None
