@@ -114,6 +114,8 @@ def test_clusters_merge_and_fall_apart(kept: Kept, brute_force: BruteForce) -> N
     assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
     with pytest.raises(DataError, match="id 20 is in the tables"):
         kept.tables.update(kept.frame([(20, "again")]))
+    with pytest.raises(DataError, match="such as 98"):
+        kept.tables.update(kept.frame([(98, "x"), (98, "y")]))
     for rows, wrong in (([(99, "x"), (99, "y")], "such as 99"), ([(None, "x")], "null in 1 rows")):
         kept.lake.table("new/texts").write(kept.frame(rows))
         with pytest.raises(DataError, match=wrong):
@@ -168,14 +170,15 @@ def test_a_crowd_of_which_few_are_left_and_that_grows_again(
     texts = crowd(260, seed=1)
     figures = kept.add({name: texts[name] for name in range(200)})
     assert figures["large_buckets"] > 0 and figures["pairs_compared"] < 200 * 199 / 4
-    left = np.random.default_rng(2).choice(200, 10, replace=False).tolist()
+    left = np.random.default_rng(2).choice(200, 6, replace=False).tolist()
     kept.delete([name for name in range(200) if name not in left])
     assert kept.clusters() == brute_force(kept.texts, 2, 0.4)
-    # Few enough for every pair to be compared, if those that are gone are not among them.
-    come = {name: texts[name] for name in [*range(200, 210), *range(5)] if name not in left}
-    kept.add(come)
+    # Few enough for every pair to be compared, for those that are gone are not among them.
+    figures = kept.add({name: texts[name] for name in (201, 202, 203, 205)})
+    assert figures["large_buckets"] == 0
     assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
-    kept.add({name: texts[name] for name in range(210, 260)})
+    back = [name for name in range(8) if name not in left]
+    kept.add({name: texts[name] for name in [*range(210, 260), *back]})
     df = kept.frame(list(kept.texts.items()))
     whole = near_duplicates(df, threshold=0.4, size=2, recall=0.9999).collect()
     assert groups(kept.clusters()) == groups({row["id"]: row["cluster"] for row in whole})
