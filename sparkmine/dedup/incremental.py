@@ -2,7 +2,7 @@
 
 An update compares new texts with the old and among themselves. The clusters that its edges touch
 are single nodes of a small graph, whose components are clusters that merge: the least id of the old
-ones stays. A deletion computes the clusters anew that it takes documents from, from the edges kept.
+ones stays. A deletion computes the clusters anew that it takes documents from (`leaving.py`).
 
 Documents may come in parts, such as days: a part that comes again replaces what is there of it. The
 first ones are found as `near_duplicates` finds them, all parts at once.
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sparkmine.dedup import joining, known, pieces
 from sparkmine.dedup.checkpoint import cut
-from sparkmine.dedup.components import labels_of
 from sparkmine.dedup.documents import check_distinct, check_schema, checked
 from sparkmine.dedup.flow import Cut
-from sparkmine.dedup.joining import BUCKETS, Joined, inside
+from sparkmine.dedup.joining import BUCKETS, Joined
 from sparkmine.dedup.kept import PART, ROWS, Kept
-from sparkmine.dedup.near import Matching, clustered, describe
+from sparkmine.dedup.leaving import leave
+from sparkmine.dedup.near import Matching, describe
 from sparkmine.dedup.small import Small
 from sparkmine.dedup.verified import texts_of
 from sparkmine.errors import ConfigError
@@ -189,6 +189,7 @@ class NearDuplicateTables:
         """Alone with the tables, as their truth says."""
         with self.lake.locked(f"{self.name}/near", f"near copies of {self.name}"):
             self._kept.refresh()
+            self._kept.check_deletions()
             yield
 
     def _changes(self, documents: DataFrame, before: DataFrame) -> tuple[DataFrame, DataFrame, int]:
@@ -238,7 +239,7 @@ class NearDuplicateTables:
             "updates": state.get("updates", 0) + 1,
             "settled": state.get("settled", 0),
             "merged": state.get("merged", 0) + found.merged,
-            "deleted": state.get("deleted", False),
+            "dead": state.get("dead", 0),
             "figures": figures,
         }
         self._kept.add(named(found.rows), found.pieces, state, gathered=found.gathered)
@@ -255,22 +256,10 @@ class NearDuplicateTables:
         return texts_of(as_frame(df, self.lake.spark), self.id, self.text, ids)
 
     def _delete(self, ids: DataFrame, noted: Mapping[str, Any]) -> None:
-        from pyspark.sql import functions as F
-
-        members = self._kept.members()
-        gone = ids.select(F.col(ids.columns[0]).alias(self.id)).distinct()
-        touched = members.join(gone, self.id, "left_semi").select("cluster").distinct()
-        left = members.join(gone, self.id, "left_anti")
-        again = left.join(touched, "cluster", "left_semi").select(*members.columns)
-        again, _ = cut(again)
-        alive = again.where("key is not null").select("key").distinct()
-        inner = inside(self._kept.edges().frame, alive)
-        clusters = clustered(again, labels_of(inner, BUCKETS)[0], self.id)
-        clusters = clusters.join(again.select(self.id, PART), self.id).select(*members.columns)
-        rows = left.join(touched, "cluster", "left_anti").select(*members.columns)
+        left = leave(ids, self._kept, self.matching)
         state = {**self._kept.state, "settled": self._kept.state["updates"]}
-        state |= {"merged": 0, "deleted": True, "work": "", **noted}
-        self._kept.replace(rows.union(clusters), state)
+        state |= {"merged": 0, "dead": left.dead, "work": "", **noted}
+        self._kept.replace(left.rows, left.pieces, state)
 
     def _documents(self, df: DataFrame | Snapshot) -> DataFrame:
         return checked(as_frame(df, self.lake.spark), self.id, self.text)

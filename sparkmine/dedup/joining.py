@@ -20,8 +20,9 @@ from sparkmine.dedup.checkpoint import cut
 from sparkmine.dedup.components import components, label_frame, labels_of, stars
 from sparkmine.dedup.flow import Cut, Held
 from sparkmine.dedup.kept import Kept, MergedPieces
-from sparkmine.dedup.known import Among, Fresh, union
+from sparkmine.dedup.known import Fresh, union
 from sparkmine.dedup.near import Matching, clustered, compare
+from sparkmine.dedup.pieces import uints
 from sparkmine.dedup.sets import Ints, UInts
 from sparkmine.dedup.small import Small
 from sparkmine.dedup.tasks import edge_frame
@@ -79,7 +80,8 @@ def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
     from pyspark.sql import functions as F
 
     fresh = Fresh.of(described)
-    edges, figures = compare(described, matching, BUCKETS, kept.known(fresh))
+    before = kept.known(fresh)
+    edges, figures = compare(described, matching, BUCKETS, before)
     new = _rows(described, kept.id)
     # A text that was here before has edges from then.
     met, counts = cut(
@@ -94,9 +96,6 @@ def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
         .select("key", "cluster")
         .distinct()
     )
-    if kept.state["deleted"]:
-        alive = old.select("key").union(new.select("key")).where("key is not null")
-        met = inside(met, alive.distinct())
     least = F.min("key").over(Window.partitionBy("cluster"))
     same = old.select(F.col("key").alias("a"), least.alias("b")).where("a <> b")
     nothing = F.lit(None).cast(new.schema[kept.id].dataType)
@@ -112,15 +111,17 @@ def spread(described: Cut, matching: Matching, kept: Kept) -> Joined:
     rows = named.where(F.col(kept.id).isNotNull())
     rows = rows.select(kept.id, "key", F.col("to").alias("cluster"))
     alone = new.where("key is null").select(kept.id, "key", F.col(kept.id).alias("cluster"))
-    found = described.of(*_KEPT).union(edges.of(pieces.EDGES)).frame
-    merged = 0
+    written = described.of(*_KEPT).union(edges.of(pieces.EDGES))
+    if before.dead is not None:
+        written = written.union(before.returned(described))
+    found, merged = written.frame, 0
     if counts["moved"]:
         moved = named.where("cluster <> to").select("cluster", F.col("to").alias("into")).distinct()
         merged = moved.count()
         again = moved.select(F.col("cluster").alias("into"), F.col("into").alias("next"))
-        before = kept.merged().join(again, "into").select("cluster", F.col("next").alias("into"))
+        earlier = kept.merged().join(again, "into").select("cluster", F.col("next").alias("into"))
         merging = MergedPieces(kept.state["updates"] + 1)
-        found = found.union(moved.union(before).mapInArrow(merging, pieces.SCHEMA))
+        found = found.union(moved.union(earlier).mapInArrow(merging, pieces.SCHEMA))
     rows, clusters = _counted(rows.union(alone), kept.id)
     pairs = by_spark(rows, edge_frame(edges), figures["edges"], met)
     return Joined(rows, found, edges, clusters, merged, figures, pairs)
@@ -139,25 +140,24 @@ def here(small: Small, matching: Matching, kept: Kept) -> Joined:
     new, batch = small.rows, small.pieces
     fresh = Fresh.of(batch)
     assert fresh.keys is not None
-    edges, figures = compare(batch, matching, 1, kept.known(fresh))
+    before = kept.known(fresh)
+    edges, figures = compare(batch, matching, 1, before)
     # A text that was here before has edges from then.
-    before = _ends(kept.edges(fresh.keys).here())
+    ends = _ends(kept.edges(fresh.keys).here())
     verified = [part[:2] for _, _, part in pieces.unpacked(edges.of(pieces.EDGES).here().batches)]
-    a, b = (np.concatenate([old, *(p[i] for p in verified)]) for i, old in enumerate(before))
+    a, b = (np.concatenate([old, *(p[i] for p in verified)]) for i, old in enumerate(ends))
     old = kept.reached(union(fresh.keys, a, b), new[0].combine_chunks()).here()
     _check_new_here(old, kept)
     merged = kept.merged_here() if kept.state["merged"] else None
     clusters = old["cluster"] if merged is None else _renamed(old["cluster"], merged)
     with_text = pc.is_valid(old["key"])
-    keys, clusters = _uints(old["key"].filter(with_text)), clusters.filter(with_text)
-    if kept.state["deleted"]:
-        alive = Among(union(keys, fresh.keys))
-        both = alive.mask(a) & alive.mask(b)
-        a, b = a[both], b[both]
+    keys, clusters = uints(old["key"].filter(with_text)), clusters.filter(with_text)
     named = Named.of(new, keys, clusters, a, b)
     rows = pa.table([*new.columns, named.rows], names=[*new.column_names, "cluster"])
     pairs = verified_here(rows, edges, (a, b))
     batches = [*batch.of(*_KEPT).batches, *edges.of(pieces.EDGES).here().batches]
+    if before.dead is not None:
+        batches += before.returned(batch).here().batches
     if len(named.moved):
         moved = named.moved
         if merged is not None:
@@ -194,7 +194,7 @@ class Named:
         np.minimum.at(least, old_rank, keys)
         nodes, roots = stars(np.concatenate([a, keys]), np.concatenate([b, least[old_rank]]))
         with_text = pc.is_valid(new["key"]).to_numpy()
-        new_keys = _uints(pc.fill_null(new["key"], 0))
+        new_keys = uints(pc.fill_null(new["key"], 0))
         every, place = np.unique(np.concatenate([keys, new_keys]), return_inverse=True)
         at = np.minimum(np.searchsorted(nodes, every), max(len(nodes) - 1, 0))
         linked = nodes[at] == every if len(nodes) else np.zeros(len(every), bool)
@@ -249,16 +249,5 @@ def _rows(described: Cut, id: str) -> DataFrame:
     return described.frame.where("kind is null").select(id, "key")
 
 
-def _uints(keys: pa.ChunkedArray) -> UInts:
-    return np.asarray(keys.to_numpy()).view(np.uint64)
-
-
 def _ends(edges: pa.Table) -> list[UInts]:
-    return [_uints(edges[name]) for name in ("a", "b")]
-
-
-def inside(edges: DataFrame, alive: DataFrame) -> DataFrame:
-    """[a, b]: the edges between keys that are alive."""
-    for end in ("a", "b"):
-        edges = edges.join(alive.withColumnRenamed("key", end), end, "left_semi")
-    return edges.select("a", "b")
+    return [uints(edges[name]) for name in ("a", "b")]

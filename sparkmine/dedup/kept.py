@@ -2,8 +2,9 @@
 
 Its rows are of a `kind`, by which it is partitioned. Those of kind `ROW` are documents: [id, key,
 cluster, part]. All others are arrays (`pieces.py`): the sets and bands of texts, the verified
-pairs, and which clusters became part of which other since the documents' rows were written. These
-only grow, and stay true when a document goes, because they speak of texts. An update is one commit,
+pairs, and which clusters became part of which other since the documents' rows were written. Updates
+append to them. When documents go, their rows and the pairs are written anew; sets and bands stay,
+because they speak of texts, beside a list of the texts that are gone. An update is one commit,
 whose metadata says what else belongs to it; what a killed one wrote is in no commit.
 """
 
@@ -15,12 +16,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkmine.dedup import pieces
 from sparkmine.dedup.known import Among, Fresh, Known
-from sparkmine.dedup.pieces import piece, unpacked
+from sparkmine.dedup.pieces import Received, piece, unpacked
 from sparkmine.dedup.sets import UInts
 from sparkmine.dedup.stored import Rows, Stored
 from sparkmine.errors import VersionError
@@ -49,8 +51,8 @@ class Kept:
 
     Attributes:
         state: What the newest commit says: `made`, the number of `updates` and of the one up to
-            which documents have their clusters (`settled`), the rows of `merged`, whether documents
-            were ever `deleted`. Empty before the first update.
+            which documents have their clusters (`settled`), the rows of `merged`, how many texts
+            are listed as gone (`dead`). Empty before the first update.
         version: Of the table, which the state is of; None before the first update.
     """
 
@@ -89,6 +91,15 @@ class Kept:
                 f"{self.name} is of an earlier sparkmine, which kept other tables there; move that "
                 "folder away, and add all documents again (a stage does so when its own table is "
                 "moved away, too)"
+            )
+
+    def check_deletions(self) -> None:
+        """Raise VersionError if an earlier sparkmine deleted documents, and did not list texts."""
+        if self.state.get("deleted"):
+            raise VersionError(
+                f"{self.name} lost documents under an earlier sparkmine, which left pairs of the "
+                "others out; move that folder away, and add all documents again (a stage does so "
+                "when its own table is moved away, too)"
             )
 
     def forget(self) -> None:
@@ -174,12 +185,27 @@ class Kept:
         Args:
             texts: Only pairs with one of these.
         """
-        return self._pieces(pieces.EDGES).rows(_EdgesAt(texts), "a long, b long")
+        return self.verified().rows(_EdgesAt(texts), "a long, b long")
+
+    def verified(self) -> Stored:
+        """Pieces of the same."""
+        return self._pieces(pieces.EDGES)
 
     def known(self, fresh: Fresh) -> Known:
         """What an update compares new texts with."""
         signed, documents = (self._pieces(k) for k in (pieces.SIGNED, pieces.DOCUMENTS))
-        return Known(signed, documents, signed.size, documents.size, fresh)
+        return Known(signed, documents, signed.size, documents.size, fresh, self.dead())
+
+    def dead(self) -> UInts | None:
+        """Texts without a document whose bands are there, ascending; None if there are none."""
+        if not self.state.get("dead"):
+            return None
+        stored = self._pieces(pieces.GONE, pieces.BACK).rows(_whole, pieces.SCHEMA)
+        received = Received(stored.here().to_batches())
+        (gone,) = received.take(pieces.GONE)
+        if pieces.BACK in received:
+            gone = np.setdiff1d(gone, *received.take(pieces.BACK))
+        return gone if len(gone) else None
 
     def add(
         self, rows: DataFrame, found: DataFrame, state: Mapping[str, Any], *, gathered: bool
@@ -196,18 +222,25 @@ class Kept:
             mode = "append" if self.state else "overwrite"
             self._commit(both, state, mode=mode, partition_by=["kind"])
 
-    def replace(self, rows: DataFrame, state: Mapping[str, Any]) -> None:
-        """Write rows [id, key, cluster, part] instead of those that are there."""
-        where = f"kind = {ROW}"
+    def replace(self, rows: DataFrame, found: DataFrame | None, state: Mapping[str, Any]) -> None:
+        """Write rows [id, key, cluster, part] instead of those that are there.
+
+        Args:
+            found: Pieces of all edges, and of texts that are gone; None if they are as before.
+        """
+        both, where = self._plain(rows), f"kind = {ROW}"
+        if found is not None:
+            both = both.unionByName(found, allowMissingColumns=True)
+            where = f"kind in ({ROW}, {pieces.EDGES}, {pieces.GONE}, {pieces.BACK})"
         how = {"mode": "replace_where", "partition_by": ["kind"], "replace_where": where}
-        self._commit(self._plain(rows), state, **how)
+        self._commit(both, state, **how)
 
     def empty(self, noted: Mapping[str, Any]) -> None:
         """Leave no document and no piece in a table that is there."""
         if not self._table.exists():
             return
         none = self._table.snapshot().dataframe(self.lake.spark).limit(0)
-        state = {"updates": 0, "settled": 0, "merged": 0, "deleted": False, "figures": {}}
+        state = {"updates": 0, "settled": 0, "merged": 0, "dead": 0, "figures": {}}
         self._commit(none, {**noted, **state}, mode="overwrite", partition_by=["kind"])
 
     def _plain(self, rows: DataFrame) -> DataFrame:
@@ -224,11 +257,15 @@ class Kept:
     def _snapshot(self) -> Snapshot:
         return self._table.snapshot(self.version)
 
-    def _of(self, kind: int) -> Snapshot:
-        return self._snapshot.where(f"kind = {kind}")
+    def _of(self, *kinds: int) -> Snapshot:
+        return self._snapshot.where(f"kind in ({', '.join(map(str, kinds))})")
 
-    def _pieces(self, kind: int) -> Stored:
-        return Stored(self._of(kind), self.lake.spark)
+    def _pieces(self, *kinds: int) -> Stored:
+        return Stored(self._of(*kinds), self.lake.spark)
+
+
+def _whole(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield from batches
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ MOST_HASHES = 1 << 22
 _FLUSH_ROWS = 1 << 20
 # Pieces of sets whose keys are looked up together.
 _TOGETHER = 64
+# A set, about.
+_SET_BYTES = 1 << 10
 _SHIFTS = np.uint64(0), np.uint64(31)
 
 
@@ -55,6 +57,7 @@ class Known:
         signed: Pieces `SIGNED`, of `signed_bytes` bytes on disk.
         documents: Pieces `DOCUMENTS`, of `documents_bytes`.
         fresh: The batch that is compared with them.
+        dead: Texts without a document, ascending: nothing is compared with them.
     """
 
     signed: Pieces
@@ -62,11 +65,13 @@ class Known:
     signed_bytes: int
     documents_bytes: int
     fresh: Fresh
+    dead: UInts | None = None
 
     def bands(self, described: Held, buckets: int) -> tuple[Pieces, int]:
         """Pieces `KNOWN_BANDS` that meet a band of the new texts, and about their bytes."""
         wanted = self.fresh.bands
-        found = self.signed.through(_BandsThatMeet(wanted, _parts(described, buckets)))
+        task = BandsThatMeet(wanted, _parts(described, buckets), self.dead)
+        found = self.signed.through(task)
         size = 3 * self.signed_bytes
         return _beside(found, described), size if wanted is None else min(
             size, described.bytes(pieces.BANDS)
@@ -79,8 +84,12 @@ class Known:
         found = self.documents.through(_SetsOf(wanted, _parts(described, buckets)))
         size = self.documents_bytes
         return _beside(found, described), size if wanted is None else min(
-            size, described.bytes(pieces.DOCUMENTS)
+            size, len(wanted) * _SET_BYTES
         )
+
+    def returned(self, described: Held) -> Pieces:
+        """Pieces `BACK` of texts without a document that have one again."""
+        return described.of(pieces.DOCUMENTS).through(_Returned(self.dead))
 
 
 def _beside(found: Pieces, others: Held) -> Pieces:
@@ -149,17 +158,31 @@ class Among:
 
 
 @dataclass(frozen=True)
-class _BandsThatMeet:
+class BandsThatMeet:
+    """From `SIGNED` to rows [band, another band, key] of texts with one of some bands.
+
+    Attributes:
+        wanted: The bands, ascending; None for all.
+        dead: Texts that are left out, ascending.
+        kind: Of the pieces.
+    """
+
     wanted: UInts | None
     buckets: int
+    dead: UInts | None = None
+    kind: int = pieces.KNOWN_BANDS
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         among = Among(self.wanted)
+        dead = None if self.dead is None else Among(self.dead)
         waiting: list[tuple[UInts, UInts, UInts]] = []
         rows = 0
         for _, _, (keys, bands) in unpacked(batches):
             count = bands.shape[1]
             document, band = np.divmod(among(bands), count)
+            if dead is not None:
+                alive = ~dead.mask(keys[document])
+                document, band = document[alive], band[alive]
             # As `Describe` has it: a document's next band orders it among others.
             order = bands[document, (band + 1) % count]
             waiting.append((bands[document, band], order, keys[document]))
@@ -173,7 +196,19 @@ class _BandsThatMeet:
     def _flushed(self, waiting: list[tuple[UInts, UInts, UInts]]) -> Iterator[pa.RecordBatch]:
         bands, orders, keys = (np.concatenate(part) for part in zip(*waiting, strict=True))
         homes = bucket_of(bands, self.buckets)
-        yield from routed(pieces.KNOWN_BANDS, homes, (bands, orders, keys))
+        yield from routed(self.kind, homes, (bands, orders, keys))
+
+
+@dataclass(frozen=True)
+class _Returned:
+    dead: UInts | None
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        among = Among(self.dead)
+        for _, _, (keys, _, _) in unpacked(batches):
+            back = keys[among(keys)]
+            if len(back):
+                yield piece(pieces.BACK, len(back), (back,))
 
 
 @dataclass(frozen=True)

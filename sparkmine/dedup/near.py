@@ -232,6 +232,7 @@ def compare(
     compared = answers.union(pairs.of(pieces.PAIRS)).met(size, buckets)
     kinds = pieces.EDGES, pieces.COMPARED, pieces.DISTINCT, pieces.CLASHES
     edges = compared.through(Compare(matching.threshold)).cut(*kinds)
+    large, suspects = pairs.count(pieces.LARGE_BUCKETS), pairs.count(pieces.SUSPECTS)
     pairs.release()
     clashes = edges.count(pieces.CLASHES)
     if clashes:
@@ -243,8 +244,8 @@ def compare(
         "distinct_texts": edges.count(pieces.DISTINCT),
         "pairs_compared": edges.count(pieces.COMPARED),
         "edges": edges.count(pieces.EDGES),
-        "large_buckets": pairs.count(pieces.LARGE_BUCKETS),
-        "suspects": pairs.count(pieces.SUSPECTS),
+        "large_buckets": large,
+        "suspects": suspects,
     }
 
 

@@ -44,6 +44,9 @@ SIGNED = 9  # keys, their bands [n, bands]
 KNOWN_BANDS = 10  # as BANDS, of documents that were compared before
 KNOWN_DOCUMENTS = 11  # as DOCUMENTS, likewise
 MERGED = 12  # clusters, what each is part of now, the number of the update
+GONE = 13  # keys of texts without a document, ascending
+BACK = 14  # keys of these that have one again
+CROWDS = 15  # bands, how many texts have each
 # Kinds of counts, which have no payload.
 NULL_IDS = 20
 NO_TEXT = 21
@@ -140,6 +143,11 @@ def routed(kind: int, destinations: Ints, arrays: tuple[Any, ...]) -> Iterator[p
     for bucket, places in zip(buckets.tolist(), np.split(order, begins)[1:], strict=True):
         some = tuple(a.take(places) for a in arrays)
         yield piece(kind, len(places), some, bucket)
+
+
+def uints(keys: pa.ChunkedArray) -> UInts:
+    """Keys as Spark has them, which are signed."""
+    return np.asarray(keys.to_numpy()).view(np.uint64)
 
 
 def unpacked(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, int, tuple[Any, ...]]]:

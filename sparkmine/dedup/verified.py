@@ -101,7 +101,7 @@ def here(rows: pa.Table, edges: Pieces, met: Sequence[UInts]) -> Verified:
     keyed = rows.filter(pc.is_valid(rows["key"]))
     # The first row of a text has its least id.
     keyed = keyed.take(pc.sort_indices(keyed[0]))
-    keys, first = np.unique(_uints(keyed["key"]), return_index=True)
+    keys, first = np.unique(pieces.uints(keyed["key"]), return_index=True)
     texts = keyed.take(pa.array(first))
     sizes = texts["cluster"].value_counts().field("counts").to_numpy(zero_copy_only=False)
     joined = int((sizes * (sizes - 1) // 2).sum())
@@ -132,7 +132,3 @@ def texts_of(df: DataFrame, id: str, text: str, ids: Iterable[Any]) -> dict[Any,
         return {}
     some = df.where(F.col(id).isin(*wanted))
     return dict(map(tuple, some.select(id, F.substring(text, 1, LETTERS)).collect()))
-
-
-def _uints(keys: pa.ChunkedArray) -> UInts:
-    return np.asarray(keys.to_numpy()).view(np.uint64)

@@ -16,6 +16,7 @@ from sparkmine.dedup import pieces, verified
 from sparkmine.dedup.flow import Here
 from sparkmine.dedup.joining import Named
 from sparkmine.dedup.known import Among, Fresh, Known
+from sparkmine.dedup.leaving import compared_again
 from sparkmine.dedup.near import Matching, compare
 from sparkmine.dedup.sets import Sets
 from sparkmine.dedup.tasks import Describe
@@ -82,6 +83,58 @@ def test_pairs_of_a_first_and_a_second_batch(texts: dict[int, str]) -> None:
     assert 0 < taken.here().count(pieces.KNOWN_BANDS) < all_bands / 2
     everything, _ = Known(signed, sets, 0, 0, Fresh(None, None)).bands(batch, 16)
     assert everything.here().count(pieces.KNOWN_BANDS) == all_bands
+
+
+def crowd(rng: np.random.Generator, count: int) -> dict[int, str]:
+    """Texts of which most are alike and some less, all different, as they fill large buckets."""
+    found: dict[str, None] = {}
+    while len(found) < count:
+        changed = rng.random(24) < rng.choice([0.02, 0.1, 0.2])
+        words = (f"x{rng.integers(9)}" if c else f"w{i}" for i, c in enumerate(changed))
+        found[" ".join(words)] = None
+    return dict(enumerate(found))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_large_buckets_that_texts_leave_and_come_to(seed: int) -> None:
+    """What is kept has all pairs that a search in what is there finds, and only near ones."""
+    rng = np.random.default_rng(seed)
+    texts = crowd(rng, 200)
+    ids = described(texts)[1]
+    keys = {number: key for key, number in ids.items()}
+    alive, dead = set(range(160)), set[int]()
+    stored, _ = described({n: texts[n] for n in alive})
+    edges, figures = compare(stored, MATCHING, 16)
+    kept = pairs_of(edges, ids)
+    assert figures["large_buckets"] > 0 and figures["pairs_compared"] < 160 * 159 / 4
+
+    def known(fresh: Fresh) -> Known:
+        without = np.array(sorted(keys[n] for n in dead), np.uint64) if dead else None
+        signed, sets = (stored.of(kind) for kind in (pieces.SIGNED, pieces.DOCUMENTS))
+        return Known(signed, sets, 1000, 1000, fresh, without)
+
+    def kept_with(edges: Any) -> Pairs:
+        found = pairs_of(edges, ids)
+        assert all(near(*(texts[n] for n in pair)) for pair in found - kept)
+        there, mine = described({n: texts[n] for n in alive})
+        both = {pair for pair in kept | found if pair <= alive}
+        assert pairs_of(compare(there, MATCHING, 16)[0], mine) <= both
+        return both
+
+    for number, share in enumerate((0.1, 0.5, 0.9)):
+        # The text with which all others of a bucket were compared is among them.
+        least = min(alive, key=lambda n: keys[n])
+        gone = {least, *(n for n in alive if rng.random() < share)}
+        left = np.array(sorted(keys[n] for n in gone), np.uint64)
+        again = compared_again(known(Fresh(None, None)), left, MATCHING)
+        alive, dead = alive - gone, dead | gone
+        kept = kept_with(again)
+        # Texts that were never there, and some that come back.
+        come = {*range(160 + number, 200, 3), *rng.choice(sorted(dead), 4).tolist()} - alive
+        batch, _ = described({n: texts[n] for n in come})
+        edges, _ = compare(batch, MATCHING, 16, known(Fresh.of(batch)))
+        stored, alive, dead = stored.union(batch), alive | come, dead - come
+        kept = kept_with(edges)
 
 
 def test_what_was_verified_of_the_pairs_that_clusters_join(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sparkmine.dedup import NearDuplicateTables
+from sparkmine.dedup import NearDuplicateTables, near_duplicates
 from sparkmine.errors import ConfigError, DataError, VersionError
 from sparkmine.lake import Lake
 
@@ -114,6 +114,8 @@ def test_clusters_merge_and_fall_apart(kept: Kept, brute_force: BruteForce) -> N
     assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
     with pytest.raises(DataError, match="id 20 is in the tables"):
         kept.tables.update(kept.frame([(20, "again")]))
+    with pytest.raises(DataError, match="such as 98"):
+        kept.tables.update(kept.frame([(98, "x"), (98, "y")]))
     for rows, wrong in (([(99, "x"), (99, "y")], "such as 99"), ([(None, "x")], "null in 1 rows")):
         kept.lake.table("new/texts").write(kept.frame(rows))
         with pytest.raises(DataError, match=wrong):
@@ -149,6 +151,55 @@ def test_many_updates_and_deletions(
         assert groups(before) == groups(brute_force(kept.texts, 2, 0.4))
 
 
+def crowd(count: int, seed: int) -> dict[int, str | None]:
+    """Texts that are alike, and a fourth that are less so: they meet in large buckets."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for number in range(count):
+        changed = rng.random(30) < (0.03 if number % 4 else 0.2)
+        words = [f"x{rng.integers(9)}" if c else f"w{i}" for i, c in enumerate(changed)]
+        found[number] = " ".join([*words, f"y{number}"])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("place")
+def test_a_crowd_of_which_few_are_left_and_that_grows_again(
+    kept: Kept, brute_force: BruteForce
+) -> None:
+    texts = crowd(260, seed=1)
+    figures = kept.add({name: texts[name] for name in range(200)})
+    assert figures["large_buckets"] > 0 and figures["pairs_compared"] < 200 * 199 / 4
+    left = np.random.default_rng(2).choice(200, 6, replace=False).tolist()
+    kept.delete([name for name in range(200) if name not in left])
+    assert kept.clusters() == brute_force(kept.texts, 2, 0.4)
+    # Few enough for every pair to be compared, for those that are gone are not among them.
+    figures = kept.add({name: texts[name] for name in (201, 202, 203, 205)})
+    assert figures["large_buckets"] == 0
+    assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
+    back = [name for name in range(8) if name not in left]
+    kept.add({name: texts[name] for name in [*range(210, 260), *back]})
+    df = kept.frame(list(kept.texts.items()))
+    whole = near_duplicates(df, threshold=0.4, size=2, recall=0.9999).collect()
+    assert groups(kept.clusters()) == groups({row["id"]: row["cluster"] for row in whole})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("place")
+def test_a_day_with_a_crowd_comes_again(kept: Kept, brute_force: BruteForce) -> None:
+    texts = crowd(220, seed=3)
+    kept.add({name: texts[name] for name in range(200, 204)})
+    day = {name: texts[name] for name in range(200)}
+    kept.tables.replace(kept.frame(list(day.items())), "one")
+    # Of the texts of that day 12 are as they were, and 8 have changed.
+    again = {name: texts[name] for name in range(0, 200, 17)}
+    again |= {name + 1: texts[204 + name // 17] for name in range(0, 136, 17)}
+    figures = kept.tables.replace(kept.frame(list(again.items())), "one")
+    assert (figures["deleted"], figures["rows"]) == (188, 8)
+    kept.texts |= again
+    assert groups(kept.clusters()) == groups(brute_force(kept.texts, 2, 0.4))
+
+
 @pytest.mark.slow
 def test_all_parts_at_once(
     kept: Kept, documents: Callable[..., list[str]], brute_force: BruteForce, alike: Alike
@@ -180,6 +231,16 @@ def test_all_parts_at_once_may_be_no_document(kept: Kept) -> None:
     assert (figures["rows"], kept.clusters()) == (0, {})
     kept.add({1: "one two three four", 7: "one two three four"})
     assert kept.clusters() == {1: 1, 7: 1}
+
+
+def test_deletions_of_an_earlier_sparkmine_are_refused(kept: Kept) -> None:
+    kept.add({1: "one two three four"})
+    table = kept.lake.table("near/texts/clusters")
+    state = (next(iter(table.commits())).metadata or {})["near"]
+    rows = table.snapshot().dataframe(kept.spark).limit(0)
+    table.write(rows, mode="append", metadata={"near": {**state, "deleted": True}})
+    with pytest.raises(VersionError, match=r"lost documents under an earlier.*add all documents"):
+        kept.add({2: "one two three four"})
 
 
 def test_tables_of_an_earlier_layout_are_refused(kept: Kept) -> None:
