@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from sparkmine.clean.checked import Checked
 from sparkmine.clean.quarantine import counted_reasons
-from sparkmine.clean.reading import reasoned, typed_values
+from sparkmine.clean.reading import text_reasons, typed_values
 from sparkmine.clean.rules import (
     DROP,
     FAIL,
@@ -31,7 +31,7 @@ from sparkmine.clean.rules import (
 )
 from sparkmine.clean.text_sources import CORRUPT, as_text, text_again
 from sparkmine.clean.values import Columns
-from sparkmine.expr.columns import JSON_OPTIONS
+from sparkmine.expr.columns import JSON_OPTIONS, free
 from sparkmine.lake import Table
 
 if TYPE_CHECKING:
@@ -82,40 +82,54 @@ def remaining(rows: DataFrame, gone: Collection[str]) -> DataFrame:
     return rows.where(~_marked_by(gone)) if gone else rows
 
 
-_OWN, _UNREADABLE = "_quarantined", "_unreadable"
+@dataclass(frozen=True)
+class Returned:
+    """Rows of a quarantine as they came.
 
-
-def returned(rows: DataFrame, schema: StructType) -> tuple[DataFrame, tuple[str, ...]]:
-    """The rows as they came, of this schema, and its names; their own columns as one struct.
-
-    Text that is no such row leaves nulls, and the column `_unreadable` has it.
+    Attributes:
+        rows: The rows, with the two columns that follow.
+        columns: The names of the rows' columns.
+        own: The column that has the quarantine's own columns as one struct.
+        unreadable: The column that has the text that was no such row, and left nulls.
     """
+
+    rows: DataFrame
+    columns: tuple[str, ...]
+    own: str
+    unreadable: str
+
+
+def returned(rows: DataFrame, schema: StructType) -> Returned:
+    """The rows as they came, of this schema."""
     from pyspark.sql import functions as F
     from pyspark.sql.types import StringType, StructField, StructType
 
-    whole = StructType([*schema.fields, StructField(_UNREADABLE, StringType())])
+    own, unreadable = (free(schema.names, name) for name in ("quarantined", "unreadable"))
+    whole = StructType([*schema.fields, StructField(unreadable, StringType())])
     options = {
         **JSON_OPTIONS,
         "maxStringLen": str(2**31 - 1),
         "mode": "PERMISSIVE",
-        "columnNameOfCorruptRecord": _UNREADABLE,
+        "columnNameOfCorruptRecord": unreadable,
     }
-    names = tuple(schema.names)
-    own = F.struct(*rows.columns).alias(_OWN)
-    parsed = rows.select(own, F.from_json("row", whole, options).alias(ROW))
-    return parsed.select(f"{ROW}.*", _OWN), names
+    struct = F.struct(*rows.columns).alias(own)
+    parsed = rows.select(struct, F.from_json("row", whole, options).alias(ROW))
+    return Returned(parsed.select(f"{ROW}.*", own), tuple(schema.names), own, unreadable)
 
 
-def judged_again(checked: Checked, own: Sequence[str]) -> DataFrame:
-    """What `Stage.again` gives, of rows that `returned` gave and a contract has checked."""
+def judged_again(checked: Checked, back: Returned, names: Sequence[str]) -> DataFrame:
+    """What `Stage.again` gives, of rows that `returned` gave and a contract has checked.
+
+    `names` are the quarantine's own columns.
+    """
     from pyspark.sql import functions as F
 
-    corrupt = F.col(_UNREADABLE).isNotNull()
+    corrupt = F.col(back.unreadable).isNotNull()
     unreadable = F.array(reason("unreadable row", "")).cast(REASON_TYPE)
     bad = broken(checked.of(FAIL, QUARANTINE))
     none = F.array().cast(REASON_TYPE)
     return checked.rows.select(
-        *(F.col(f"{_OWN}.{name}") for name in own),
+        *(F.col(f"{back.own}.{name}") for name in names),
         F.when(corrupt, unreadable).when(bad, checked.reasons).otherwise(none).alias(REASONS),
         broken(checked.of(DROP)).alias(REMOVED),
         F.struct(*checked.values()).alias(ROW),
@@ -138,19 +152,19 @@ def parsed_again(
     from pyspark.sql import functions as F
 
     names = [name for name in names if name != source]
-    path = [F.col(f"{_OWN}.source").alias(source)] if source else []
     came = [F.json_object_keys("row").alias("names")]
     first = rows.where(rows.row.contains(f'"{CORRUPT}"')).select(*came).first()
     found = first.names if first else [*names, CORRUPT]
     in_line = found[: found.index(CORRUPT)]  # the others are in the names of folders
-    back, _ = returned(rows, as_text([*in_line, CORRUPT, *found[len(in_line) + 1 :]]))
+    back = returned(rows, as_text([*in_line, CORRUPT, *found[len(in_line) + 1 :]]))
+    text = back.rows
     if first is not None:
-        back = text_again(back, in_line, source_format, options)
-    back = back.withColumn(CORRUPT, F.coalesce(_UNREADABLE, CORRUPT)).drop(_UNREADABLE)
-    judged = reasoned(back, columns, [_OWN])
-    return judged.select(
-        *(F.col(f"{_OWN}.{name}") for name in rows.columns),
-        REASONS,
+        text = text_again(text, in_line, source_format, options)
+    text = text.withColumn(CORRUPT, F.coalesce(back.unreadable, CORRUPT))
+    path = [F.col(f"{back.own}.source").alias(source)] if source else []
+    return text.select(
+        *(F.col(f"{back.own}.{name}") for name in rows.columns),
+        text_reasons(back.columns, columns).alias(REASONS),
         F.lit(False).alias(REMOVED),
         F.struct(*typed_values(columns, names), *path).alias(ROW),
     )

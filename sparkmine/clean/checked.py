@@ -13,6 +13,7 @@ from sparkmine.clean.rules import (
     REASONS,
     Check,
     broken,
+    check_free,
     reasons,
     with_reasons,
 )
@@ -61,6 +62,7 @@ class Checked:
     @property
     def quarantined(self) -> DataFrame:
         """The rows for quarantine, with `_reasons`."""
+        check_free(self.columns)
         rows = self.rows.where(broken(self.of(FAIL, QUARANTINE)))
         return rows.select(*map(quoted, self.columns), self.reasons.alias(REASONS))
 

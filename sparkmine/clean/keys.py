@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from sparkmine.clean.rules import Check
 from sparkmine.errors import ConfigError
 from sparkmine.expr import Expr, col, to_column
-from sparkmine.expr.columns import quoted
+from sparkmine.expr.columns import free, quoted
 from sparkmine.lake import Snapshot
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def unique(
         return df, None
     if found.num_rows <= LITERAL_KEYS:
         twice = F.broadcast(df.sparkSession.createDataFrame(found, schema=twice.schema))
-    mark = f"_repeated_{number}"
+    mark = free(df.columns, f"repeated_{number}")
     column = columns[0] if len(columns) == 1 else ""
     return _marked(df, own, twice, mark), Check(name, column, col(mark).is_null())
 
@@ -100,7 +100,7 @@ def referenced(
     keys = table.select(*_numbered(other)).dropna().distinct()
     if small:
         keys = F.broadcast(keys)
-    mark = f"_known_{number}"
+    mark = free(df.columns, f"known_{number}")
     holds = ~col(mark).is_null()
     for column in columns:
         holds = holds | typed.get(column, col(column)).is_null()

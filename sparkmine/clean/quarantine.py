@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 from sparkmine.clean.rules import REASONS, label
 from sparkmine.clean.text_sources import CORRUPT
 from sparkmine.errors import ContractError, TooManyBadRowsError
-from sparkmine.expr.columns import as_json, quoted
+from sparkmine.expr.columns import as_json, free, quoted
 from sparkmine.lake import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 MAX_REASONS_SHOWN = 5
-_BAD = "_bad"
 
 
 @dataclass(frozen=True)
@@ -95,16 +94,17 @@ def quarantine(
         value = F.col(quoted(name))
         return value.isNull() | F.isnan(value) if name in floats else value.isNull()
 
-    observed = df.withColumn(_BAD, F.size(REASONS) > 0 if bad is None else bad).observe(
+    marked = free(df.columns, "bad")
+    observed = df.withColumn(marked, F.size(REASONS) > 0 if bad is None else bad).observe(
         counted,
         F.count(F.lit(1)).alias("rows"),
-        F.count_if(F.col(_BAD)).alias("bad"),
+        F.count_if(F.col(marked)).alias("bad"),
         *([] if removed is None else [F.count_if(removed).alias("removed")]),
         *(F.count_if(absent(name)).alias(f"missing_{i}") for i, name in enumerate(row)),
         *(F.count_if(value).alias(f"count_{i}") for i, value in enumerate(counting.values())),
         *(value.alias(f"measure_{i}") for i, value in enumerate(measures.values())),
     )
-    rows = observed.where(_BAD).select(
+    rows = observed.where(marked).select(
         F.lit(run_id).alias("run_id"),
         F.lit(stage).alias("stage"),
         F.lit(fingerprint).alias("fingerprint"),

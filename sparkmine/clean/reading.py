@@ -7,13 +7,13 @@ ones before anything is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkmine.clean.rules import REASON_TYPE, REASONS, reason
+from sparkmine.clean.rules import REASON_TYPE, reason
 from sparkmine.clean.text_sources import (
     CORRUPT,
-    PATH,
     check_encoding,
     compare,
     from_csv_files,
@@ -28,7 +28,7 @@ from sparkmine.clean.values import (
     typed,
 )
 from sparkmine.errors import SourceColumnsError
-from sparkmine.expr.columns import quoted
+from sparkmine.expr.columns import free, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -42,6 +42,24 @@ SOURCE_KEY = "sparkmine source"  # of a field's metadata
 _REPLACEMENT = "\ufffd"
 
 
+@dataclass(frozen=True)
+class Read:
+    """A source as it was read.
+
+    Attributes:
+        rows: The source's columns, of text formats as text; and the two that follow.
+        columns: The names of the source's columns; of text formats `_corrupt` is among them.
+        reasons, source: The names of two more columns of `rows`: why a row is bad, and the file's
+            name or the JDBC table. They are `_reasons` and `_source`, or others if the source has
+            columns called so.
+    """
+
+    rows: DataFrame
+    columns: tuple[str, ...]
+    reasons: str
+    source: str
+
+
 def read_source(
     spark: SparkSession,
     path: str,
@@ -52,8 +70,8 @@ def read_source(
     has_header: bool = True,
     allow_new_columns: bool = False,
     skipped: dict[str, int] | None = None,
-) -> DataFrame:
-    """The declared columns, with `_reasons` and `_source`, the file's name or the JDBC table.
+) -> Read:
+    """The declared columns, with the reasons of bad rows, and where each row is from.
 
     Args:
         options: Of Spark's reader. `encoding` is one that Java and Python both know.
@@ -78,30 +96,35 @@ def read_source(
     if source_format != "jdbc":
         check_encoding(spark, given.get("encoding", "UTF-8"), source_format)
     if source_format == "csv":
-        text, blank = from_csv_files(
-            spark, path, given, schema.names, allow_new_columns, has_header
-        )
-        if blank and skipped is not None:
-            skipped["blank lines"] = blank
+        text = from_csv_files(spark, path, given, schema.names, allow_new_columns, has_header)
+        if text.blank and skipped is not None:
+            skipped["blank lines"] = text.blank
     elif source_format == "json":
         text = from_json_lines(spark, path, given, schema.names, allow_new_columns)
     else:
         text = from_database(spark, path, given, schema.names, allow_new_columns)
-    return reasoned(text, columns, [PATH])
+    found = text_reasons([n for n in text.rows.columns if n != text.path], columns)
+    return _read(text.rows, text.path, found)
 
 
-def reasoned(text: DataFrame, columns: Columns, beside: Sequence[str]) -> DataFrame:
-    """Add `_reasons`: rows that could not be read, and values that do not fit.
+def _read(rows: DataFrame, source: str, found: Column) -> Read:
+    reasons = free(rows.columns, "reasons")
+    columns = tuple(name for name in rows.columns if name != source)
+    return Read(rows.withColumn(reasons, found), columns, reasons, source)
 
-    `beside` are columns of `text` that are no part of the row.
+
+def text_reasons(names: Iterable[str], columns: Columns) -> Column:
+    """The reasons of rows of text: those that could not be read, and values that do not fit.
+
+    `names` are the row's columns.
     """
     from pyspark.sql import functions as F
 
     schema, formats = declared_schema(columns), column_formats(columns)
     corrupt = F.col(CORRUPT).isNotNull()
     reasons = [F.when(corrupt, reason("unreadable row", ""))]
-    for name in text.columns:
-        if name in (CORRUPT, *beside):
+    for name in names:
+        if name == CORRUPT:
             continue
         value = F.col(quoted(name))
         bytes_ = F.contains(value, F.lit(_REPLACEMENT))
@@ -112,8 +135,7 @@ def reasoned(text: DataFrame, columns: Columns, beside: Sequence[str]) -> DataFr
             unfit = value.isNotNull() & typed(value, field.dataType, formats[name]).isNull()
             # Of a row that could not be read, its parts say nothing.
             reasons.append(F.when(unfit & ~corrupt, reason(rule, name)))
-    found = F.array_compact(F.array(*reasons)).cast(REASON_TYPE)
-    return text.withColumn(REASONS, found)
+    return F.array_compact(F.array(*reasons)).cast(REASON_TYPE)
 
 
 def source_column(schema: StructType) -> str | None:
@@ -122,21 +144,21 @@ def source_column(schema: StructType) -> str | None:
     return next(named, None)
 
 
-def good_rows(df: DataFrame, columns: Columns, source: str | None = None) -> DataFrame:
+def good_rows(read: Read, columns: Columns, source: str | None = None) -> DataFrame:
     """The rows without reasons, with the declared types; new columns as they are, at the end.
 
     Args:
-        source: A column to add, of what `_source` holds. The field's metadata say what it is, so
-            that the stages after it know.
+        source: A column to add, that says where each row is from. The field's metadata say what it
+            is, so that the stages after it know.
     """
     from pyspark.sql import functions as F
 
-    if source in df.columns:
+    if source and source.lower() in (name.lower() for name in read.columns):
         raise SourceColumnsError(f"the source has a column {source!r}; name another source_column")
-    path = [F.col(PATH).alias(source, metadata={SOURCE_KEY: True})] if source else []
-    good = df.where(F.size(REASONS) == 0)
-    new = [n for n in df.columns if n not in (*columns, CORRUPT, PATH, REASONS)]
-    if CORRUPT in df.columns:
+    path = [F.col(read.source).alias(source, metadata={SOURCE_KEY: True})] if source else []
+    good = read.rows.where(F.size(read.reasons) == 0)
+    new = [n for n in read.columns if n not in (*columns, CORRUPT)]
+    if CORRUPT in read.columns:
         return good.select(*typed_values(columns, [*columns, *new]), *path)
     kinds = declared_schema(columns)
     cast = (F.col(quoted(f.name)).try_cast(f.dataType).alias(f.name) for f in kinds.fields)
@@ -158,7 +180,7 @@ def typed_values(columns: Columns, names: Sequence[str]) -> list[Column]:
     ]
 
 
-def _native(df: DataFrame, schema: StructType, path: str, allow_new: bool) -> DataFrame:
+def _native(df: DataFrame, schema: StructType, path: str, allow_new: bool) -> Read:
     """Typed formats: columns must have the declared names and types that fit without loss."""
     from pyspark.sql import functions as F
 
@@ -172,8 +194,8 @@ def _native(df: DataFrame, schema: StructType, path: str, allow_new: bool) -> Da
                 f"{path}: column {field.name!r} is {found.simpleString()}, declared is "
                 f"{field.dataType.simpleString()}; correct `columns:` or the source"
             )
-    name = F.input_file_name()
-    return df.withColumn(PATH, name).withColumn(REASONS, F.array().cast(REASON_TYPE))
+    source = free(df.columns, "source")
+    return _read(df.withColumn(source, F.input_file_name()), source, F.array().cast(REASON_TYPE))
 
 
 _ORDER = ("tinyint", "smallint", "int", "bigint")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import ConfigError
-from sparkmine.expr.columns import check_text, quoted, repaired_text
+from sparkmine.expr.columns import check_text, free, quoted, repaired_text
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -82,7 +82,9 @@ def repaired(df: DataFrame, repairs: Mapping[str, Repair], columns: Sequence[str
     came = {name: name for name in columns}
     for name, repair in repairs.items():
         _check(df, name, repair)
-        came[name] = f"_came_{name}"
+    # Names of their own: a column may be called so.
+    prefix = free(df.columns, "came")
+    came |= {name: f"{prefix}_{number}" for number, name in enumerate(repairs)}
     rows = df.select(
         *map(quoted, df.columns),
         *(F.col(quoted(name)).alias(came[name]) for name in repairs),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -112,10 +112,11 @@ def with_reasons(df: DataFrame, checks: Sequence[Check]) -> DataFrame:
     """Add `_reasons`: the broken checks of every row, an empty array for good rows.
 
     Raises:
-        ConfigError: a check reads a column that is not there.
+        ConfigError: a check reads a column that is not there, or there is one called so.
     """
     from pyspark.sql import functions as F
 
+    check_free(df.columns)
     for check in checks:
         missing = sorted(check.holds.columns - set(df.columns))
         if missing:
@@ -125,6 +126,12 @@ def with_reasons(df: DataFrame, checks: Sequence[Check]) -> DataFrame:
     none = F.array().cast(REASON_TYPE)
     # To put reasons together costs an array for every row; most rows are good, and need none.
     return df.withColumn(REASONS, F.when(broken(checks), reasons(checks)).otherwise(none))
+
+
+def check_free(names: Iterable[str]) -> None:
+    """Raise ConfigError if a table with these columns has no place for its rows' reasons."""
+    if REASONS in (name.lower() for name in names):
+        raise ConfigError(f"the table has a column {REASONS!r}, which takes reasons; rename it")
 
 
 def reasons(checks: Sequence[Check]) -> Column:

@@ -1,13 +1,14 @@
 """CSV, JSON lines and database tables as columns of text.
 
 Columns are compared by name with the declared ones before anything is read. A row that could not be
-read has its text in `_corrupt`; `_source` is the file's name or the JDBC table.
+read has its text in `_corrupt`, a name that the quarantine keeps and no source may have.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sparkmine.clean.csv_files import (
@@ -19,14 +20,13 @@ from sparkmine.clean.csv_files import (
     lines_of,
 )
 from sparkmine.errors import ConfigError, SourceColumnsError
-from sparkmine.expr.columns import quoted
+from sparkmine.expr.columns import free, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
 CORRUPT = "_corrupt"
-PATH = "_source"
 
 # A quote within a value, or one that is not closed, is no value.
 _CSV = {"unescapedQuoteHandling": "RAISE_ERROR"}
@@ -41,6 +41,27 @@ _LISTING = {
 }
 
 
+@dataclass(frozen=True)
+class Text:
+    """Rows of text.
+
+    Attributes:
+        rows: The columns of the source, `_corrupt`, and `path`.
+        path: The name of the column that has the file's name or the JDBC table; the source has no
+            such column.
+        blank: Lines that are no rows.
+    """
+
+    rows: DataFrame
+    path: str
+    blank: int = 0
+
+    @classmethod
+    def of(cls, rows: DataFrame, value: Column, blank: int = 0) -> Text:
+        path = free(rows.columns, "source")
+        return cls(rows.withColumn(path, value), path, blank)
+
+
 def from_csv_files(
     spark: SparkSession,
     path: str,
@@ -48,8 +69,8 @@ def from_csv_files(
     declared: list[str],
     allow_new: bool,
     has_header: bool,
-) -> tuple[DataFrame, int]:
-    """All columns as text, by the header that all files have or by their place; blank lines."""
+) -> Text:
+    """All columns as text, by the header that all files have or by their place."""
     from pyspark.sql import functions as F
 
     # RFC 4180: a quote within quotes is written twice.
@@ -84,8 +105,8 @@ def from_csv_files(
     reader = reader.options(columnNameOfCorruptRecord=CORRUPT, **_CSV)
     reader = reader.option("multiLine", str(lines.quoted).lower())
     # What follows `_corrupt` is in no line: `again.py` counts on it.
-    text = reader.schema(as_text([*in_files, CORRUPT, *folders])).csv(path)
-    text = text.withColumn(PATH, F.input_file_name())
+    rows = reader.schema(as_text([*in_files, CORRUPT, *folders])).csv(path)
+    text = Text.of(rows, F.input_file_name(), lines.blank)
     whole = lines.quoted and not wide and len(in_files) == 1
     if whole or lines.rows:
         # Names of folders as text, which Spark would guess the types of.
@@ -95,28 +116,33 @@ def from_csv_files(
             blank = empty_lines(same, quote=quote, escape=escape)
         else:
             blank = same.where(blank_row(len(in_files), delimiter))
-        text = text.unionByName(_blank_rows(blank, in_files, folders, options))
-    return text, lines.blank
+        more = _blank_rows(blank, in_files, folders, options)
+        text = replace(text, rows=text.rows.unionByName(more.toDF(*text.rows.columns)))
+    return text
 
 
 def _blank_rows(
     lines: DataFrame, names: Sequence[str], folders: Sequence[str], options: Mapping[str, str]
 ) -> DataFrame:
-    """The rows of lines that Spark's reader leaves out; an empty line is one of nulls."""
+    """The rows of lines that Spark's reader leaves out; an empty line is one of nulls.
+
+    Their columns are `names`, `_corrupt`, `folders` and the file.
+    """
     from pyspark.sql import functions as F
 
-    row = F.when(F.col("value") != "", _parsed_csv("value", names, options)).alias("row")
-    text = lines.select(row, *folders, F.input_file_name().alias(PATH))
+    row, file = free(folders, "row"), free(folders, "file")
+    parsed = F.when(F.col("value") != "", _parsed_csv("value", names, options)).alias(row)
+    text = lines.select(parsed, *map(quoted, folders), F.input_file_name().alias(file))
     return text.select(
-        *(F.col(f"row.{quoted(name)}").alias(name) for name in (*names, CORRUPT)),
-        *folders,
-        PATH,
+        *(F.col(f"{row}.{quoted(name)}").alias(name) for name in (*names, CORRUPT)),
+        *map(quoted, folders),
+        file,
     )
 
 
 def from_json_lines(
     spark: SparkSession, path: str, options: dict[str, str], declared: list[str], allow_new: bool
-) -> DataFrame:
+) -> Text:
     """All keys as text, which one more pass finds; JSON lines have no header."""
     from pyspark.sql import functions as F
 
@@ -124,17 +150,17 @@ def from_json_lines(
     if options.get("encoding", "utf-8").lower() != "utf-8":
         options.setdefault("lineSep", "\n")  # Spark wants to be told, of other encodings
     with _folders(path):
-        seen = spark.read.options(**options).json(path).columns
-    found = [name for name in seen if name != CORRUPT]
+        # So that what cannot be read is no column: `_corrupt` is one if an object has it.
+        found = spark.read.options(mode="DROPMALFORMED", **options).json(path).columns
     compare(found, declared, path, allow_new)
     reader = spark.read.options(mode="PERMISSIVE", **options)
     text = reader.schema(as_text([*dict.fromkeys([*declared, *found]), CORRUPT])).json(path)
-    return text.withColumn(PATH, F.input_file_name())
+    return Text.of(text, F.input_file_name())
 
 
 def from_database(
     spark: SparkSession, url: str, options: dict[str, str], declared: list[str], allow_new: bool
-) -> DataFrame:
+) -> Text:
     """All columns as the driver writes them as text: drivers make a 0 of a number that is none."""
     from pyspark.sql import functions as F
 
@@ -144,7 +170,7 @@ def from_database(
     as_text = ", ".join(f"{quoted(name)} STRING" for name in found)
     text = reader.option("customSchema", as_text).load()
     place = f"{url} {options.get('dbtable', options.get('query', ''))}"
-    return text.withColumn(CORRUPT, F.lit(None).cast("string")).withColumn(PATH, F.lit(place))
+    return Text.of(text.withColumn(CORRUPT, F.lit(None).cast("string")), F.lit(place))
 
 
 @contextlib.contextmanager
@@ -191,6 +217,12 @@ def as_text(names: Sequence[str]) -> StructType:
 
 
 def compare(found: list[str], declared: list[str], path: str, allow_new: bool) -> None:
+    """Raise SourceColumnsError unless `found` are the declared columns, and others if allowed."""
+    if CORRUPT in (name.lower() for name in (*found, *declared)):
+        raise SourceColumnsError(
+            f"{path} has a column {CORRUPT!r}, where the quarantine keeps the text of rows that "
+            "could not be read; give the column another name in the source"
+        )
     missing, new = sorted(set(declared) - set(found)), sorted(set(found) - set(declared))
     if missing or (new and not allow_new):
         raise SourceColumnsError(
@@ -211,11 +243,12 @@ def text_again(
     else:
         schema = ", ".join(f"{quoted(name)} STRING" for name in (*names, CORRUPT))
         parsed = F.from_json(F.col(CORRUPT), schema, {**JSON_TEXT, **_permissive(options)})
-    found = F.when(F.col(CORRUPT).isNotNull(), parsed).alias("_again")
+    again = free(df.columns, "again")
+    found = F.when(F.col(CORRUPT).isNotNull(), parsed).alias(again)
     return df.select("*", found).select(
-        *(name for name in df.columns if name not in (*names, CORRUPT)),
-        *(F.coalesce(f"_again.{quoted(n)}", quoted(n)).alias(n) for n in names),
-        F.col(f"_again.{CORRUPT}").alias(CORRUPT),
+        *(quoted(name) for name in df.columns if name not in (*names, CORRUPT)),
+        *(F.coalesce(f"{again}.{quoted(n)}", quoted(n)).alias(n) for n in names),
+        F.col(f"{again}.{CORRUPT}").alias(CORRUPT),
     )
 
 

@@ -8,14 +8,14 @@ compared after a normalisation; the rows keep theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sparkmine.dedup.comparable import is_comparable, told_apart
 from sparkmine.dedup.order import check_there, orderable, ordered
 from sparkmine.errors import ConfigError
-from sparkmine.expr.columns import as_json, check_text, quoted, repaired_text
+from sparkmine.expr.columns import as_json, check_text, free, quoted, repaired_text
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -129,7 +129,7 @@ class Groups:
         names = columns if equality.key is None else equality.key
         check_there(df, [*names, *equality.normalise, *filter(None, [equality.newest])])
         place, size, survivor, same = (
-            _free(columns, name) for name in ("place", "size", "survivor", "same")
+            free(columns, name) for name in ("place", "size", "survivor", "same")
         )
         # Python functions are computed before the window.
         compared = {
@@ -265,11 +265,3 @@ def _order(df: DataFrame, equality: Equality) -> list[Column]:
     fixed = set(equality.key or ()) - set(equality.normalise)
     rest = [orderable(df, name) for name in df.columns if name not in fixed]
     return [*first, *stated, *rest, *last]
-
-
-def _free(taken: Iterable[str], name: str) -> str:
-    """A name that no column has and that needs no quotes."""
-    lower = [other.lower() for other in taken]
-    while any(other.startswith(f"_{name}") for other in lower):
-        name = f"_{name}"
-    return f"_{name}"

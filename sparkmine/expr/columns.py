@@ -6,7 +6,7 @@ columns that want it. The rest is native to Spark.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import ConfigError
@@ -26,6 +26,14 @@ JSON_OPTIONS = {
 def quoted(name: str) -> str:
     """A column's name as Spark's functions take it."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def free(taken: Iterable[str], name: str) -> str:
+    """`_name`, with more underscores until no column of `taken` begins so; it needs no quotes."""
+    lower = [other.lower() for other in taken]
+    while any(other.startswith(f"_{name}") for other in lower):
+        name = f"_{name}"
+    return f"_{name}"
 
 
 def content(names: Sequence[str]) -> Column:

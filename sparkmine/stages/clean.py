@@ -237,12 +237,12 @@ class Clean(Stage):
         """Forward fills are left out: the rows between which these stood are not here."""
         repairs = {n: replace(repair, fill=None) for n, repair in self.repairs().items()}
         schema = context.inputs[self.input].schema
-        back, columns = returned(rows, schema)
-        mended = repaired(back, repairs, columns)
+        back = returned(rows, schema)
+        mended = repaired(back.rows, repairs, back.columns)
         contract = self.contract() if beside is not None else Contract(columns=self._typed())
         tables = {name: context.inputs[name] for name in contract.tables}
         checked = contract.check(mended.rows, tables, columns=mended.columns, beside=beside)
-        return judged_again(checked, rows.columns)
+        return judged_again(checked, back, rows.columns)
 
     def _typed(self) -> dict[str, contracts.ColumnRule]:
         return {n: contracts.ColumnRule(type=c.type) for n, c in self.columns.items() if c.type}

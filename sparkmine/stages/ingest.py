@@ -14,7 +14,6 @@ from pydantic import BeforeValidator, Field
 from sparkmine.clean.again import parsed_again
 from sparkmine.clean.quarantine import decide
 from sparkmine.clean.reading import TEXT_FORMATS, good_rows, read_source
-from sparkmine.clean.text_sources import PATH
 from sparkmine.clean.values import ColumnFormat
 from sparkmine.errors import ConfigError, SourceEmptyError, SourceMissingError
 from sparkmine.stages.base import Block, Context, Names, Result, Stage, TableName
@@ -174,9 +173,11 @@ class Ingest(Stage):
         return found
 
     def run(self, context: Context) -> Result:
+        from pyspark.sql import functions as F
+
         path, columns = self._path(context.base), self._columns()
         skipped: dict[str, int] = {}
-        df = read_source(
+        read = read_source(
             context.spark,
             path,
             self.source.format,
@@ -188,22 +189,29 @@ class Ingest(Stage):
         )
         if self.source.format not in TEXT_FORMATS:
             # Types are checked as a whole, so no row can be bad; the files' footers have the count.
-            rows = df.count()
+            rows = read.rows.count()
             if not rows:
                 raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
             return Result(
-                frame=good_rows(df, columns, self.source_column),
+                frame=good_rows(read, columns, self.source_column),
                 rows_in=rows,
                 quarantined=0,
                 removed=0,
                 accounted=True,
             )
-        tally = context.quarantine(df, self.sides[0], PATH)
+        tally = context.quarantine(
+            read.rows,
+            self.sides[0],
+            read.source,
+            row={name: name for name in read.columns},
+            reasons=F.col(read.reasons),
+            bad=F.size(read.reasons) > 0,
+        )
         if not tally.rows:
             raise SourceEmptyError(f"stage {self.name}: source {path} has no rows")
         decide(tally, self.max_bad_fraction, self.name, self.sides[0])
         return Result(
-            frame=good_rows(df, columns, self.source_column),
+            frame=good_rows(read, columns, self.source_column),
             rows_in=tally.rows,
             quarantined=tally.quarantined,
             removed=0,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from sparkmine.clean.reading import REASONS, good_rows, read_source, source_column
-from sparkmine.clean.text_sources import CORRUPT, PATH
+from sparkmine.clean.reading import good_rows, read_source, source_column
+from sparkmine.clean.rules import REASONS
+from sparkmine.clean.text_sources import CORRUPT
 from sparkmine.clean.values import ColumnFormat, Columns, check_formats, declared_schema
 from sparkmine.errors import ConfigError, DataError, SourceColumnsError
 
@@ -28,10 +29,11 @@ def found(
 ) -> tuple[list[tuple[Any, ...]], list[list[tuple[str, str]]]]:
     """The good rows, and the reasons of the bad ones, both sorted; one Spark job."""
     options = more.pop("options", {})
-    read = read_source(spark, str(path), kind, columns, options, **more).cache()
+    read = read_source(spark, str(path), kind, columns, options, **more)
+    rows, name = read.rows.cache(), read.reasons
     good = sorted(tuple(row) for row in good_rows(read, columns).collect())
-    bad = [[(r.rule, r.column) for r in row[REASONS]] for row in read.collect() if row[REASONS]]
-    read.unpersist()
+    bad = [[(r.rule, r.column) for r in row[name]] for row in rows.collect() if row[name]]
+    rows.unpersist()
     return good, sorted(bad)
 
 
@@ -125,18 +127,18 @@ def test_blank_lines(spark: SparkSession, tmp_path: Path) -> None:
     file.write_bytes(b"name\r\na\r\n\r\n  \r\nb\r\n\r\n")
     columns: Columns = {"name": "string", "shop": "string"}
     skipped: dict[str, int] = {}
-    read = read_source(spark, str(tmp_path), "csv", columns, {}, skipped=skipped).collect()
+    read = read_source(spark, str(tmp_path), "csv", columns, {}, skipped=skipped).rows.collect()
     values = [("  ", "07"), ("a", "07"), ("b", "07"), (None, "07"), (None, "07")]
     assert sorted(((r.name, r.shop) for r in read), key=lambda r: (not r[0], r)) == values
-    assert {r[PATH].rsplit("/", 2)[1] for r in read} == {"shop=07"} and not skipped
+    assert {r["_source"].rsplit("/", 2)[1] for r in read} == {"shop=07"} and not skipped
     # Values of several lines may have blank ones.
     file.write_bytes(b'name\n"a\n""b"\n\n"c\n\nd"\n\n')
-    read = read_source(spark, str(tmp_path), "csv", columns, {}, skipped=skipped).collect()
+    read = read_source(spark, str(tmp_path), "csv", columns, {}, skipped=skipped).rows.collect()
     assert sorted(r.name or "" for r in read) == ["", "", 'a\n"b', "c\n\nd"]
     # Three lines are no rows; the one before the header is no header.
     file = tmp_path / "rows.csv"
     file.write_bytes(b"\nid,name\n1,a\n\n \t\n,\n2,b\n")
-    read = read_source(spark, str(file), "csv", TWO, {}, skipped=skipped).collect()
+    read = read_source(spark, str(file), "csv", TWO, {}, skipped=skipped).rows.collect()
     assert sorted((r.id or "", r.name) for r in read) == [("", None), ("1", "a"), ("2", "b")]
     assert skipped == {"blank lines": 3}
     # Of tabs, a line of as many as there are is a row; one of more is none that can be read.
@@ -144,7 +146,7 @@ def test_blank_lines(spark: SparkSession, tmp_path: Path) -> None:
     options = {"sep": "\t"}
     skipped.clear()
     read = read_source(spark, str(file), "csv", TWO, options, has_header=False, skipped=skipped)
-    rows = [(r.id, r.name, r[CORRUPT], [x.rule for x in r[REASONS]]) for r in read.collect()]
+    rows = [(r.id, r.name, r[CORRUPT], [x.rule for x in r[REASONS]]) for r in read.rows.collect()]
     assert sorted(rows, key=str) == [
         ("1", "a", None, []),
         ("2", "b", None, []),
@@ -187,12 +189,13 @@ def test_names_of_folders_are_columns(spark: SparkSession, tmp_path: Path, kind:
         (tmp_path / folder / f"part.{kind}").write_text(text % place)
     first, second = datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)
     good = [(first, 0, "07"), (second, 1, "a b")]
-    read = read_source(spark, str(tmp_path), kind, DATED, {}).cache()
+    read = read_source(spark, str(tmp_path), kind, DATED, {})
+    read.rows.cache()
     rows = good_rows(read, DATED).collect()
     assert {(row.day, row.id, row.shop) for row in rows} == {*good, (None, 3, "x")}
-    (bad,) = (row for row in read.collect() if row[REASONS])
+    (bad,) = (row for row in read.rows.collect() if row[REASONS])
     assert (bad.id, bad.day, [r.column for r in bad[REASONS]]) == ("2", "soon", ["day"])
-    read.unpersist()
+    read.rows.unpersist()
     with pytest.raises(SourceColumnsError, match=r"not declared \['day', 'shop'\]"):
         read_source(spark, str(tmp_path), kind, {"id": "int"}, {})
     with pytest.raises(SourceColumnsError, match=r"day=\*: its folders .*basePath"):
@@ -206,6 +209,29 @@ def test_a_column_of_files_and_of_folders(spark: SparkSession, tmp_path: Path) -
     (tmp_path / "name=x" / "a.csv").write_text("id,name\n1,x\n")
     with pytest.raises(SourceColumnsError, match="'name' is in the files and in the names of"):
         read_source(spark, str(tmp_path), "csv", TWO, {})
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_columns_called_as_ours(spark: SparkSession, tmp_path: Path, kind: str) -> None:
+    """Elasticsearch exports have `_source`; names of ours give way, whatever their case."""
+    text = {
+        "csv": "id,_Source,_reasons\n1,north,because\nx,south,so\n",
+        "json": '{"id": "1", "_Source": "north", "_reasons": "because"}\n'
+        '{"id": "x", "_Source": "south", "_reasons": "so"}\n{"id": \n',
+    }[kind]
+    file = tmp_path / f"rows.{kind}"
+    file.write_text(text)
+    columns: Columns = {"id": "int", "_Source": "string", "_reasons": "string"}
+    good, bad = found(spark, file, columns, kind)
+    assert good == [(1, "north", "because")] and bad[0] == [("type int", "id")]
+    read = read_source(spark, str(file), kind, columns, {})
+    assert {read.reasons.lower(), read.source.lower()}.isdisjoint(["id", "_source", "_reasons"])
+    assert good_rows(read, columns, "file").columns == [*columns, "file"]
+    with pytest.raises(SourceColumnsError, match="has a column '_REASONS'; name another"):
+        good_rows(read, columns, "_REASONS")
+    file.write_text(text.replace("_reasons", "_corrupt"))
+    with pytest.raises(SourceColumnsError, match="has a column '_corrupt', where the quarantine"):
+        read_source(spark, str(file), kind, columns, {}, allow_new_columns=True)
 
 
 def test_new_columns(spark: SparkSession, tmp_path: Path) -> None:
@@ -241,21 +267,22 @@ def test_values_as_they_are_written(spark: SparkSession, tmp_path: Path) -> None
     file = tmp_path / "rows.csv"
     file.write_text(LINES)
     read = read_source(spark, str(file), "csv", FORMATTED, {"sep": ";"})
-    rows = {row.id: row for row in good_rows(read, FORMATTED).collect()}
+    good = {row.id: row for row in good_rows(read, FORMATTED).collect()}
     day = datetime.date(2026, 1, 31)
     noon = datetime.datetime(2026, 7, 1, 12, tzinfo=datetime.UTC)
-    assert sorted(rows) == [1, 2]
-    assert (str(rows[1].price), rows[1].weight, rows[1].day, rows[1].paid) == (
+    assert sorted(good) == [1, 2]
+    assert (str(good[1].price), good[1].weight, good[1].day, good[1].paid) == (
         *("1234567.89", 0.5, day),
         True,
     )
-    assert rows[1].at.astimezone(datetime.UTC) == noon - datetime.timedelta(hours=2)
-    assert (str(rows[2].price), rows[2].weight, rows[2].day, rows[2].paid) == (
+    assert good[1].at.astimezone(datetime.UTC) == noon - datetime.timedelta(hours=2)
+    assert (str(good[2].price), good[2].weight, good[2].day, good[2].paid) == (
         *("12.50", None, day),
         False,
     )
-    assert rows[2].at.astimezone(datetime.UTC) == noon
-    bad = {row.id: {r.column for r in row[REASONS]} for row in read.collect() if row[REASONS]}
+    assert good[2].at.astimezone(datetime.UTC) == noon
+    rows = read.rows.collect()
+    bad = {row.id: {r.column for r in row[REASONS]} for row in rows if row[REASONS]}
     assert bad == {
         "3": {"price", "weight", "day", "at", "paid"},
         "4": {"price"},  # its groups have not three digits
