@@ -22,7 +22,6 @@ from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.models.gan import GAN
 from sparkmine.train.optimizer_choice import OptimizerChoice, chosen
-from sparkmine.train.order import WINDOW_ROWS
 from sparkmine.train.rate import LearningRate, Scale, Schedule
 from sparkmine.train.restarts import REPLACED_SECONDS, with_restarts
 from sparkmine.train.stopping import EarlyStopping
@@ -75,7 +74,7 @@ def fit(
     start_seconds: float = 300.0,
     silence_seconds: float = 30.0,
     stall_seconds: float = 600.0,
-    window_rows: int = WINDOW_ROWS,
+    window_rows: int | None = None,
     recipe: FittedRecipe | None = None,
 ) -> TrainedModel:
     """Train a Keras model on `ranks` processes that average their gradients at every step.
@@ -123,7 +122,8 @@ def fit(
         silence_seconds: How long a rank may give no sign of life before all are ended.
         stall_seconds: How long a living rank may do nothing (read no batch, end no step, save
             nothing) before all are ended. Building the model and one step must take less.
-        window_rows: Rows that are shuffled together, and the measure of memory.
+        window_rows: Rows that are shuffled together, and the measure of memory. None is 65,536, or
+            as many as 128 MiB hold, but at least two batches.
         recipe: What made the features; it is saved with the model.
 
     Raises:
@@ -148,6 +148,8 @@ def fit(
         raise ConfigError(
             f"checkpoint_steps={checkpoint_steps}, checkpoint_keep={checkpoint_keep}: at least 1"
         )
+    if window_rows is not None and window_rows < 1:
+        raise ConfigError(f"window_rows={window_rows}: at least 1")
     if checkpoint_steps is not None and checkpoint is None:
         raise ConfigError("checkpoint_steps needs checkpoint=, the folder")
     optimizer_name, optimizer_settings, learning_rate = chosen(optimizer, learning_rate)
