@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,25 +103,31 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def newest(folder: Path, identity: str, epochs: int) -> Checkpoint | None:
-    """Return the newest undamaged checkpoint of this fit within its first `epochs`, or None."""
+def newest(
+    folder: Path, identity: str, epochs: int, warn: Callable[[str], None] = log.warning
+) -> Checkpoint | None:
+    """Return the newest undamaged checkpoint of this fit within its first `epochs`, or None.
+
+    `warn` is told why one is passed over; what is newer than the next one saved will be removed.
+    """
     for path in _saved(folder):
         try:
             state = json.loads((path / "state.json").read_text())
             if _sha256(path / "state.npz") != state["sha256"]:
                 raise ValueError("its arrays were changed")
             if state["identity"] != identity:
-                log.warning("checkpoint %s is of another configuration or data; ignored", path)
+                warn(f"checkpoint {path} is of another configuration or data; ignored")
                 continue
             history, begun = progress_from_json(state)
             if state["epoch"] + (begun is not None) > epochs:
+                warn(f"checkpoint {path} has seen more than {epochs} epochs; ignored")
                 continue
             with np.load(path / "state.npz", allow_pickle=False) as arrays:
                 names = sorted(arrays.files)
                 loaded = [arrays[name] for name in names if not name.startswith(_BEST)]
                 best = [arrays[name] for name in names if name.startswith(_BEST)]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("checkpoint %s is damaged (%s); trying the one before", path, error)
+            warn(f"checkpoint {path} is damaged ({error}); trying the one before")
             continue
         return Checkpoint(
             identity=identity,

@@ -114,7 +114,8 @@ def fit(
             HOROVOD_GLOO_IFACE says, else the one on the way to rank 0.
         spark: The session; the active one by default.
         progress: Called in this thread with events: `started`, `imported`, `ready` of every
-            rank, `step`, `epoch` and `samples` (a GAN's picture) of rank 0, `restart`.
+            rank, `checkpoint` (one was taken up, or passed over: `text`), `step`, `epoch` and
+            `samples` (a GAN's picture) of rank 0, `restart`.
         tensorboard: Folder of the driver's machine for what TensorBoard shows.
         samples: Folder of the driver's machine for a GAN's picture after every epoch.
         scratch: Folder for a scratch table; needed for a DataFrame on a cluster.
