@@ -276,6 +276,7 @@ class EpochEnd(keras.callbacks.Callback):
             rows=rows,
             draws=draws,
             metrics=tuple(array.tolist() for array in sums),
+            order_digest=self._job.train.order_digest,
         )
         self._save(state.arrays(self._network), begun)
 
@@ -394,7 +395,8 @@ def _resume(job: Job, model: Any, control: Control) -> Reached:
             Path(job.checkpoint),
             job.identity(),
             job.epochs,
-            lambda text: control.send("checkpoint", warning=True, text=text),
+            order_digest=job.train.order_digest,
+            warn=lambda text: control.send("checkpoint", warning=True, text=text),
         )
     variables = state.shared_variables(model)
     if found is not None:

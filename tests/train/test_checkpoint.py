@@ -83,6 +83,28 @@ def test_no_folder_is_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path / "none", "fit", epochs=1) is None
 
 
+def test_within_an_epoch_of_rows_in_another_order(tmp_path: Path) -> None:
+    """Positions in the order are of no use then; the epoch's beginning is, and it is still there"""
+    rest = Rest(ranks=2, intervals=((4, 9),))
+    begun = Begun(steps=2, rest=rest, losses={}, rows=8, draws=(), order_digest="one")
+    checkpoint.save(tmp_path, make(1))
+    for steps in (2, 4):
+        begun = dataclasses.replace(begun, steps=steps)
+        checkpoint.save(tmp_path, dataclasses.replace(make(1), begun=begun), keep=1)
+    assert names(tmp_path) == ["epoch-00001", "epoch-00001-step-000000004"]
+    told: list[str] = []
+    found = checkpoint.newest(tmp_path, "fit", epochs=5, order_digest="one", warn=told.append)
+    assert found is not None
+    assert (found.epoch, found.begun) == (1, begun) and not told
+    for other in ("two", None):
+        found = checkpoint.newest(tmp_path, "fit", epochs=5, order_digest=other, warn=told.append)
+        assert found is not None
+        assert (found.epoch, found.begun) == (1, None)
+        assert "step-000000004 is within an epoch, and the rows were written in" in told.pop()
+    checkpoint.save(tmp_path, make(2), keep=1)
+    assert names(tmp_path) == ["epoch-00002"]
+
+
 def test_within_an_epoch(tmp_path: Path) -> None:
     """Later steps come after earlier ones and before the end of the epoch."""
     rest = Rest(ranks=3, intervals=((4, 9), (20, 21)))
