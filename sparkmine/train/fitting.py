@@ -17,7 +17,7 @@ from sparkmine.train import preflight, source, weighting
 from sparkmine.train.channel import Event
 from sparkmine.train.checkpoint import KEEP
 from sparkmine.train.job import Job
-from sparkmine.train.launcher import Limits, launch
+from sparkmine.train.launcher import Limits, Placing, check_executors, launch
 from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.models.gan import GAN
@@ -131,8 +131,9 @@ def fit(
         ConfigError: a setting or a column is wrong.
         DataError: too few rows, missing or infinite values, labels outside their classes.
         TooFewSlotsError: fewer slots than ranks. DynamicAllocationError: it is on.
-        ExecutorsDifferError, GpuMissingError, PathNotSharedError, RankUnreachableError: found on
-            the executors in the first seconds.
+        ExecutorsDifferError, GpuMissingError, PathNotSharedError: found on the executors in the
+            first seconds. RankUnreachableError: when the ranks meet.
+        TableDamagedError: a data file is missing or cannot be read.
         RankFailedError: a rank raised, died or fell silent; all have ended.
     """
     network = _network(model, task)
@@ -174,6 +175,14 @@ def fit(
     if strange:
         raise ConfigError(f"the recipe makes no column {', '.join(strange)}; leave recipe= out")
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
+    placing = Placing(
+        ranks=ranks,
+        gpus_per_rank=gpus_per_rank,
+        threads=int(spark.sparkContext.getConf().get("spark.task.cpus") or 1),
+        checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
+        network_interface=network_interface,
+    )
+    check_executors(spark, placing, source.first_files(train, validation))
     with contextlib.ExitStack() as stack:
 
         def opened(data: Snapshot | DataFrame, *more: str) -> source.Source:
@@ -193,7 +202,6 @@ def fit(
         for source_of_rows in (training, validating):
             if source_of_rows is not None:
                 preflight.check_labels(spark, source_of_rows, labels)
-        threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
         job = Job(
             network=network,
             network_identity=network.identity(),
@@ -214,10 +222,10 @@ def fit(
             optimizer_settings=optimizer_settings,
             learning_rate=rate,
             seed=seed,
-            checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
+            checkpoint=placing.checkpoint,
             checkpoint_steps=checkpoint_steps,
             checkpoint_keep=checkpoint_keep,
-            threads=threads,
+            threads=placing.threads,
             class_weight=weighting.resolved(class_weight, training, labels, network.task, spark),
             early_stopping=early_stopping,
             window_rows=window_rows,
@@ -237,11 +245,10 @@ def fit(
                 launch,
                 spark,
                 _packed(job),
-                ranks=ranks,
-                gpus_per_rank=gpus_per_rank,
-                threads=threads,
-                checkpoint=job.checkpoint,
-                network_interface=network_interface,
+                placing,
+                data=source.first_files(
+                    training.scan.snapshot, validating and validating.scan.snapshot
+                ),
                 limits=Limits(
                     start_seconds=start_seconds,
                     silence_seconds=silence_seconds,

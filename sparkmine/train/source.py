@@ -84,6 +84,15 @@ def version(snapshot: Snapshot) -> dict[str, Any]:
     return {"path": snapshot.path, "version": snapshot.version, "where": predicate}
 
 
+def first_files(*data: Snapshot | DataFrame | None) -> tuple[str, ...]:
+    """Return a data file of every snapshot, by which a task tells whether it sees the table.
+
+    One that the driver does not see is left out: that is another error.
+    """
+    first = [one.files[0].path for one in data if isinstance(one, Snapshot) and one.files]
+    return tuple(path for path in first if Path(path).exists())
+
+
 def layout(
     source: Source,
     features: Sequence[str],
