@@ -98,6 +98,8 @@ def plain_line(event: Event) -> str | None:
         return f"done in {event['seconds']:.1f} s"
     if kind == "progress" and event["what"] == "restart":
         return f"{stage}: {_restart_text(event)}"
+    if kind == "progress" and event["what"] == "checkpoint":
+        return f"{stage}: {event['text']}"
     if kind == "progress":
         return f"{stage}: {progress_text(event)}" if event["what"] == "epoch" else None
     if event["status"] == "running":

@@ -6,7 +6,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -124,13 +123,9 @@ def _workers(spark: SparkSession, warehouse: str | None) -> Check:
             expected = probe.Expected(
                 versions=probe.installed(), gpus=0, interface=None, mark=mark, marks="warehouse"
             )
-
-            def look(_: object) -> Iterator[tuple[str, list[probe.Finding]]]:
-                yield socket.gethostname(), probe.look(expected, [])
-
-            context = spark.sparkContext
             tasks = max(count_slots(spark), 1)
-            looked = context.parallelize(range(tasks), tasks).mapPartitions(look).collect()
+            partitions = spark.sparkContext.parallelize(range(tasks), tasks)
+            looked = partitions.mapPartitions(probe.looking(expected)).collect()
     except SparkmineError as error:
         return Check(name, False, str(error))
     except Exception as error:

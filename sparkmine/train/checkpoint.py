@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ class Begun:
         losses: Means over the `rows` rows of one rank that were read, by name.
         draws: How often each random generator of the network was used since the epoch began.
         metrics: The sums of the compiled model's metrics over the rows of all ranks, as lists.
+        order_digest: That of the data: `rest` is of no use with the same rows in another order.
     """
 
     steps: int
@@ -53,6 +54,7 @@ class Begun:
     rows: int
     draws: tuple[int, ...]
     metrics: tuple[Any, ...] = ()
+    order_digest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,10 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> None:
-    """Write `checkpoint`, drop later ones (of another fit) and all but the newest `keep`."""
+    """Write `checkpoint`, drop later ones (of another fit) and all but the newest `keep`.
+
+    Where the next one may find the rows in another order, the last whole epoch is kept, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     begun = checkpoint.begun
     step = "" if begun is None else f"-step-{begun.steps:09d}"
@@ -98,30 +103,52 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     present = _saved(folder)
-    kept = present[present.index(target) :][:keep]
+    earlier = present[present.index(target) :]
+    kept = earlier[:keep]
+    if begun is not None and begun.order_digest is not None:
+        kept += [path for path in earlier if "-step-" not in path.name][:1]
     for old in set(present) - set(kept):
         shutil.rmtree(old, ignore_errors=True)
 
 
-def newest(folder: Path, identity: str, epochs: int) -> Checkpoint | None:
-    """Return the newest undamaged checkpoint of this fit within its first `epochs`, or None."""
+def newest(
+    folder: Path,
+    identity: str,
+    epochs: int,
+    *,
+    order_digest: str | None = None,
+    warn: Callable[[str], None] = log.warning,
+) -> Checkpoint | None:
+    """Return the newest undamaged checkpoint of this fit within its first `epochs`, or None.
+
+    Args:
+        order_digest: That of the data: one within an epoch counts only where it is equal.
+        warn: Is told why one is passed over; the next one that is saved removes it if it is newer.
+    """
     for path in _saved(folder):
         try:
             state = json.loads((path / "state.json").read_text())
             if _sha256(path / "state.npz") != state["sha256"]:
                 raise ValueError("its arrays were changed")
             if state["identity"] != identity:
-                log.warning("checkpoint %s is of another configuration or data; ignored", path)
+                warn(f"checkpoint {path} is of another configuration or data; ignored")
                 continue
             history, begun = progress_from_json(state)
             if state["epoch"] + (begun is not None) > epochs:
+                warn(f"checkpoint {path} has seen more than {epochs} epochs; ignored")
+                continue
+            if begun is not None and begun.order_digest != order_digest:
+                warn(
+                    f"checkpoint {path} is within an epoch, and the rows were written in another "
+                    "order since; going on from the epoch's beginning"
+                )
                 continue
             with np.load(path / "state.npz", allow_pickle=False) as arrays:
                 names = sorted(arrays.files)
                 loaded = [arrays[name] for name in names if not name.startswith(_BEST)]
                 best = [arrays[name] for name in names if name.startswith(_BEST)]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("checkpoint %s is damaged (%s); trying the one before", path, error)
+            warn(f"checkpoint {path} is damaged ({error}); trying the one before")
             continue
         return Checkpoint(
             identity=identity,

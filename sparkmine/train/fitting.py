@@ -17,12 +17,11 @@ from sparkmine.train import preflight, source, weighting
 from sparkmine.train.channel import Event
 from sparkmine.train.checkpoint import KEEP
 from sparkmine.train.job import Job
-from sparkmine.train.launcher import Limits, launch
+from sparkmine.train.launcher import Limits, Placing, check_executors, launch
 from sparkmine.train.layout import check_columns
 from sparkmine.train.models.base import FunctionNetwork, Network, Task
 from sparkmine.train.models.gan import GAN
 from sparkmine.train.optimizer_choice import OptimizerChoice, chosen
-from sparkmine.train.order import WINDOW_ROWS
 from sparkmine.train.rate import LearningRate, Scale, Schedule
 from sparkmine.train.restarts import REPLACED_SECONDS, with_restarts
 from sparkmine.train.stopping import EarlyStopping
@@ -75,7 +74,7 @@ def fit(
     start_seconds: float = 300.0,
     silence_seconds: float = 30.0,
     stall_seconds: float = 600.0,
-    window_rows: int = WINDOW_ROWS,
+    window_rows: int | None = None,
     recipe: FittedRecipe | None = None,
 ) -> TrainedModel:
     """Train a Keras model on `ranks` processes that average their gradients at every step.
@@ -115,7 +114,8 @@ def fit(
             HOROVOD_GLOO_IFACE says, else the one on the way to rank 0.
         spark: The session; the active one by default.
         progress: Called in this thread with events: `started`, `imported`, `ready` of every
-            rank, `step`, `epoch` and `samples` (a GAN's picture) of rank 0, `restart`.
+            rank, `checkpoint` (one was taken up, or passed over: `text`), `step`, `epoch` and
+            `samples` (a GAN's picture) of rank 0, `restart`.
         tensorboard: Folder of the driver's machine for what TensorBoard shows.
         samples: Folder of the driver's machine for a GAN's picture after every epoch.
         scratch: Folder for a scratch table; needed for a DataFrame on a cluster.
@@ -123,15 +123,17 @@ def fit(
         silence_seconds: How long a rank may give no sign of life before all are ended.
         stall_seconds: How long a living rank may do nothing (read no batch, end no step, save
             nothing) before all are ended. Building the model and one step must take less.
-        window_rows: Rows that are shuffled together, and the measure of memory.
+        window_rows: Rows that are shuffled together, and the measure of memory. None is 65,536, or
+            as many as 128 MiB hold, but at least two batches.
         recipe: What made the features; it is saved with the model.
 
     Raises:
         ConfigError: a setting or a column is wrong.
         DataError: too few rows, missing or infinite values, labels outside their classes.
         TooFewSlotsError: fewer slots than ranks. DynamicAllocationError: it is on.
-        ExecutorsDifferError, GpuMissingError, PathNotSharedError, RankUnreachableError: found on
-            the executors in the first seconds.
+        ExecutorsDifferError, GpuMissingError, PathNotSharedError: found on the executors in the
+            first seconds. RankUnreachableError: when the ranks meet.
+        TableDamagedError: a data file is missing or cannot be read.
         RankFailedError: a rank raised, died or fell silent; all have ended.
     """
     network = _network(model, task)
@@ -148,6 +150,8 @@ def fit(
         raise ConfigError(
             f"checkpoint_steps={checkpoint_steps}, checkpoint_keep={checkpoint_keep}: at least 1"
         )
+    if window_rows is not None and window_rows < 1:
+        raise ConfigError(f"window_rows={window_rows}: at least 1")
     if checkpoint_steps is not None and checkpoint is None:
         raise ConfigError("checkpoint_steps needs checkpoint=, the folder")
     optimizer_name, optimizer_settings, learning_rate = chosen(optimizer, learning_rate)
@@ -171,6 +175,14 @@ def fit(
     if strange:
         raise ConfigError(f"the recipe makes no column {', '.join(strange)}; leave recipe= out")
     preflight.check_cluster(spark, ranks=ranks, gpus_per_rank=gpus_per_rank)
+    placing = Placing(
+        ranks=ranks,
+        gpus_per_rank=gpus_per_rank,
+        threads=int(spark.sparkContext.getConf().get("spark.task.cpus") or 1),
+        checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
+        network_interface=network_interface,
+    )
+    check_executors(spark, placing, source.first_files(train, validation))
     with contextlib.ExitStack() as stack:
 
         def opened(data: Snapshot | DataFrame, *more: str) -> source.Source:
@@ -190,7 +202,6 @@ def fit(
         for source_of_rows in (training, validating):
             if source_of_rows is not None:
                 preflight.check_labels(spark, source_of_rows, labels)
-        threads = int(spark.sparkContext.getConf().get("spark.task.cpus") or 1)
         job = Job(
             network=network,
             network_identity=network.identity(),
@@ -211,10 +222,10 @@ def fit(
             optimizer_settings=optimizer_settings,
             learning_rate=rate,
             seed=seed,
-            checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
+            checkpoint=placing.checkpoint,
             checkpoint_steps=checkpoint_steps,
             checkpoint_keep=checkpoint_keep,
-            threads=threads,
+            threads=placing.threads,
             class_weight=weighting.resolved(class_weight, training, labels, network.task, spark),
             early_stopping=early_stopping,
             window_rows=window_rows,
@@ -234,11 +245,10 @@ def fit(
                 launch,
                 spark,
                 _packed(job),
-                ranks=ranks,
-                gpus_per_rank=gpus_per_rank,
-                threads=threads,
-                checkpoint=job.checkpoint,
-                network_interface=network_interface,
+                placing,
+                data=source.first_files(
+                    training.scan.snapshot, validating and validating.scan.snapshot
+                ),
                 limits=Limits(
                     start_seconds=start_seconds,
                     silence_seconds=silence_seconds,

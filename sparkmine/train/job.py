@@ -13,7 +13,7 @@ from sparkmine.train.checkpoint import KEEP
 from sparkmine.train.layout import Layout
 from sparkmine.train.loader import CACHE_BYTES
 from sparkmine.train.models.base import Network
-from sparkmine.train.order import WINDOW_ROWS, Order
+from sparkmine.train.order import Order, window_rows
 from sparkmine.train.rate import LearningRate
 from sparkmine.train.source import Source
 from sparkmine.train.stopping import EarlyStopping
@@ -23,6 +23,7 @@ from sparkmine.train.stopping import EarlyStopping
 class Job:
     """One fit, equal for all ranks. `checkpoint` is a folder that rank 0 sees.
 
+    `window_rows` are those of the order; None leaves them to the width of a row.
     `network_identity` is what the network said of itself on the driver: a rank cannot know it of a
     function, whose module's file it may not have.
     """
@@ -45,15 +46,14 @@ class Job:
     checkpoint_keep: int = KEEP
     class_weight: Mapping[int, float] | None = None
     early_stopping: EarlyStopping | None = None
-    window_rows: int = WINDOW_ROWS
+    window_rows: int | None = None
     cache_bytes: int = CACHE_BYTES
 
     @property
     def order(self) -> Order:
         """The order in which the training rows are read."""
-        return Order(
-            rows=self.train.rows, ranks=self.ranks, seed=self.seed, window_rows=self.window_rows
-        )
+        window = self.window_rows or window_rows(self.layout.row_bytes, self.batch_size)
+        return Order(rows=self.train.rows, ranks=self.ranks, seed=self.seed, window_rows=window)
 
     @property
     def first_rate(self) -> float | None:
@@ -97,6 +97,6 @@ class Job:
             "seed": self.seed,
             "class_weight": sorted((self.class_weight or {}).items()),
             "early_stopping": stopping,
-            "window_rows": self.window_rows,
+            "window_rows": self.order.window_rows,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

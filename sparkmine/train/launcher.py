@@ -1,9 +1,9 @@
 """The driver's side of a fit: one barrier stage with a task per rank.
 
 Why not `horovod.spark.run`: it starts its own driver and task services, which find each other by
-pickled messages and cost about 12 s; a hang is not noticed. A barrier stage starts all tasks at
-once or not at all, gives each its GPU, and ends all when one fails. Spark never repeats it: it is
-a result stage.
+pickled messages, take 3.1 s to start (docs/benchmarks.md), and notice no hang. A barrier stage
+starts all tasks at once or not at all, gives each its GPU, and ends all when one fails. Spark
+never repeats it: it is a result stage.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sparkmine.errors import (
     RankFailedError,
     RankUnreachableError,
     SparkmineError,
+    TableDamagedError,
 )
 from sparkmine.train import preflight, probe
 from sparkmine.train.channel import Event, Listener
@@ -53,6 +54,7 @@ _CODED: dict[str, type[SparkmineError]] = {
         GpuMissingError,
         PathNotSharedError,
         RankUnreachableError,
+        TableDamagedError,
     )
 }
 
@@ -66,6 +68,27 @@ class Limits:
     stall_seconds: float = 600.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Placing:
+    """What is asked of the executors for the ranks."""
+
+    ranks: int
+    gpus_per_rank: int
+    threads: int
+    checkpoint: str | None
+    network_interface: str | None
+
+    def expected(self, mark: str | None, data: tuple[str, ...]) -> probe.Expected:
+        """Return what every task must find."""
+        return probe.Expected(
+            versions=probe.installed(),
+            gpus=self.gpus_per_rank,
+            interface=self.network_interface,
+            mark=mark,
+            data=data,
+        )
+
+
 @dataclass
 class _Stage:
     """What the thread that runs the Spark job leaves."""
@@ -74,49 +97,68 @@ class _Stage:
     error: Exception | None = None
 
 
+def check_executors(spark: SparkSession, placing: Placing, data: tuple[str, ...]) -> None:
+    """Look at the executors before any data is read or written; see `probe`.
+
+    Args:
+        data: Data files that they must see.
+
+    Raises:
+        ExecutorsDifferError, GpuMissingError, PathNotSharedError, ConfigError: all tasks that have
+            found it are named.
+        RankFailedError: the tasks could not look.
+    """
+    with probe.marked(placing.checkpoint) as mark:
+        look = probe.looking(placing.expected(mark, data))
+        tasks = spark.sparkContext.parallelize(range(placing.ranks), placing.ranks)
+        profile = preflight.gpu_profile(placing.threads, placing.gpus_per_rank)
+        if profile is not None:
+            tasks = tasks.withResources(profile)
+        try:
+            looked = tasks.barrier().mapPartitions(look).collect()
+        except Exception as error:
+            raise _unheard(str(error), placing.ranks) from None
+    found = probe.summary(looked)
+    if found is not None:
+        raise _CODED[found[0]](found[1])
+
+
 def launch(
     spark: SparkSession,
     job: bytes,
+    placing: Placing,
     *,
-    ranks: int,
-    gpus_per_rank: int,
-    threads: int,
-    checkpoint: str | None,
-    network_interface: str | None,
+    data: tuple[str, ...],
     limits: Limits,
     on_event: Callable[[Event], None],
 ) -> dict[int, dict[str, bytes]]:
-    """Run `job` on `ranks` ranks and return the files that each rank left, by rank and name.
+    """Run `job` on the ranks and return the files that each rank left, by rank and name.
 
     `on_event` is called in this thread.
 
     Raises:
         RankFailedError: a rank raised, died or fell silent; all ranks have ended.
-        DataError, ConfigError: a rank found the reason in the data or the configuration.
+        DataError, ConfigError, TableDamagedError: a rank found the reason in the data or the
+            configuration.
         ExecutorsDifferError, GpuMissingError, PathNotSharedError, RankUnreachableError: found on
             the executors before any rank started.
     """
     host = spark.conf.get("spark.driver.host") or "127.0.0.1"
     bind = spark.conf.get("spark.driver.bindAddress", host) or host
-    with Listener(bind) as listener, probe.marked(checkpoint) as mark:
+    with Listener(bind) as listener, probe.marked(placing.checkpoint) as mark:
         told = Launch(
             job=job,
             driver_host=host,
             driver_port=listener.port,
             token=listener.token,
-            threads=threads,
-            expected=probe.Expected(
-                versions=probe.installed(),
-                gpus=gpus_per_rank,
-                interface=network_interface,
-                mark=mark,
-            ),
+            threads=placing.threads,
+            expected=placing.expected(mark, data),
             start_seconds=limits.start_seconds,
             silence_seconds=limits.silence_seconds,
             stall_seconds=limits.stall_seconds,
             environment={},
         )
-        stage = _run(spark, told, ranks, listener, on_event)
+        stage = _run(spark, told, placing, listener, on_event)
     files: dict[int, dict[str, bytes]] = {}
     for row in sorted(stage.rows, key=lambda row: (row["rank"], row["name"], row["part"])):
         of_rank = files.setdefault(row["rank"], {})
@@ -127,7 +169,7 @@ def launch(
 def _run(
     spark: SparkSession,
     told: Launch,
-    ranks: int,
+    placing: Placing,
     listener: Listener,
     on_event: Callable[[Event], None],
 ) -> _Stage:
@@ -139,7 +181,7 @@ def _run(
     def collect() -> None:
         spark.sparkContext.addJobTag(tag)
         try:
-            stage.rows = _stage_frame(spark, told, ranks).collect()
+            stage.rows = _stage_frame(spark, told, placing).collect()
         except Exception as error:
             stage.error = error
         finally:
@@ -183,14 +225,14 @@ def _run(
     while not listener.events.empty():
         take(listener.events.get())
     if stage.error is not None or failed_at:
-        raise _error(failures, stage.error, ranks)
+        raise _error(failures, stage.error, placing.ranks)
     return stage
 
 
-def _stage_frame(spark: SparkSession, told: Launch, ranks: int) -> Any:
+def _stage_frame(spark: SparkSession, told: Launch, placing: Placing) -> Any:
     """Return the frame whose single, barrier stage runs the ranks."""
-    profile = preflight.gpu_profile(told.threads, told.expected.gpus)
-    frame = spark.range(0, ranks, 1, ranks)
+    profile = preflight.gpu_profile(placing.threads, placing.gpus_per_rank)
+    frame = spark.range(0, placing.ranks, 1, placing.ranks)
     return frame.mapInArrow(rank_task(told), SCHEMA, barrier=True, profile=profile)
 
 

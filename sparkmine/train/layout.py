@@ -72,6 +72,11 @@ class Layout:
         return sum(column.width for column in self.columns)
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of a row with its labels and weight, as float32."""
+        return 4 * (self.width + len(self.labels) + (self.weight is not None))
+
+    @property
     def placed(self) -> list[tuple[Feature, int]]:
         """The features, each with the first of its columns in the matrix."""
         starts = np.cumsum([0, *(column.width for column in self.columns)]).tolist()

@@ -1,9 +1,10 @@
 """Batches for one rank, read from Parquet row groups by Arrow in background threads.
 
 One thread decodes, the next one makes matrices and shuffles, and both run ahead of the training.
-Memory holds at most three windows of the order as Arrow columns (in use, waiting, being read), one
-as a matrix and one as batches. For a table that fits `cache_bytes` the blocks of this rank are kept
-as matrices, so that later epochs read nothing.
+Memory holds at most three windows of the order as Arrow columns (one that becomes a matrix, one
+that waits, one being read), one as a matrix and one as batches; `order.window_rows` bounds what a
+window takes, but for its last row group, which is read as a whole. For a table that fits
+`cache_bytes` the blocks of this rank are kept as matrices, so that later epochs read nothing.
 """
 
 from __future__ import annotations
@@ -52,8 +53,7 @@ class Blocks:
         self._source = source
         self._layout = layout
         self._classes = classes
-        numbers = layout.width + len(layout.labels) + (layout.weight is not None)
-        keep = source.total * numbers * 4 <= cache_bytes
+        keep = source.total * layout.row_bytes <= cache_bytes
         self._kept: dict[int, Batch] | None = {} if keep else None
 
     def read(self, number: int) -> Batch:
@@ -194,9 +194,10 @@ class Loader:
             ends = list(accumulate(self._blocks.rows(number) for number in piece.blocks))
             if len(room[1]) < ends[-1]:
                 room = self._blocks.room(ends[-1])
-            for number, table, end in zip(piece.blocks, tables, ends, strict=True):
+            # From the end, so that each is let go as soon as it was copied.
+            for number, end in zip(reversed(piece.blocks), reversed(ends), strict=True):
                 begin = end - self._blocks.rows(number)
-                self._blocks.fill((room[0][begin:end], room[1][begin:end]), number, table)
+                self._blocks.fill((room[0][begin:end], room[1][begin:end]), number, tables.pop())
             yield room, piece.take
 
     def _decoded(

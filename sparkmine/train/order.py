@@ -2,9 +2,9 @@
 
 One total order per epoch, the same on every rank and for every number of ranks: the blocks
 (Parquet row groups) are permuted by (seed, epoch), neighbours are put together into windows, and
-the rows of a window are permuted by (seed, epoch, window). A window bounds the memory; it holds
-several blocks, because a table that is partitioned by date has blocks of one date only, and a
-batch from one block would be as one-sided.
+the rows of a window are permuted by (seed, epoch, window). A window bounds the memory, so wide rows
+make it hold fewer of them; it holds several blocks, because a table that is partitioned by date has
+blocks of one date only, and a batch from one block would be as one-sided.
 
 Of `rows` rows, `rows mod ranks` are left out of an epoch, so that every rank gets a contiguous
 slice of the order of equal length and all run the same number of steps. The rows left out move on
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WINDOW_ROWS = 65_536
+WINDOW_BYTES = 128 << 20
+_WINDOW_BATCHES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +159,15 @@ def _cut(intervals: Intervals, first: int, last: int) -> Intervals:
             found.append((begin, end))
         passed += high - low
     return tuple(found)
+
+
+def window_rows(row_bytes: int, batch_size: int, budget: int = WINDOW_BYTES) -> int:
+    """Return the rows of a window, of rows that take `row_bytes` as float32.
+
+    Known before the ranks start: it is a part of the order, on which all must agree. A batch is
+    what the caller asked for, so a window holds at least some, whatever they take.
+    """
+    return max(min(WINDOW_ROWS, budget // max(row_bytes, 1)), _WINDOW_BATCHES * batch_size)
 
 
 def share(total: int, ranks: int, rank: int) -> tuple[int, int]:

@@ -1,9 +1,11 @@
 """What a task looks at on its machine before it starts its rank's process, and what is found.
 
-This is part of the barrier stage itself, not a stage before it: only so are exactly those
-executors looked at that will train, and it costs milliseconds. What the tasks find travels with
-the message by which they meet anyway, so that every task knows what all have found, and the error
-names all machines at once. TensorFlow is not imported for it.
+This is part of the barrier stage itself: only so are exactly those executors looked at that will
+train, and it costs milliseconds. What the tasks find travels with the message by which they meet
+anyway, so that every task knows what all have found, and the error names all machines at once.
+TensorFlow is not imported for it. A barrier stage of its own (`looking`, a fraction of a second)
+looks once before, so that nobody waits for a scratch table or a scan to be told of it; its tasks
+do not meet, which alone would take a second, so it says nothing of the ports between them.
 
 Equal on all machines must be: sparkmine, TensorFlow, Keras and Horovod (else the ranks' networks or
 their reductions differ) and the first number of NumPy's version (its arrays are pickled). That
@@ -17,10 +19,12 @@ import importlib.metadata
 import importlib.util
 import os
 import secrets
+import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sparkmine
 from sparkmine.errors import (
@@ -31,6 +35,9 @@ from sparkmine.errors import (
 )
 from sparkmine.train import network
 from sparkmine.train.folders import writing
+
+if TYPE_CHECKING:
+    from pyspark import TaskContext
 
 _PACKAGES = ("tensorflow", "keras", "horovod", "numpy")
 # A network file system may show a new file late.
@@ -43,7 +50,8 @@ Finding = tuple[str, str]  # the error's code, and what is wrong
 class Expected:
     """What every task must find.
 
-    `mark` is a file that the driver wrote, into the folder of the setting that `marks` names.
+    `mark` is a file that the driver wrote, into the folder of the setting that `marks` names;
+    `data` are data files that the driver has seen.
     """
 
     versions: dict[str, str]
@@ -51,6 +59,7 @@ class Expected:
     interface: str | None
     mark: str | None
     marks: str = "checkpoint"
+    data: tuple[str, ...] = ()
 
 
 def installed() -> dict[str, str]:
@@ -105,7 +114,27 @@ def look(expected: Expected, gpus: Sequence[str]) -> list[Finding]:
         found.append((ConfigError.code, text))
     if expected.mark is not None:
         found += _unshared(Path(expected.mark), expected.marks)
+    missing = next((file for file in expected.data if not _appears(Path(file))), None)
+    if missing is not None:
+        found.append((PathNotSharedError.code, f"there is no data file {missing}"))
     return found
+
+
+def looking(expected: Expected) -> Callable[[object], Iterator[tuple[str, list[Finding]]]]:
+    """Return what tasks run that only look: each gives its host and its findings."""
+
+    def here(_: object) -> Iterator[tuple[str, list[Finding]]]:
+        from pyspark import TaskContext
+
+        yield socket.gethostname(), look(expected, addresses(TaskContext.get()))
+
+    return here
+
+
+def addresses(context: TaskContext | None) -> list[str]:
+    """Return the addresses of the GPUs that Spark gave a task."""
+    resources = {} if context is None else context.resources()
+    return list(resources["gpu"].addresses) if "gpu" in resources else []
 
 
 def summary(by_host: Sequence[tuple[str, Sequence[Finding]]]) -> Finding | None:
@@ -142,12 +171,9 @@ def _different(wanted: dict[str, str], found: dict[str, str]) -> list[Finding]:
 
 def _unshared(mark: Path, setting: str) -> list[Finding]:
     """Look for the driver's file, and write one: any task may be rank 0 of the next try."""
-    deadline = time.monotonic() + _APPEARS_SECONDS
-    while not mark.exists():
-        if time.monotonic() > deadline:
-            text = f"{setting}={mark.parent} is not the driver's: a file that it wrote is not there"
-            return [(PathNotSharedError.code, text)]
-        time.sleep(0.1)
+    if not _appears(mark):
+        text = f"{setting}={mark.parent} is not the driver's: a file that it wrote is not there"
+        return [(PathNotSharedError.code, text)]
     mine = mark.with_name(f"{mark.name}-{secrets.token_hex(4)}")
     try:
         mine.touch()
@@ -156,6 +182,15 @@ def _unshared(mark: Path, setting: str) -> list[Finding]:
         text = f"{setting}={mark.parent} cannot be written ({error.strerror})"
         return [(PathNotSharedError.code, text)]
     return []
+
+
+def _appears(file: Path) -> bool:
+    deadline = time.monotonic() + _APPEARS_SECONDS
+    while not file.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _built_for_tensorflow() -> bool:

@@ -83,9 +83,7 @@ def rank_task(launch: Launch) -> Callable[[Iterator[pa.RecordBatch]], Iterator[p
 
 def _run(context: BarrierTaskContext, launch: Launch, folder: Path) -> Iterator[pa.RecordBatch]:
     (folder / "job").write_bytes(launch.job)
-    gpus: list[str] = []
-    if launch.expected.gpus and "gpu" in context.resources():
-        gpus = context.resources()["gpu"].addresses
+    gpus = probe.addresses(context) if launch.expected.gpus else []
     findings = probe.look(launch.expected, gpus)
     with contextlib.ExitStack() as stack:
         process = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -29,8 +28,6 @@ from sparkmine.train.order import Rest
 from sparkmine.train.own_metrics import OwnMetrics
 from sparkmine.train.validation import Validation
 from sparkmine.train.weighting import RowWeights
-
-log = logging.getLogger(__name__)
 
 LOSSES = {
     "binary": "binary_crossentropy",
@@ -64,7 +61,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     blocks = Blocks(job.train, job.layout, classes=classes, cache_bytes=job.cache_bytes)
     weights = RowWeights(job.layout, job.class_weight, classes)
     loader = Loader(blocks, job.order, rank=hvd.rank(), batch_size=job.batch_size)
-    reached = _resume(job, model)
+    reached = _resume(job, model, control)
     validation = None
     if job.validation is not None:
         validation = Validation(job, model, task, classes, own, control.advance)
@@ -279,6 +276,7 @@ class EpochEnd(keras.callbacks.Callback):
             rows=rows,
             draws=draws,
             metrics=tuple(array.tolist() for array in sums),
+            order_digest=self._job.train.order_digest,
         )
         self._save(state.arrays(self._network), begun)
 
@@ -386,15 +384,25 @@ class Reached:
     best: list[np.ndarray[Any, Any]] | None
 
 
-def _resume(job: Job, model: Any) -> Reached:
-    """Give all ranks the weights of rank 0, from the checkpoint if there is one."""
+def _resume(job: Job, model: Any, control: Control) -> Reached:
+    """Give all ranks the weights of rank 0, from the checkpoint if there is one.
+
+    What is said of checkpoints is an event: the driver does not read a rank's log.
+    """
     found = None
     if job.checkpoint is not None and hvd.rank() == 0:
-        found = checkpoint.newest(Path(job.checkpoint), job.identity(), job.epochs)
+        found = checkpoint.newest(
+            Path(job.checkpoint),
+            job.identity(),
+            job.epochs,
+            order_digest=job.train.order_digest,
+            warn=lambda text: control.send("checkpoint", warning=True, text=text),
+        )
     variables = state.shared_variables(model)
     if found is not None:
         steps = f" and {found.begun.steps} steps" if found.begun is not None else ""
-        log.info("going on after %d epochs%s of %s", found.epoch, steps, job.checkpoint)
+        text = f"going on after {found.epoch} epochs{steps} of {job.checkpoint}"
+        control.send("checkpoint", warning=False, text=text)
         for variable, array in zip(variables, found.arrays, strict=True):
             variable.assign(array)
     if hvd.size() > 1:

@@ -1,15 +1,18 @@
-"""Who hears the events of a fit on the driver: the caller, TensorBoard's files, the pictures."""
+"""Who hears the events of a fit on the driver: the log, the caller, TensorBoard, the pictures."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sparkmine.train.channel import Event
 from sparkmine.train.folders import writing
 from sparkmine.train.tensorboard import EventFiles
+
+log = logging.getLogger(__name__)
 
 Watcher = Callable[[Event], None]
 
@@ -24,7 +27,7 @@ def watchers(
         ConfigError: a folder cannot be written.
     """
     with contextlib.ExitStack() as stack:
-        wanted: list[Watcher] = []
+        wanted: list[Watcher] = [_logged]
         if tensorboard is not None:
             files = EventFiles(Path(tensorboard))
             stack.callback(files.close)
@@ -39,6 +42,12 @@ def watchers(
                 watcher(event)
 
         yield hand_on
+
+
+def _logged(event: Event) -> None:
+    """What rank 0 says of checkpoints counts for the whole fit, and is heard in no other way."""
+    if event["event"] == "checkpoint":
+        log.log(logging.WARNING if event["warning"] else logging.INFO, "%s", event["text"])
 
 
 class Pictures:

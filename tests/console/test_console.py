@@ -76,6 +76,11 @@ def test_a_restart_says_why() -> None:
     assert lines == ["stage_1: restart 1 of 2, because rank 1 of 2 died"]
 
 
+def test_what_is_said_of_checkpoints_is_a_line() -> None:
+    event = {"event": "progress", "what": "checkpoint", "stage": "stage_1", "warning": True}
+    assert said({**event, "text": "epoch-00002 is damaged"}) == ["stage_1: epoch-00002 is damaged"]
+
+
 def test_steps_are_too_fine_for_a_log() -> None:
     assert said({**EPOCH, "what": "step", "step": 3, "steps": 9}) == []
 

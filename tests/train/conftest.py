@@ -44,7 +44,9 @@ def fit_here(
     from sparkmine.train import fitting
     from sparkmine.train.training import train
 
-    def launch(_: SparkSession, packed: bytes, **options: Any) -> dict[int, dict[str, bytes]]:
+    def launch(
+        _: SparkSession, packed: bytes, placing: Any, **options: Any
+    ) -> dict[int, dict[str, bytes]]:
         hvd.init()
         folder = tmp_path / "rank"
         folder.mkdir(exist_ok=True)
@@ -53,6 +55,7 @@ def fit_here(
         return {0: {file.name: file.read_bytes() for file in folder.iterdir()}}
 
     monkeypatch.setattr(fitting, "launch", launch)
+    monkeypatch.setattr(fitting, "check_executors", lambda *_: None)
 
     def fit(network: Any, data: Any, **settings: Any) -> TrainedModel:
         return fitting.fit(network, train=data, ranks=1, spark=spark, **settings)

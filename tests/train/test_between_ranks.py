@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from sparkmine.errors import RankFailedError
 from sparkmine.lake import Lake, Snapshot
@@ -133,6 +133,41 @@ def batches(folder: Path, ranks: int) -> list[list[list[int]]]:
         [[int(word) for word in line.split()] for line in file.read_text().splitlines()]
         for file in files
     ]
+
+
+@pytest.mark.slow
+def test_rows_that_come_in_another_order_are_read_from_the_epochs_beginning(
+    fit_here: Callable[..., Any],
+    spark: SparkSession,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A DataFrame is written anew for every fit: what was left of an epoch are positions."""
+    seen, checkpoint = tmp_path / "seen", tmp_path / "checkpoint"
+    seen.mkdir()
+    rows = spark.range(ROWS).selectExpr("float(id) AS x", "id % 2 AS y")
+
+    def fit_on(frame: DataFrame) -> list[list[int]]:
+        """The batches of this fit, which is cut after 4 steps of epoch 2."""
+        before = len(batches(seen, 1)[0]) if any(seen.iterdir()) else 0
+        settings: dict[str, Any] = {"features": ["x"], "batch_size": 10, "epochs": 2}
+        kept: dict[str, Any] = {"checkpoint_steps": 4, "checkpoint_keep": 9}
+        fit_here(recording(seen), frame, **settings, checkpoint=checkpoint, **kept)
+        for later in ("epoch-00001-step-000000008", "epoch-00002"):
+            shutil.rmtree(checkpoint / later)
+        return batches(seen, 1)[0][before:]
+
+    first = fit_on(rows)
+    assert len(first) == 2 * 11
+    assert fit_on(rows) == first[11 + 4 :]
+    assert "another order" not in caplog.text
+    again = fit_on(rows.orderBy("x", ascending=False))
+    assert sorted(row for batch in again for row in batch) == list(range(ROWS))
+    assert again != first[11:]
+    text = (
+        "epoch-00001-step-000000004 is within an epoch, and the rows were written in another order"
+    )
+    assert text in caplog.text
 
 
 @pytest.mark.slow

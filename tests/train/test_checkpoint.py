@@ -34,15 +34,15 @@ def test_newest_comes_back_and_two_are_kept(tmp_path: Path) -> None:
     assert (found.epoch, found.history) == (3, [{"epoch": 3, "loss": 0.5}])
     np.testing.assert_array_equal(found.arrays[0], np.full((2, 3), 3, np.float32))
     assert found.arrays[1].dtype == np.int64
-    earlier = checkpoint.newest(tmp_path, "fit", epochs=2)
+    told: list[str] = []
+    earlier = checkpoint.newest(tmp_path, "fit", epochs=2, warn=told.append)
     assert earlier is not None
     assert earlier.epoch == 2
+    assert len(told) == 1 and "epoch-00003 has seen more than 2 epochs; ignored" in told[0]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "garble"])
-def test_a_damaged_one_is_passed_over(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_one_is_passed_over(tmp_path: Path, damage: str) -> None:
     checkpoint.save(tmp_path, make(1))
     checkpoint.save(tmp_path, make(2))
     arrays, state = tmp_path / "epoch-00002/state.npz", tmp_path / "epoch-00002/state.json"
@@ -52,10 +52,11 @@ def test_a_damaged_one_is_passed_over(
         arrays.unlink()
     else:
         state.write_text(state.read_text()[:-10])
-    found = checkpoint.newest(tmp_path, "fit", epochs=5)
+    told: list[str] = []
+    found = checkpoint.newest(tmp_path, "fit", epochs=5, warn=told.append)
     assert found is not None
     assert found.epoch == 1
-    assert "damaged" in caplog.text
+    assert len(told) == 1 and "epoch-00002 is damaged (" in told[0]
 
 
 def test_the_best_weights_are_kept_apart(tmp_path: Path) -> None:
@@ -70,7 +71,9 @@ def test_the_best_weights_are_kept_apart(tmp_path: Path) -> None:
 
 def test_another_fit_is_ignored_and_makes_room(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, make(7, identity="other"))
-    assert checkpoint.newest(tmp_path, "fit", epochs=9) is None
+    told: list[str] = []
+    assert checkpoint.newest(tmp_path, "fit", epochs=9, warn=told.append) is None
+    assert len(told) == 1 and "of another configuration or data; ignored" in told[0]
     checkpoint.save(tmp_path, make(1))
     assert names(tmp_path) == ["epoch-00001"]
     assert json.loads((tmp_path / "epoch-00001/state.json").read_text())["identity"] == "fit"
@@ -78,6 +81,28 @@ def test_another_fit_is_ignored_and_makes_room(tmp_path: Path) -> None:
 
 def test_no_folder_is_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path / "none", "fit", epochs=1) is None
+
+
+def test_within_an_epoch_of_rows_in_another_order(tmp_path: Path) -> None:
+    """Positions in the order are of no use then; the epoch's beginning is, and it is still there"""
+    rest = Rest(ranks=2, intervals=((4, 9),))
+    begun = Begun(steps=2, rest=rest, losses={}, rows=8, draws=(), order_digest="one")
+    checkpoint.save(tmp_path, make(1))
+    for steps in (2, 4):
+        begun = dataclasses.replace(begun, steps=steps)
+        checkpoint.save(tmp_path, dataclasses.replace(make(1), begun=begun), keep=1)
+    assert names(tmp_path) == ["epoch-00001", "epoch-00001-step-000000004"]
+    told: list[str] = []
+    found = checkpoint.newest(tmp_path, "fit", epochs=5, order_digest="one", warn=told.append)
+    assert found is not None
+    assert (found.epoch, found.begun) == (1, begun) and not told
+    for other in ("two", None):
+        found = checkpoint.newest(tmp_path, "fit", epochs=5, order_digest=other, warn=told.append)
+        assert found is not None
+        assert (found.epoch, found.begun) == (1, None)
+        assert "step-000000004 is within an epoch, and the rows were written in" in told.pop()
+    checkpoint.save(tmp_path, make(2), keep=1)
+    assert names(tmp_path) == ["epoch-00002"]
 
 
 def test_within_an_epoch(tmp_path: Path) -> None:

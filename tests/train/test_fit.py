@@ -178,11 +178,28 @@ def test_it_resumes_after_the_last_whole_epoch(fitted: Fitted) -> None:
 
 
 @pytest.mark.slow
-def test_a_resumed_fit_ends_like_an_undisturbed_one(fitted: Fitted, tmp_path: Path) -> None:
+def test_a_resumed_fit_ends_like_an_undisturbed_one(
+    fitted: Fitted, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also after the checkpoint before a damaged one, of which the driver hears."""
+    caplog.set_level("INFO")
     settings = {**fitted.settings, "progress": None}
     fit(NETWORK, **{**settings, "epochs": 2, "checkpoint": tmp_path})
+    assert not [one for one in caplog.records if "checkpoint" in one.message]
+    arrays = tmp_path / "epoch-00002" / "state.npz"
+    arrays.write_bytes(arrays.read_bytes()[:-20])
     resumed = fit(NETWORK, **{**settings, "checkpoint": tmp_path})
     assert resumed.weights_hash == fitted.model.weights_hash
+    said = [
+        (one.levelname, one.message)
+        for one in caplog.records
+        if one.name == "sparkmine.train.watching"
+    ]
+    damaged = f"checkpoint {arrays.parent} is damaged (its arrays were changed)"
+    assert said == [
+        ("WARNING", f"{damaged}; trying the one before"),
+        ("INFO", f"going on after 1 epochs of {tmp_path}"),
+    ]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pickle
 import subprocess
@@ -19,8 +20,10 @@ from pyspark.sql import functions as f
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.train import source
+from sparkmine.train.job import Job
+from sparkmine.train.layout import Feature, Layout
 from sparkmine.train.loader import Blocks, Loader, prefetched, validation_batches
-from sparkmine.train.order import Order
+from sparkmine.train.order import Order, window_rows
 from sparkmine.train.source import Source
 
 COLUMNS = ("id", "twice", "y")
@@ -145,8 +148,10 @@ def test_unsuitable_values_are_named(
             list(loader.batches(0))
 
 
-def peak_megabytes(given: Source, folder: Path) -> float:
-    """How much a fresh process grows at most while it reads an epoch."""
+def peak_megabytes(
+    given: Source, folder: Path, *, window_rows: int, batch_size: int, warm: int
+) -> float:
+    """How much a fresh process grows at most while it reads an epoch, after `warm` batches."""
     (folder / "source").write_bytes(pickle.dumps(given))
     code = f"""
 import pickle, resource
@@ -154,14 +159,14 @@ from sparkmine.train import source
 from sparkmine.train.loader import Blocks, Loader
 from sparkmine.train.order import Order
 given = pickle.loads(open({str(folder / "source")!r}, "rb").read())
-order = Order(rows=given.rows, ranks=1, seed=0, window_rows=20_000)
+order = Order(rows=given.rows, ranks=1, seed=0, window_rows={window_rows})
 layout = source.layout(given, given.scan.schema.names[:-1], given.scan.schema.names[-1:])
-loader = Loader(Blocks(given, layout, cache_bytes=0), order, rank=0, batch_size=1000)
+loader = Loader(Blocks(given, layout, cache_bytes=0), order, rank=0, batch_size={batch_size})
 batches = loader.batches(0)
-for _ in range(30):
+for _ in range({warm}):
     next(batches)
 early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows = 30_000 + sum(len(labels) for _, labels in batches)
+rows = {warm * batch_size} + sum(len(labels) for _, labels in batches)
 assert rows == given.total
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - early) / 1024)
 """
@@ -177,7 +182,41 @@ def test_memory_does_not_grow_with_the_table(spark: SparkSession, tmp_path: Path
     rows = spark.range(0, 400_000, 1, 20).select(*columns, (f.col("id") % 2).alias("y"))
     table.write(rows)  # 96 MB of doubles in 20 files
     with source.opened(table.snapshot(), (*names, "y"), spark) as given:
-        assert peak_megabytes(given, tmp_path) < 24  # five of the 20 blocks
+        grown = peak_megabytes(given, tmp_path, window_rows=20_000, batch_size=1000, warm=30)
+    assert grown < 24  # five of the 20 blocks
+
+
+def test_memory_does_not_grow_with_the_width(spark: SparkSession, tmp_path: Path) -> None:
+    """1,600 rows of 20,000 numbers are 128 MB; a window of 4 MB is 52 rows of them."""
+    wide = f.array_repeat(f.col("id").cast("float"), 20_000).alias("x")
+    table = Lake(tmp_path, spark).table("wide")
+    table.write(spark.range(0, 1600, 1, 40).select(wide, (f.col("id") % 2).alias("y")))
+    with source.opened(table.snapshot(), ("x", "y"), spark) as given:
+        row = source.layout(given, ["x"], ["y"]).row_bytes
+        rows = window_rows(row, 10, 4 << 20)
+        assert (row, rows) == (80_004, 52)
+        grown = peak_megabytes(given, tmp_path, window_rows=rows, batch_size=10, warm=0)
+    assert grown < 64  # half of the table; five windows of two files are 32 MB
+
+
+@pytest.mark.parametrize(
+    ("width", "batch_size", "rows"),
+    [
+        (39, 4096, 65_536),  # 160 bytes a row
+        (511, 4096, 65_536),  # 2 KiB a row fill 128 MiB
+        (224 * 224 * 3, 64, 222),  # 602,116 bytes a row
+        (224 * 224 * 3, 1024, 2048),  # two batches
+        (39, 50_000, 100_000),
+    ],
+)
+def test_the_window_of_a_fit(width: int, batch_size: int, rows: int) -> None:
+    """The driver says it, for all ranks: `Job.order` knows nothing of a rank."""
+    layout = Layout(columns=(Feature("x", length=width),), labels=("y",))
+    job = {field.name: None for field in dataclasses.fields(Job)}
+    given = Source(scan=None, blocks=(), rows=(5,), identity={})  # type: ignore[arg-type]
+    told = {"layout": layout, "train": given, "ranks": 2, "seed": 0, "batch_size": batch_size}
+    assert Job(**{**job, **told}).order.window_rows == rows  # type: ignore[arg-type]
+    assert Job(**{**job, **told, "window_rows": 7}).order.window_rows == 7  # type: ignore[arg-type]
 
 
 def test_a_cluster_needs_a_scratch_folder(spark: SparkSession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from sparkmine.errors import (
     ConfigError,
@@ -33,7 +34,11 @@ def table(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Snap
 
 
 def refused(
-    table: Snapshot, spark: SparkSession, kind: type[SparkmineError], text: str, **settings: Any
+    table: Snapshot | DataFrame,
+    spark: SparkSession,
+    kind: type[SparkmineError],
+    text: str,
+    **settings: Any,
 ) -> None:
     """Refused by a real barrier stage in seconds, before any rank has imported TensorFlow."""
     events: list[dict[str, Any]] = []
@@ -60,8 +65,14 @@ def python_path(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, folder: Pa
 
 
 def test_another_version_on_the_executors(
-    table: Snapshot, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Snapshot,
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Told before anything is done with the data."""
+    caplog.set_level("INFO")
     for name, version in (("tensorflow", "2.17.0"), ("numpy", "1.26.4")):
         package = tmp_path / f"{name}-{version}.dist-info"
         package.mkdir()
@@ -72,7 +83,9 @@ def test_another_version_on_the_executors(
         rf"on {socket.gethostname()}: tensorflow 2.17.0 \(driver: {here['tensorflow']}\), "
         rf"numpy 1 \(driver: {here['numpy']}\); give all machines"
     )
-    refused(table, spark, ExecutorsDifferError, text)
+    frame, scratch = table.dataframe(spark), tmp_path / "scratch"
+    refused(frame, spark, ExecutorsDifferError, text, scratch=scratch)
+    assert "scratch table" not in caplog.text and not scratch.exists()
 
 
 def test_executors_without_sparkmine(
@@ -119,6 +132,19 @@ def test_a_checkpoint_that_the_executors_do_not_see(
     text = rf"on {socket.gethostname()}: checkpoint={folder} is not the driver's"
     refused(table, spark, PathNotSharedError, text, checkpoint=folder)
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_data_files_that_the_executors_do_not_see(
+    table: Snapshot, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(table.path)
+    here = "/proc/self/cwd"
+    files = tuple(
+        dataclasses.replace(file, path=file.path.replace(table.path, here)) for file in table.files
+    )
+    moved = dataclasses.replace(table, path=here, files=files)
+    text = rf"on {socket.gethostname()}: there is no data file {files[0].path}; use a folder on a"
+    refused(moved, spark, PathNotSharedError, text)
 
 
 def test_a_checkpoint_that_the_driver_cannot_write(
