@@ -306,6 +306,7 @@ def _trained(
             "early_stopping": None if job.early_stopping is None else asdict(job.early_stopping),
         },
         weights_hash=first["weights_hash"],
+        custom=first["custom"],
         recipe=recipe,
     )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from sparkmine.python_model import PythonModel, Score, Scorer
 from sparkmine.recipe import FittedRecipe
 from sparkmine.scoring import arrays_of, packed, score_columns, with_scores
 from sparkmine.sessions import task_cores
+from sparkmine.train import loaded
 from sparkmine.train.dense import DenseChain
 from sparkmine.train.layout import Layout, check_columns
 
@@ -31,25 +30,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkmine.lake import Snapshot
+    from sparkmine.train.loaded import Forward
 
-    Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-# A network in Keras's format, and as a DenseChain where it is one.
-Files = tuple[bytes, bytes | None]
-
-_NETWORK = "model.keras"
 _DENSE = "dense.npz"
 _GENERATOR = "generator.keras"
 _FACTS = "trained.json"
 _RECIPE = "recipe"
-
-# Rows that go through a network at once, at most.
-_ROWS = 1024
-# What a layer leaves should still be in a core's cache when the next one reads it: 128 pictures of
-# 28 x 28 at once go through 32 filters a fifth quicker than 1,024.
-_CACHE_BYTES = 1 << 24
-# One network per Python worker, however many tasks and batches it serves; and its rows at once.
-_loaded: dict[str, tuple[Any, int]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +58,8 @@ class TrainedModel(PythonModel):
         settings: Network, ranks, epochs, batch size, optimizer, learning rate, seed,
             weights of rows and classes, early stopping.
         weights_hash: SHA-256 of the final variables, equal on all ranks.
+        custom: The user's own classes and functions in the network, by the names under which Keras
+            knows them, and their modules; these are imported before the network is loaded.
         recipe: What made the features, and the numbers of the labels, if the fit was given it: new
             rows are scored by `trained.transform(trained.recipe.transform(df))`.
     """
@@ -87,6 +75,7 @@ class TrainedModel(PythonModel):
     data: dict[str, Any]
     settings: dict[str, Any]
     weights_hash: str
+    custom: dict[str, str] = field(default_factory=dict)
     recipe: FittedRecipe | None = field(default=None, repr=False)
 
     @property
@@ -122,8 +111,8 @@ class TrainedModel(PythonModel):
         return super().score(data, keep, spark)
 
     def scorer(self, spark: SparkSession) -> Scorer:
-        sent = spark.sparkContext.broadcast((self.keras_file, self.dense_file))
-        opened = _opened(sent, self._digest(), self.layout, self.task, task_cores(spark))
+        sent = spark.sparkContext.broadcast(self._files())
+        opened = _opened(sent, self.layout, self.task, task_cores(spark))
         return Scorer(features=self.features, columns=score_columns(self.task), opened=opened)
 
     def transform_arrow(self, table: pa.Table) -> pa.Table | None:
@@ -140,8 +129,7 @@ class TrainedModel(PythonModel):
             raise ConfigError(
                 f"the matrix is {features.shape}; the model needs [rows, {self.layout.width}]"
             )
-        files = (self.keras_file, self.dense_file)
-        forward = _forward(files, self._digest(), self.layout.width, threads=None)
+        forward = self._files().forward(threads=None)
         return forward(np.ascontiguousarray(features, dtype=np.float32))
 
     def generate(self, rows: int, seed: int = 0) -> NDArray[np.float32]:
@@ -152,20 +140,26 @@ class TrainedModel(PythonModel):
         """
         if self.generator_file is None:
             raise ConfigError(f"generate() is for a GAN; this model's task is {self.task}")
-        generator = _read_keras(self.generator_file)
+        generator = loaded.read(self.generator_file, self.custom)
         noise = np.random.default_rng(seed).normal(size=(rows, generator.input_shape[-1]))
         made: NDArray[np.float32] = generator.predict(noise.astype(np.float32), verbose=0)
         return made
 
     def network(self) -> keras.Model:
         """Return the Keras model (imports TensorFlow)."""
-        return _read_keras(self.keras_file)
+        return loaded.read(self.keras_file, self.custom)
 
-    def _digest(self) -> str:
-        return hashlib.sha256(self.keras_file).hexdigest()
+    def _files(self) -> loaded.Files:
+        return loaded.Files(
+            keras=self.keras_file,
+            dense=self.dense_file,
+            custom=self.custom,
+            digest=hashlib.sha256(self.keras_file).hexdigest(),
+            width=self.layout.width,
+        )
 
     def _write(self, folder: Path) -> None:
-        (folder / _NETWORK).write_bytes(self.keras_file)
+        (folder / loaded.NETWORK).write_bytes(self.keras_file)
         if self.dense_file is not None:
             (folder / _DENSE).write_bytes(self.dense_file)
         if self.generator_file is not None:
@@ -180,6 +174,7 @@ class TrainedModel(PythonModel):
             "data": self.data,
             "settings": self.settings,
             "weights_hash": self.weights_hash,
+            "custom": self.custom,
         }
         (folder / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
         if self.recipe is not None:
@@ -191,7 +186,7 @@ class TrainedModel(PythonModel):
             facts = json.loads((folder / _FACTS).read_text())
             dense, generator = folder / _DENSE, folder / _GENERATOR
             return cls(
-                keras_file=(folder / _NETWORK).read_bytes(),
+                keras_file=(folder / loaded.NETWORK).read_bytes(),
                 dense_file=dense.read_bytes() if dense.is_file() else None,
                 layout=Layout.from_json(facts["layout"]),
                 task=facts["task"],
@@ -202,6 +197,7 @@ class TrainedModel(PythonModel):
                 data=facts["data"],
                 settings=facts["settings"],
                 weights_hash=facts["weights_hash"],
+                custom=dict(facts.get("custom", {})),
                 recipe=FittedRecipe.load(folder / _RECIPE) if (folder / _RECIPE).is_dir() else None,
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
@@ -209,13 +205,13 @@ class TrainedModel(PythonModel):
 
 
 def _opened(
-    sent: Broadcast[Files], digest: str, layout: Layout, task: str, threads: int
+    sent: Broadcast[loaded.Files], layout: Layout, task: str, threads: int
 ) -> Callable[[], AbstractContextManager[Score]]:
     """Return what a task scores its rows by: the network, loaded where it is used."""
 
     def opened() -> AbstractContextManager[Score]:
-        forward = _forward(sent.value, digest, layout.width, threads=threads)
-        return contextlib.nullcontext(_scores(forward, layout, task))
+        scores = _scores(sent.value.forward(threads=threads), layout, task)
+        return contextlib.nullcontext(scores)
 
     return opened
 
@@ -233,59 +229,3 @@ def _scores(forward: Forward, layout: Layout, task: str) -> Score:
         return packed(output, usable, task)
 
     return scores
-
-
-def _forward(files: Files, digest: str, width: int, *, threads: int | None) -> Forward:
-    """Return the model as a function of a matrix, loaded at most once in this process."""
-    keras_file, dense_file = files
-    if dense_file is not None:
-        return DenseChain.from_bytes(dense_file)
-    if digest not in _loaded:
-        import os
-
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        import tensorflow as tf
-
-        if threads is not None and not _loaded:
-            # Each task has its cores; a pool as wide as the machine in every worker would fight.
-            with_threads = tf.config.threading
-            with_threads.set_intra_op_parallelism_threads(threads)
-            with_threads.set_inter_op_parallelism_threads(1)
-        model = _read_keras(keras_file)
-
-        def call(features: Any) -> Any:
-            return model(features, training=False)
-
-        signature = [tf.TensorSpec([None, width], tf.float32)]
-        _loaded.clear()  # a worker that is reused for another model need not keep this one
-        _loaded[digest] = tf.function(call, input_signature=signature), rows_at_once(model)
-    compiled, rows = _loaded[digest]
-
-    def forward(features: NDArray[np.float32]) -> NDArray[np.float32]:
-        starts = range(0, max(len(features), 1), rows)
-        return np.concatenate([compiled(features[at : at + rows]).numpy() for at in starts])
-
-    return forward
-
-
-def rows_at_once(model: Any) -> int:
-    """How many rows go through `model` together: a power of two, by its largest layer's output."""
-    import keras
-
-    # A layer of a network that a user made by a class of its own has no output to look at.
-    outputs = [getattr(layer, "output", None) for layer in model.layers]
-    found = [output.shape[1:] for output in keras.tree.flatten(outputs) if output is not None]
-    widest = max((math.prod(size or 1 for size in shape) for shape in found), default=1)
-    fitting = max(_CACHE_BYTES // (4 * widest), 16)
-    return int(min(1 << (fitting.bit_length() - 1), _ROWS))
-
-
-def _read_keras(keras_file: bytes) -> Any:
-    import keras
-
-    with tempfile.TemporaryDirectory(prefix="sparkmine-model-") as folder:
-        path = Path(folder) / _NETWORK
-        path.write_bytes(keras_file)
-        # safe_mode refuses Lambda layers, whose code would be unpickled.
-        return keras.saving.load_model(path, compile=False, safe_mode=True)

@@ -24,6 +24,7 @@ from sparkmine.train.dense import DenseChain
 from sparkmine.train.examples import Examples
 from sparkmine.train.job import Job
 from sparkmine.train.loader import Blocks, Loader
+from sparkmine.train.models.base import FunctionNetwork
 from sparkmine.train.order import Rest
 from sparkmine.train.own_metrics import OwnMetrics
 from sparkmine.train.validation import Validation
@@ -43,13 +44,14 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     """Train `job` together with the other ranks; rank 0 leaves the model in `folder`.
 
     Returns:
-        `history`, `epoch` (whose weights the model has), `weights_hash`, `task` and `classes`.
+        `history`, `epoch` (whose weights the model has), `weights_hash`, `task`, `classes` and
+        `custom`, the user's own classes in the model and their modules.
     """
     keras.utils.set_random_seed(derived_seed(job.seed, 0))
     model = job.network.build(job.layout)
     if not model.built:
         model.build((None, job.layout.width))
-    loadable.check(model)
+    custom = loadable.check(model) if isinstance(job.network, FunctionNetwork) else {}
     control.advance()
     task, classes = _task(job, model)
     _compile(job, model, task)
@@ -97,6 +99,7 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
         "weights_hash": digest.hex(),
         "task": task,
         "classes": classes,
+        "custom": custom,
     }
 
 

@@ -36,13 +36,16 @@ def halves(width: int) -> Any:
     import keras
     import tensorflow as tf
 
-    class Halves(keras.Sequential):  # type: ignore[misc]
-        def train_step(self, data: Any) -> Any:
-            step = tf.cast(self.optimizer.iterations, tf.int32)
-            rows = step * 2 * HALF + hvd.rank() * HALF + tf.range(HALF)
-            return super().train_step((tf.gather(X, rows), tf.gather(Y, rows)))
+    model = keras.Sequential(layers())
+    true_step = model.train_step
 
-    return Halves(layers())
+    def half_step(data: Any) -> Any:
+        step = tf.cast(model.optimizer.iterations, tf.int32)
+        rows = step * 2 * HALF + hvd.rank() * HALF + tf.range(HALF)
+        return true_step((tf.gather(X, rows), tf.gather(Y, rows)))
+
+    model.train_step = half_step
+    return model
 
 
 @pytest.mark.parametrize(

@@ -90,12 +90,27 @@ def test_a_stopped_rank_ends_all(
     assert not survivors(watched.every, watched.done_at + END_SECONDS - time.monotonic())
 
 
+def before_each_step(width: int, work: Callable[[Any, Any], Any]) -> Any:
+    """A model whose steps begin with `work` of the batch and the number of steps before."""
+    import keras
+    import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((width,)), keras.layers.Dense(1, activation="sigmoid")])
+    true_step = model.train_step
+
+    def step(data: Any) -> Any:
+        x, y = data
+        return true_step((work(x, tf.convert_to_tensor(model.optimizer.iterations)), y))
+
+    model.train_step = step
+    return model
+
+
 def hungry(width: int) -> Any:
     """A model that needs 4 GiB in its 20th step on rank 1, where 2 GiB are left."""
     import resource
 
     import horovod.tensorflow as hvd
-    import keras
     import tensorflow as tf
 
     wanted = 1
@@ -105,18 +120,11 @@ def hungry(width: int) -> Any:
         wanted = 1 << 30
         print("this rank may take 2 GiB more")
 
-    class Hungry(keras.layers.Layer):
-        def build(self, shape: Any) -> None:
-            self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False)
+    def eat(x: Any, step: Any) -> Any:
+        floats = tf.where(step < 19, 1, wanted)
+        return x + tf.minimum(tf.reduce_sum(tf.zeros([floats])), 0.0)
 
-        def call(self, x: Any) -> Any:
-            self.steps.assign_add(1.0)
-            floats = tf.where(tf.convert_to_tensor(self.steps) < 20.0, 1, wanted)
-            return x + tf.minimum(tf.reduce_sum(tf.zeros([floats])), 0.0)
-
-    return keras.Sequential(
-        [keras.Input((width,)), Hungry(), keras.layers.Dense(1, activation="sigmoid")]
-    )
+    return before_each_step(width, eat)
 
 
 @pytest.mark.slow
@@ -151,7 +159,6 @@ def blocked(width: int) -> Any:
 def looping(width: int) -> Any:
     """A model whose 20th step never ends on rank 1: a loop in Python that a graph calls."""
     import horovod.tensorflow as hvd
-    import keras
     import tensorflow as tf
 
     wanted = 20 if hvd.rank() == 1 else -1
@@ -164,13 +171,10 @@ def looping(width: int) -> Any:
             pass
         return x
 
-    class Counted(keras.layers.Layer):
-        def call(self, x: Any) -> Any:
-            return x + 0.0 * tf.ensure_shape(tf.numpy_function(count, [x], tf.float32), x.shape)
+    def counted(x: Any, step: Any) -> Any:
+        return tf.ensure_shape(tf.numpy_function(count, [x], tf.float32), x.shape)
 
-    return keras.Sequential(
-        [keras.Input((width,)), Counted(), keras.layers.Dense(1, activation="sigmoid")]
-    )
+    return before_each_step(width, counted)
 
 
 @pytest.mark.slow

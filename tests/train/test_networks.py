@@ -14,7 +14,7 @@ from sparkmine.errors import ConfigError
 from sparkmine.recipe.columns import BUCKET, INDEX, NUMBER, ColumnInfo
 from sparkmine.train import CNN, MLP, RNN, Autoencoder
 from sparkmine.train.layout import Feature, Layout
-from sparkmine.train.trained import rows_at_once
+from sparkmine.train.loaded import rows_at_once
 
 Matrix = np.ndarray[Any, Any]
 
