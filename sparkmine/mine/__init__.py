@@ -15,7 +15,8 @@ from sparkmine.mine.keywords import Keywords, KeywordsModel
 from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
-from sparkmine.mine.rules import RuleSettings, association_rules, find_rules
+from sparkmine.mine.rules import AssociationRules, association_rules
+from sparkmine.mine.rules_model import RulesModel
 from sparkmine.mine.scikit import ScikitLearn, ScikitLearnModel
 from sparkmine.mine.supervised import (
     Calibrated,
@@ -38,6 +39,7 @@ from sparkmine.mine.weights import best_weights
 apriori = frequent_itemsets
 
 __all__ = [
+    "AssociationRules",
     "Averaging",
     "Calibrated",
     "Calibration",
@@ -61,7 +63,7 @@ __all__ = [
     "Outliers",
     "Persistence",
     "RandomForest",
-    "RuleSettings",
+    "RulesModel",
     "ScikitLearn",
     "ScikitLearnModel",
     "SingleRule",
@@ -76,7 +78,6 @@ __all__ = [
     "best_weights",
     "choose_k",
     "choose_topics",
-    "find_rules",
     "frequent_itemsets",
     "recommend",
 ]
