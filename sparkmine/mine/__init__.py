@@ -8,6 +8,7 @@ from sparkmine.mine.baseline import (
     StratifiedRandom,
 )
 from sparkmine.mine.class_model import ClassModel
+from sparkmine.mine.combined import CombinedModel
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
@@ -44,6 +45,7 @@ __all__ = [
     "Calibrated",
     "Calibration",
     "ClassModel",
+    "CombinedModel",
     "Constant",
     "Costs",
     "Decided",
