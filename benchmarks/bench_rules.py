@@ -27,7 +27,6 @@ from common import FOLDER, PeakMemory, bench_session, commit, median_seconds
 from sparkmine import Lake, mine
 from sparkmine.mine.mining import mine_itemsets
 from sparkmine.mine.rule_search import Search
-from sparkmine.mine.rules import to_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -132,7 +131,14 @@ def rules(df: DataFrame, support: float, model: Any, runs: int) -> None:
     def ours() -> None:
         table = Search(ranges={"confidence": (CONFIDENCE, None)}).rules(found)
         counts["ours"] = table.num_rows
-        consume(to_frame(table, spark))
+        model = mine.RulesModel(
+            basket="basket_id",
+            item="category",
+            baskets=found.baskets,
+            itemsets=len(found),
+            rules=table,
+        )
+        consume(model.to_frame(spark))
 
     def peers() -> None:
         # A copy of the model, for it keeps the rules that it has made once.

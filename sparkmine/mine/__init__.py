@@ -8,6 +8,7 @@ from sparkmine.mine.baseline import (
     StratifiedRandom,
 )
 from sparkmine.mine.class_model import ClassModel
+from sparkmine.mine.combined import CombinedModel
 from sparkmine.mine.ensemble import Averaging, Voting
 from sparkmine.mine.expression_model import ExpressionModel
 from sparkmine.mine.itemsets import frequent_itemsets
@@ -15,7 +16,8 @@ from sparkmine.mine.keywords import Keywords, KeywordsModel
 from sparkmine.mine.kmeans import KMeans, KMeansModel, choose_k
 from sparkmine.mine.outliers import OutlierModel, Outliers
 from sparkmine.mine.recommend import recommend
-from sparkmine.mine.rules import RuleSettings, association_rules, find_rules
+from sparkmine.mine.rules import AssociationRules, association_rules
+from sparkmine.mine.rules_model import RulesModel
 from sparkmine.mine.scikit import ScikitLearn, ScikitLearnModel
 from sparkmine.mine.supervised import (
     Calibrated,
@@ -38,10 +40,12 @@ from sparkmine.mine.weights import best_weights
 apriori = frequent_itemsets
 
 __all__ = [
+    "AssociationRules",
     "Averaging",
     "Calibrated",
     "Calibration",
     "ClassModel",
+    "CombinedModel",
     "Constant",
     "Costs",
     "Decided",
@@ -61,7 +65,7 @@ __all__ = [
     "Outliers",
     "Persistence",
     "RandomForest",
-    "RuleSettings",
+    "RulesModel",
     "ScikitLearn",
     "ScikitLearnModel",
     "SingleRule",
@@ -76,7 +80,6 @@ __all__ = [
     "best_weights",
     "choose_k",
     "choose_topics",
-    "find_rules",
     "frequent_itemsets",
     "recommend",
 ]

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import pyarrow as pa
-
 from sparkmine.errors import ModelError
 from sparkmine.mine.class_model import ClassModel
 from sparkmine.mine.expression_model import ExpressionModel
+from sparkmine.mine.members import predictions, predictions_here
 from sparkmine.model import SCORES, Model
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 _MEMBERS = "members.json"
@@ -36,27 +36,24 @@ class CombinedModel(Model):
         self.members = dict(members)
 
     def transform(self, df: DataFrame) -> DataFrame:
-        columns = df.columns
-        for name, model in self.members.items():
-            df = model.transform(df)
-            score = next(one for one in reversed(SCORES) if one in df.columns)
-            # A model may add more than its score; the next must not see it.
-            kept = [*columns, *(n for n in self.members if n in df.columns)]
-            df = df.withColumnRenamed(score, name).select(*kept, name)
-        df = self.combiner.transform(df)
-        return df.select(*columns, *(score for score in SCORES if score in df.columns))
+        """`df` with `prediction`, and of several classes `probability`.
+
+        Null where a member has none.
+
+        Raises:
+            ConfigError: a column is called like a member, or like one that is added.
+        """
+        columns = [f"`{name}`" for name in df.columns]
+        scored = self.combiner.transform(predictions(self.members, df))
+        return scored.select(*columns, *(name for name in SCORES if name in scored.columns))
 
     def transform_arrow(self, table: pa.Table) -> pa.Table | None:
-        columns = table.column_names
-        inputs = table
-        for name, model in self.members.items():
-            scored = model.transform_arrow(table)
-            if scored is None:
-                return None
-            score = next(one for one in reversed(SCORES) if one in scored.column_names)
-            inputs = inputs.append_column(name, scored.column(score))
+        inputs = predictions_here(self.members, table)
+        if inputs is None:
+            return None
         found = self.combiner.transform_arrow(inputs)
-        return found.select([*columns, *(one for one in SCORES if one in found.column_names)])
+        added = [name for name in SCORES if name in found.column_names]
+        return found.select([*table.column_names, *added])
 
     def _write(self, folder: Path) -> None:
         (folder / _MEMBERS).write_text(json.dumps(list(self.members)) + "\n")

@@ -10,31 +10,26 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from sparkmine.errors import ConfigError
 from sparkmine.lake.inputs import session_of
-from sparkmine.mine.lattice import Itemsets, plain_lists
-from sparkmine.mine.measures import MEASURES, Ranges, check_ranges
+from sparkmine.mine.lattice import Itemsets
+from sparkmine.mine.measures import Ranges, check_ranges
 from sparkmine.mine.memory import BYTES_PER_RULE, Budget
 from sparkmine.mine.mining import mine_itemsets
 from sparkmine.mine.rule_search import Search, Side
+from sparkmine.mine.rules_model import RulesModel
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkmine.lake import Snapshot
 
-SCHEMA = "antecedent array<string>, consequent array<string>, " + ", ".join(
-    f"{name} double" for name in MEASURES
-)
-
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuleSettings:
-    """Which itemsets are mined and which of their rules are wanted.
+class AssociationRules:
+    """Rules "baskets with the antecedent also hold the consequent": which of them are wanted.
 
     Fields:
         min_support: least share of the baskets that hold the whole rule, in (0, 1].
@@ -68,12 +63,7 @@ class RuleSettings:
     max_rules: int | None = None
     partitions: int | None = None
 
-    def search(self, most: int) -> Search:
-        """The search for these rules, of which there may be `most`.
-
-        Raises:
-            ConfigError: a setting is wrong.
-        """
+    def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
             raise ConfigError(f"min_confidence is {self.min_confidence}; it must be from 0 to 1")
         for name in ("max_consequent", "max_rules"):
@@ -81,14 +71,57 @@ class RuleSettings:
             if number is not None and number < 1:
                 raise ConfigError(f"{name} is {number}; it must be 1 or more")
         check_ranges(self.filters or {})
-        left, right = _names(self.antecedent_has), _names(self.consequent_has)
+        for name in ("antecedent_has", "antecedent_lacks", "consequent_has", "consequent_lacks"):
+            items = getattr(self, name)
+            if isinstance(items, str):
+                raise ConfigError(f"{name}: {items!r} is one text; give a list of items")
+            object.__setattr__(self, name, tuple(str(item) for item in items))
+
+    def fit(
+        self,
+        data: DataFrame | Snapshot,
+        basket: str,
+        item: str,
+        spark: SparkSession | None = None,
+    ) -> RulesModel:
+        """Mine the rules of baskets.
+
+        Args:
+            data: one row per basket and item.
+            basket: the column that says which basket the row belongs to, of any type.
+            item: the column with the item; its text is what counts.
+            spark: session in which a snapshot is read; by default the active one.
+
+        Raises:
+            ConfigError: a setting or a column name is wrong.
+            DataError: more itemsets or rules than allowed.
+        """
+        search = self._search(Budget.of(session_of(data, spark)))
+        found = mine_itemsets(
+            data,
+            basket,
+            item,
+            self.min_support,
+            self.max_length,
+            max_itemsets=self.max_itemsets,
+            partitions=self.partitions,
+            spark=spark,
+        )
+        _warn_of_rare(found, search)
+        rules = search.rules(found)
+        logger.info("%d rules from %d itemsets", rules.num_rows, len(found))
+        return RulesModel(
+            basket=basket, item=item, baskets=found.baskets, itemsets=len(found), rules=rules
+        )
+
+    def _search(self, budget: Budget) -> Search:
         return Search(
             ranges=self._ranges(),
             max_consequent=self.max_consequent,
-            antecedent=Side(has=left, lacks=_names(self.antecedent_lacks)),
-            consequent=Side(has=right, lacks=_names(self.consequent_lacks)),
+            antecedent=Side(has=self.antecedent_has, lacks=self.antecedent_lacks),
+            consequent=Side(has=self.consequent_has, lacks=self.consequent_lacks),
             prune=self.prune,
-            max_rules=self.max_rules or most,
+            max_rules=self.max_rules or budget.allows(BYTES_PER_RULE),
         )
 
     def _ranges(self) -> Ranges:
@@ -110,7 +143,7 @@ def association_rules(
     spark: SparkSession | None = None,
     **further: Any,
 ) -> DataFrame:
-    """Rules "baskets with the antecedent also hold the consequent", the highest lift first.
+    """The rules of `AssociationRules` as a table in one call, the highest lift first.
 
     Args:
         df: one row per basket and item (a DataFrame or a snapshot).
@@ -119,7 +152,7 @@ def association_rules(
         min_support: least share of the baskets that hold the whole rule, in (0, 1].
         min_confidence: least share, in [0, 1], of the antecedent's baskets.
         spark: session in which a snapshot is read; by default the active one.
-        further: other fields of `RuleSettings`.
+        further: other fields of `AssociationRules`.
 
     Returns:
         DataFrame [antecedent: array<string>, consequent: array<string>, support, confidence,
@@ -130,52 +163,9 @@ def association_rules(
         ConfigError: a parameter or a column name is wrong.
         DataError: more itemsets or rules than allowed.
     """
-    settings = RuleSettings(min_support=min_support, min_confidence=min_confidence, **further)
-    table, _ = find_rules(df, basket, item, settings, spark=spark)
-    return to_frame(table, session_of(df, spark))
-
-
-def find_rules(
-    df: DataFrame | Snapshot,
-    basket: str,
-    item: str,
-    settings: RuleSettings,
-    *,
-    spark: SparkSession | None = None,
-) -> tuple[pa.Table, Itemsets]:
-    """As `association_rules`, as an Arrow table, and the itemsets that the rules are made of.
-
-    The table takes a fifth of the time of a DataFrame. Its sides are lists of dictionary codes.
-    """
-    budget = Budget.of(session_of(df, spark))
-    search = settings.search(budget.allows(BYTES_PER_RULE))
-    found = mine_itemsets(
-        df,
-        basket,
-        item,
-        settings.min_support,
-        settings.max_length,
-        max_itemsets=settings.max_itemsets,
-        partitions=settings.partitions,
-        spark=spark,
-    )
-    _warn_of_rare(found, search)
-    table = search.rules(found)
-    logger.info("%d rules from %d itemsets", table.num_rows, len(found))
-    return table, found
-
-
-def to_frame(rules: pa.Table, spark: SparkSession) -> DataFrame:
-    """A table of rules as a DataFrame: Spark takes no dictionaries within lists."""
-    sides = [plain_lists(rules.column(place).combine_chunks()) for place in (0, 1)]
-    plain = pa.table([*sides, *rules.columns[2:]], rules.column_names)
-    return spark.createDataFrame(plain, SCHEMA)
-
-
-def _names(items: Collection[str]) -> list[str]:
-    if isinstance(items, str):
-        raise ConfigError(f"{items!r} is one text; give a list of items")
-    return [str(item) for item in items]
+    settings = AssociationRules(min_support=min_support, min_confidence=min_confidence, **further)
+    session = session_of(df, spark)
+    return settings.fit(df, basket, item, session).to_frame(session)
 
 
 def _warn_of_rare(found: Itemsets, search: Search) -> None:

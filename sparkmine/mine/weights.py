@@ -9,15 +9,19 @@ far the answer can be from it is known from the gradient (the gap of Frank and W
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparkmine.errors import DataError
+from sparkmine.lake.inputs import need_columns
 from sparkmine.model import Task
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,6 +40,45 @@ class Weights:
     weights: tuple[float, ...]
     loss: float
     equal: float
+
+
+def choose_weights(
+    rows: DataFrame,
+    members: Sequence[str],
+    label: str,
+    keys: Sequence[str] = (),
+    task: Task = "binary",
+) -> Weights:
+    """The weights that are best on validation rows; of very many on a sample of them.
+
+    Args:
+        members: Columns of predictions: of class 1, numbers, or arrays of several classes.
+        keys: Columns that name a row: the sample are the first rows by their hash, so it is the
+            same in every run; by the hash of all that is looked at when left out.
+
+    Raises:
+        ConfigError: a column is missing.
+        DataError: a prediction or a label is null; what `best_weights` raises.
+    """
+    from pyspark.sql import functions as F
+
+    need_columns(rows, [*members, label, *keys])
+    wanted = [F.col(f"`{name}`") for name in (*members, label)]
+    order = F.xxhash64(*(F.col(f"`{key}`") for key in keys or (*members, label)))
+    table = rows.orderBy(order).limit(MOST_ROWS).select(*wanted).toArrow()
+    missing = sum(column.null_count for column in table.columns)
+    if missing:
+        raise DataError(
+            f"{missing} labels ({label}) and predictions ({', '.join(members)}) of the rows that "
+            "weights are chosen on are null; choose rows that every member scores"
+        )
+    found = [
+        np.array(table.column(name).to_pylist(), np.float64).reshape(len(table), -1)
+        for name in members
+    ]
+    scores = np.stack(found, axis=1)  # [rows, members, 1 or classes]
+    labels = table.column(label).to_numpy()
+    return best_weights(scores if task == "multiclass" else scores[:, :, 0], labels, task)
 
 
 def best_weights(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 from sparkmine.errors import ConfigError
 from sparkmine.expr import Expr
 from sparkmine.lake.inputs import as_frame, part_of, session_of
+from sparkmine.mine.members import predictions, predictions_here
 from sparkmine.mine.scikit import ScikitLearn, fit_parts
 from sparkmine.model import SCORES, Estimator, Model, Task
 from sparkmine.selection.folds import Folds
@@ -122,13 +123,8 @@ class StackedModel(Model):
         return scored.select(*columns, *(name for name in SCORES if name in scored.columns))
 
     def transform_arrow(self, table: pa.Table) -> pa.Table | None:
-        inputs = table
-        for name, model in self.members.items():
-            scored = model.transform_arrow(table)
-            if scored is None:
-                return None
-            inputs = inputs.append_column(name, scored.column(_score(scored.column_names)))
-        scored = self.final.transform_arrow(inputs)
+        inputs = predictions_here(self.members, table)
+        scored = None if inputs is None else self.final.transform_arrow(inputs)
         if scored is None:
             return None
         added = [name for name in SCORES if name in scored.column_names]
@@ -145,34 +141,6 @@ class StackedModel(Model):
         names = json.loads((folder / _FACTS).read_text())["members"]
         members = {name: Model.load(folder / f"member-{n}") for n, name in enumerate(names)}
         return cls(members=members, final=Model.load(folder / "final"))
-
-
-def predictions(members: Mapping[str, Model], df: DataFrame) -> DataFrame:
-    """`df` with a column of predictions for each member, called like it.
-
-    Of several classes it holds the probability of each.
-
-    Raises:
-        ConfigError: there is such a column.
-    """
-    columns = df.columns
-    taken = sorted({*SCORES, *members} & set(columns))
-    if taken:
-        raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
-    done: list[str] = []
-    for name, model in members.items():
-        done.append(name)
-        # A model may add more than its prediction; the next must not see it.
-        scored = model.transform(df)
-        df = scored.withColumnRenamed(_score(scored.columns), name).select(
-            *(f"`{column}`" for column in (*columns, *done))
-        )
-    return df
-
-
-def _score(columns: Sequence[str]) -> str:
-    """What a model says of a row: the probabilities of several classes, else its prediction."""
-    return next(name for name in reversed(SCORES) if name in columns)
 
 
 def fit_each(

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparkmine.errors import ConfigError, DataError
+from sparkmine.errors import ConfigError
 from sparkmine.model import SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.scored import MISMATCH, joined_scores
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
     from sparkmine.mine.weights import Weights
 
 
@@ -66,11 +64,11 @@ class Ensemble(Stage):
 
     def run(self, context: Context) -> Result:
         from sparkmine import mine
-        from sparkmine.mine.combined import CombinedModel
+        from sparkmine.mine.members import classes_of
 
         names = tuple(self.members)
         scores = joined_scores(context, self.members, [*self.keys, self.label])
-        classes = self._classes(scores)
+        classes = classes_of(scores, names) if self.task == "multiclass" else None
         metrics: dict[str, Any] = {"members": list(names), "method": self.method}
         if self.method == "averaging":
             weights = self.weights
@@ -84,9 +82,8 @@ class Ensemble(Stage):
         else:
             model = mine.Voting(names, self.threshold).model(classes)
         folders = {name: context.artifact_of(table) for name, table in self.members.items()}
-        CombinedModel(combiner=model, members={n: Model.load(f) for n, f in folders.items()}).save(
-            context.artifact()
-        )
+        members = {name: Model.load(folder) for name, folder in folders.items()}
+        mine.CombinedModel(combiner=model, members=members).save(context.artifact())
         scored = model.transform(scores)
         added = [name for name in SCORES if name in scored.columns]
         return Result(
@@ -101,52 +98,8 @@ class Ensemble(Stage):
         )
 
     def _chosen(self, context: Context) -> Weights:
-        """The weights that are best on the validation rows; of very many on a sample of them."""
-        import numpy as np
-        from pyspark.sql import functions as F
-
-        from sparkmine.mine.weights import MOST_ROWS, best_weights
+        """The weights that are best on the validation rows."""
+        from sparkmine.mine.weights import choose_weights
 
         rows = joined_scores(context, self.members, [*self.keys, self.label], self.choose_on)
-        # In the order of a hash: the same sample in every run.
-        order = F.xxhash64(*(F.col(f"`{key}`") for key in self.keys))
-        wanted = (F.col(f"`{name}`") for name in (*self.members, self.label))
-        table = rows.orderBy(order).limit(MOST_ROWS).select(*wanted).toArrow()
-        missing = sum(column.null_count for column in table.columns)
-        if missing:
-            raise DataError(
-                f"stage {self.name}: {missing} labels and predictions are null where "
-                f"{self.choose_on}; choose rows that every member scores"
-            )
-        members = [
-            np.array(table.column(name).to_pylist(), np.float64).reshape(len(table), -1)
-            for name in self.members
-        ]
-        found = np.stack(members, axis=1)  # [rows, members, 1 or classes]
-        labels = table.column(self.label).to_numpy()
-        return best_weights(
-            found if self.task == "multiclass" else found[:, :, 0], labels, self.task
-        )
-
-    def _classes(self, scores: DataFrame) -> int | None:
-        """How many classes the members' probabilities are of; None unless there are several.
-
-        Raises:
-            ConfigError: a member has no probabilities.
-        """
-        from pyspark.sql import functions as F
-        from pyspark.sql.types import ArrayType
-
-        if self.task != "multiclass":
-            return None
-        for name, table in self.members.items():
-            if not isinstance(scores.schema[name].dataType, ArrayType):
-                raise ConfigError(f"stage {self.name}: {table} has no probabilities of classes")
-        most = [F.max(F.size(name)) for name in self.members]
-        found = scores.agg(*most).first()
-        sizes = set() if found is None else set(found)
-        if len(sizes) != 1 or None in sizes:
-            raise ConfigError(
-                f"stage {self.name}: the members know {sorted(map(str, sizes))} classes"
-            )
-        return int(sizes.pop())
+        return choose_weights(rows, list(self.members), self.label, self.keys, self.task)

@@ -11,7 +11,10 @@ from sparkmine.stages.mined import BasketStage, Measure
 
 
 class Recommend(BasketStage):
-    """For each basket the `top_k` items that `rules`, a table of the stage `rules`, recommend."""
+    """For each basket the `top_k` items that `rules`, a table of the stage `rules`, recommend.
+
+    The table, not the model beside it, says which rules: a query in between may choose among them.
+    """
 
     kind: ClassVar[str] = "recommend"
     stage: Literal["recommend"]

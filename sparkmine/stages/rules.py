@@ -45,9 +45,9 @@ class Rules(MiningStage):
     max_rules: int | None = Field(default=None, ge=1)
 
     def run(self, context: Context) -> Result:
-        from sparkmine.mine import rules
+        from sparkmine import mine
 
-        settings = rules.RuleSettings(
+        how = mine.AssociationRules(
             min_support=self.min_support,
             min_confidence=self.min_confidence,
             min_lift=self.min_lift,
@@ -62,11 +62,11 @@ class Rules(MiningStage):
             max_itemsets=self.max_itemsets,
             max_rules=self.max_rules,
         )
-        table, itemsets = rules.find_rules(
-            self.rows(context), self.basket, self.item, settings, spark=context.spark
-        )
+        model = how.fit(self.rows(context), self.basket, self.item, context.spark)
+        model.save(context.artifact())
         return Result(
-            frame=rules.to_frame(table, context.spark),
+            frame=model.to_frame(context.spark),
             rows_in=context.inputs[self.input].rows,
-            metrics={"rules": {"baskets": itemsets.baskets, "itemsets": len(itemsets)}},
+            metrics={"rules": {"baskets": model.baskets, "itemsets": model.itemsets}},
+            artifact=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkmine.errors import ConfigError
-from sparkmine.mine import association_rules, matching, recommend
+from sparkmine.mine import AssociationRules, association_rules, matching, recommend
+from sparkmine.model import Model
 
 Make = Callable[[int, int], pd.DataFrame]
 Turn = Callable[[pd.DataFrame], DataFrame]
@@ -79,6 +81,20 @@ def test_recommendations_equal_a_loop(
     expected = by_hand(baskets, rules, top_k, score)
     assert rows == expected
     assert len(expected) > 100
+
+
+def test_a_saved_model_recommends(spark: SparkSession, baskets: DataFrame, tmp_path: Path) -> None:
+    rules = AssociationRules(min_support=0.05, max_consequent=2).fit(baskets, "basket", "item")
+    rules.save(tmp_path / "rules")
+    model = Model.load(tmp_path / "rules")
+    table = rules.to_frame(spark)
+    for found, wanted in (
+        (model.transform(baskets, 2, score="lift"), by_hand(baskets, table, 2, "lift")),
+        (model.score(baskets, ["basket"]), by_hand(baskets, table, 5, "confidence")),
+    ):
+        assert sorted(tuple(row) for row in found.collect()) == wanted
+    with pytest.raises(ConfigError, match="basket is all that can be kept"):
+        model.score(baskets, ["basket", "item"])
 
 
 def test_small_steps_change_nothing(baskets: DataFrame, rules: DataFrame) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from mlxtend.frequent_patterns import fpgrowth
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.mine import association_rules
+from sparkmine.mine import AssociationRules, RulesModel, association_rules
 from sparkmine.mine.mining import mine_itemsets
 from sparkmine.mine.rule_search import Search, Side, _highest_first
 
@@ -98,18 +99,8 @@ def test_rules_by_hand(shop: DataFrame) -> None:
     assert found["bread", "milk"] == pytest.approx((0.6, 0.75, 0.9375, -0.04, 0.8, -0.25))
 
 
-@pytest.mark.parametrize("max_consequent", [1, None])
-def test_rules_equal_mlxtend(
-    baskets: pd.DataFrame, expected: pd.DataFrame, long_form: Turn, max_consequent: int | None
-) -> None:
-    if max_consequent is not None:
-        expected = expected[expected["consequents"].map(len) <= max_consequent]
-    found = association_rules(
-        long_form(baskets),
-        *("basket", "item", SUPPORT, CONFIDENCE),
-        max_consequent=max_consequent,
-        partitions=2,
-    ).toPandas()
+def check(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """The same rules with the same measures, as pandas has them of an Arrow table and of Spark."""
     measures = {
         (frozenset(row["antecedent"]), frozenset(row["consequent"])): row[MEASURES].to_numpy(float)
         for _, row in found.iterrows()
@@ -122,6 +113,32 @@ def test_rules_equal_mlxtend(
         actual = measures[row["antecedents"], row["consequents"]]
         np.testing.assert_allclose(actual, wanted, rtol=1e-9, atol=1e-12)
     assert found["lift"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("max_consequent", [1, None])
+def test_rules_equal_mlxtend(
+    baskets: pd.DataFrame, expected: pd.DataFrame, long_form: Turn, max_consequent: int | None
+) -> None:
+    if max_consequent is not None:
+        expected = expected[expected["consequents"].map(len) <= max_consequent]
+    found = association_rules(
+        long_form(baskets),
+        *("basket", "item", SUPPORT, CONFIDENCE),
+        max_consequent=max_consequent,
+        partitions=2,
+    ).toPandas()
+    check(found, expected)
+
+
+def test_a_model_keeps_its_rules(
+    baskets: pd.DataFrame, expected: pd.DataFrame, long_form: Turn, tmp_path: Path
+) -> None:
+    settings = AssociationRules(min_support=SUPPORT, min_confidence=CONFIDENCE, max_consequent=None)
+    settings.fit(long_form(baskets), "basket", "item").save(tmp_path / "rules")
+    model = RulesModel.load(tmp_path / "rules")
+    assert (model.basket, model.item, model.baskets) == ("basket", "item", len(baskets))
+    assert model.itemsets == len(fpgrowth(baskets, min_support=SUPPORT))
+    check(model.rules.to_pandas(), expected)
 
 
 def test_an_item_of_every_basket_says_nothing(spark: SparkSession) -> None:
@@ -220,8 +237,10 @@ def test_least_lift_and_filters_of_the_function(
     assert "not frequent, so in no rule: wine" in caplog.text
 
 
-def test_nothing_to_find(spark: SparkSession) -> None:
-    rules = association_rules(spark.createDataFrame([], "basket_id long, category string"))
+def test_nothing_to_find(spark: SparkSession, tmp_path: Path) -> None:
+    empty = spark.createDataFrame([], "basket_id long, category string")
+    AssociationRules().fit(empty, "basket_id", "category").save(tmp_path / "rules")
+    rules = RulesModel.load(tmp_path / "rules").to_frame(spark)
     assert rules.collect() == []
     assert dict(rules.dtypes)["antecedent"] == "array<string>"
 

@@ -10,6 +10,7 @@ import pytest
 
 from sparkmine.errors import ConfigError
 from sparkmine.lake import Lake
+from sparkmine.mine import RulesModel
 from sparkmine.pipeline import Runner, load_pipeline
 
 if TYPE_CHECKING:
@@ -103,6 +104,13 @@ def test_tables_and_report(spark: SparkSession, tmp_path: Path) -> None:
         (4, "nappies", ["beer"], ["nappies"]),
         (5, "beer", ["nappies"], ["beer"]),
     ]
+    # The stage of the rules leaves a model that recommends the same.
+    (manifest,) = (tmp_path / "lake" / "_artifacts" / "rules").glob("*/manifest.json")
+    lines = lake.table("raw/lines").snapshot().dataframe(spark)
+    model = RulesModel.load(manifest.parent)
+    assert (model.baskets, model.itemsets) == (5, 5)
+    again = model.transform(lines, 2, score="zhang").collect()
+    assert sorted(map(tuple, again)) == rows("mined/recommendations")
     zhang = [row[2] for row in rows("mined/recommendations")]
     assert zhang == pytest.approx([0.04 / (0.4 * 0.4)] * 2)
     metadata = next(iter(lake.table("mined/itemsets").commits())).metadata
