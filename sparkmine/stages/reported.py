@@ -15,6 +15,7 @@ from sparkmine.evaluate.report import (
     Champion,
     Clusters,
     EqualRows,
+    Evaluated,
     FrequentItemset,
     FrequentItemsets,
     FuzzyMatches,
@@ -75,15 +76,14 @@ class Left:
 
 
 def parts(context: Context) -> dict[str, Any]:
-    """Fields of `ReportData`, from all stages in their order; of single parts the last counts."""
+    """Fields of `ReportData`, from all stages in their order."""
     found: dict[str, list[Any]] = {}
     for commit in context.commits.values():
         left = Left(context, commit.metadata or {}, commit)
         for field, (wanted, make) in PARTS.items():
             if wanted(left):
                 found.setdefault(field, []).extend(make(left))
-    single = ("evaluation", "champion", "rules", "predictions")
-    return {name: made[-1] if name in single else tuple(made) for name, made in found.items()}
+    return {name: tuple(made) for name, made in found.items()}
 
 
 def _kind(kind: str) -> Callable[[Left], bool]:
@@ -122,6 +122,7 @@ def _rules(left: Left) -> Rules:
         F.col("lift").desc(), F.col("confidence").desc(), "antecedent", "consequent"
     )
     return Rules(
+        stage=left.name,
         rules=tuple(
             Rule(
                 antecedent=tuple(row["antecedent"]),
@@ -238,9 +239,11 @@ def _fuzzy(table: str, figures: dict[str, Any]) -> FuzzyMatches:
     )
 
 
-def _champion(table: str, metrics: dict[str, Any]) -> Champion:
+def _champion(left: Left) -> Champion:
+    metrics = left.metrics
     return Champion(
-        table=table,
+        table=left.table,
+        evaluation=left.data["config"]["evaluation"],
         model=metrics["best"],
         version=metrics["version"],
         why=metrics["why"],
@@ -315,6 +318,7 @@ def _history(epochs: list[dict[str, Any]]) -> dict[str, tuple[float, ...]]:
 def _predictions(left: Left) -> Predictions:
     metrics = left.metrics
     return Predictions(
+        stage=left.name,
         table=left.table,
         version=left.commit.version,
         rows=metrics["rows"],
@@ -357,8 +361,13 @@ PARTS: dict[str, tuple[Callable[[Left], bool], Callable[[Left], Iterable[Any]]]]
         lambda left: "history" in left.metrics,
         lambda left: [LearningCurve(model=left.name, history=_history(left.metrics["history"]))],
     ),
-    "evaluation": (_kind("evaluate"), lambda left: [load_evaluation(left.folder)]),
-    "champion": (_kind("champion"), lambda left: [_champion(left.table, left.metrics)]),
+    "evaluations": (
+        _kind("evaluate"),
+        lambda left: [
+            Evaluated(stage=left.name, table=left.table, evaluation=load_evaluation(left.folder))
+        ],
+    ),
+    "champions": (_kind("champion"), lambda left: [_champion(left)]),
     "outliers": (
         _metric("outliers"),
         lambda left: [_outliers(left.table, left.metrics["outliers"])],

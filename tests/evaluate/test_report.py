@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from sparkmine.errors import DataError
-from sparkmine.evaluate import evaluate_models
+from sparkmine.evaluate import Evaluation, evaluate_models
 from sparkmine.evaluate.report import (
     BasketExample,
     Champion,
     Clusters,
     EqualRows,
+    Evaluated,
     FrequentItemset,
     FrequentItemsets,
     FuzzyMatches,
@@ -73,6 +74,10 @@ SECTIONS = [
 ]
 ReadPage = Callable[[str], Any]
 HOSTILE = '<script>alert("x")</script>'
+
+
+def evaluated(found: Evaluation) -> Evaluated:
+    return Evaluated(stage="evaluate", table="evaluation/models", evaluation=found)
 
 
 def stages(name: str) -> tuple[StageInfo, ...]:
@@ -206,7 +211,7 @@ def full(name: str = "network") -> ReportData:
         learning=(
             LearningCurve(model=name, history={"loss": (0.5, 0.4), "val_loss": (0.5, 0.45)}),
         ),
-        evaluation=evaluation,
+        evaluations=(evaluated(evaluation),),
         leakage=(
             Leakage(
                 table=f"features/{name}",
@@ -274,29 +279,35 @@ def full(name: str = "network") -> ReportData:
                 choice=((2, 0.34, 56.78), (3, 0.3, None)),
             ),
         ),
-        champion=Champion(
-            table="champions/shops",
-            model=name,
-            version=3,
-            why=f"{name} beats the majority",
-            promoted=False,
-        ),
-        rules=Rules(
-            rules=tuple(
-                Rule(
-                    antecedent=(name, "milk"),
-                    consequent=("bread",),
-                    support=0.01 * place,
-                    confidence=0.3,
-                    lift=1.0 + place,
-                    leverage=0.0123 * place,
-                    conviction=None if place == 3 else 1.5,
-                    zhang=0.777,
-                )
-                for place in range(1, 41)
+        champions=(
+            Champion(
+                table="champions/shops",
+                evaluation="evaluation/models",
+                model=name,
+                version=3,
+                why=f"{name} beats the majority",
+                promoted=False,
             ),
-            total=2_212,
-            baskets=155_659,
+        ),
+        rules=(
+            Rules(
+                stage=f"rules of {name}",
+                rules=tuple(
+                    Rule(
+                        antecedent=(name, "milk"),
+                        consequent=("bread",),
+                        support=0.01 * place,
+                        confidence=0.3,
+                        lift=1.0 + place,
+                        leverage=0.0123 * place,
+                        conviction=None if place == 3 else 1.5,
+                        zhang=0.777,
+                    )
+                    for place in range(1, 41)
+                ),
+                total=2_212,
+                baskets=155_659,
+            ),
         ),
         weights=(
             ModelWeights.of(
@@ -349,14 +360,17 @@ def full(name: str = "network") -> ReportData:
                 ),
             ),
         ),
-        predictions=Predictions(
-            table="predictions",
-            version=2,
-            rows=300,
-            model=name,
-            scores=Histogram.of(score),
-            about="week 53",
-            positives=150,
+        predictions=(
+            Predictions(
+                stage="predict",
+                table="predictions",
+                version=2,
+                rows=300,
+                model=name,
+                scores=Histogram.of(score),
+                about="week 53",
+                positives=150,
+            ),
         ),
         notes=("The test period is weeks 46 to 52.",),
     )
@@ -472,14 +486,54 @@ def test_same_data_same_bytes(page: str, tmp_path: Path) -> None:
 def test_every_section_is_optional(read_page: ReadPage) -> None:
     parsed = read_page(to_html(ReportData(title="Nothing yet")))
     assert not set(parsed.ids) & set(SECTIONS)
-    only = read_page(to_html(ReportData(title="Rules", rules=Rules(rules=(), total=0))))
+    only = read_page(
+        to_html(ReportData(title="Rules", rules=(Rules(stage="rules", rules=(), total=0),)))
+    )
     assert "rules" in only.ids
     one_class = evaluate_models(
         np.ones(20), np.arange(20), {"a": np.full(20, 0.9), "b": np.full(20, 0.8)}, ["b"], samples=5
     )
-    undefined = read_page(to_html(ReportData(title="One class", evaluation=one_class)))
+    undefined = read_page(
+        to_html(ReportData(title="One class", evaluations=(evaluated(one_class),)))
+    )
     assert "cannot be decided" in undefined.text
     assert "nan" not in undefined.text.lower()
+
+
+def test_all_stages_of_a_kind_are_shown(read_page: ReadPage) -> None:
+    report = full()
+    (first,), (champion,) = report.evaluations, report.champions
+    second = replace(first, stage="evaluate_again", table="evaluation/again")
+    more = replace(champion, table="champions/again", evaluation="evaluation/again", version=9)
+    other = replace(champion, table="champions/lost", evaluation="evaluation/lost")
+    (rules,), (scores,) = report.rules, report.predictions
+    page = read_page(
+        to_html(
+            replace(
+                report,
+                evaluations=(first, second),
+                champions=(other, more, champion),
+                rules=(rules, replace(rules, stage="rules_again", total=77)),
+                predictions=(scores, replace(scores, stage="predict_again", table="coming")),
+            )
+        )
+    )
+    assert len(page.ids) == len(set(page.ids))
+    result, _ = page.text.split("Rows and seconds of every stage")
+    # Each champion stands with its evaluation, and what has none at the end.
+    places = [
+        result.index(one)
+        for one in (
+            "version 3 of champions/shops",
+            "evaluate_again",
+            "version 9 of champions/again",
+            "version 3 of champions/lost",
+        )
+    ]
+    assert places == sorted(places)
+    for expected in ("77 rules over", "rules_again", "predict_again", "coming@2", "predictions@2"):
+        assert expected in page.text, expected
+    assert page.text.count("Confusion matrices") == 2
 
 
 def test_json_round_trip() -> None:
@@ -521,7 +575,9 @@ def test_classes_and_numbers_have_their_pictures(tmp_path: Path, read_page: Any)
             samples=20,
         )
         page = read_page(
-            render(ReportData(title="Kinds", evaluation=found), tmp_path / "a.html").read_text()
+            render(
+                ReportData(title="Kinds", evaluations=(evaluated(found),)), tmp_path / "a.html"
+            ).read_text()
         )
         assert expected in page.text and "F1, macro" in page.text
         assert "ROC" not in page.text and "rows are “" not in page.text.split("lopsided")[0]
@@ -535,7 +591,9 @@ def test_classes_and_numbers_have_their_pictures(tmp_path: Path, read_page: Any)
         samples=20,
     )
     page = read_page(
-        render(ReportData(title="Prices", evaluation=found), tmp_path / "b.html").read_text()
+        render(
+            ReportData(title="Prices", evaluations=(evaluated(found),)), tmp_path / "b.html"
+        ).read_text()
     )
     assert "RMSE" in page.text and "on the line, the prediction is right" in page.text
     assert "Confusion" not in page.text

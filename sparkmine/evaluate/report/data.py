@@ -185,6 +185,15 @@ class LearningCurve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The evaluation of one stage, which wrote `table`."""
+
+    stage: str
+    table: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rule:
     """One association rule; a conviction of None has no end, the rule always holds."""
 
@@ -200,8 +209,12 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Rules in the order to list them. The scatter shows all given, the table the first ones."""
+    """Rules of one stage in the order to list them.
 
+    The scatter shows all given, the table the first ones.
+    """
+
+    stage: str
     rules: tuple[Rule, ...]
     total: int  # how many were found, given here or not
     baskets: int | None = None
@@ -210,9 +223,10 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Champion:
-    """The model in use: the last of the versions of `table`."""
+    """The model in use: the last of the versions of `table`, chosen by the table `evaluation`."""
 
     table: str
+    evaluation: str
     model: str | None  # None before any has passed
     version: int | None
     why: str | None
@@ -317,6 +331,7 @@ class Histogram:
 class Predictions:
     """Scores written by one model into one table version."""
 
+    stage: str
     table: str
     version: int | None
     rows: int
@@ -330,7 +345,7 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData(PlainData):
-    """All that one report shows. A section whose field is None or empty is left out."""
+    """All that one report shows. A section whose field is empty is left out."""
 
     title: str
     question: str = ""
@@ -349,12 +364,12 @@ class ReportData(PlainData):
     keywords: tuple[KeywordTable, ...] = ()
     topics: tuple[TopicTable, ...] = ()
     leakage: tuple[Leakage, ...] = ()
-    evaluation: Evaluation | None = None
-    champion: Champion | None = None
+    evaluations: tuple[Evaluated, ...] = ()
+    champions: tuple[Champion, ...] = ()
     explanations: tuple[Explanation, ...] = ()
     weights: tuple[ModelWeights, ...] = ()
     itemsets: tuple[FrequentItemsets, ...] = ()
-    rules: Rules | None = None
+    rules: tuple[Rules, ...] = ()
     recommendations: tuple[Recommendations, ...] = ()
-    predictions: Predictions | None = None
+    predictions: tuple[Predictions, ...] = ()
     notes: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def to_html(report: ReportData) -> str:
 def _sections(report: ReportData) -> list[Section]:
     """The sections that have something to show, in the order of the page."""
     all_of_them = [
-        ("result", "Result", report.evaluation),
+        ("result", "Result", report.evaluations or report.champions),
         ("pipeline", "Pipeline", report.stages),
         ("quality", "Data quality", report.quality),
         ("equal", "Equal rows", report.equal),
@@ -70,7 +70,7 @@ def _sections(report: ReportData) -> list[Section]:
         ("keywords", "Keywords", report.keywords),
         ("topics", "Topics", report.topics),
         ("leakage", "Leakage", report.leakage),
-        ("evaluation", "Evaluation", report.evaluation),
+        ("evaluation", "Evaluation", report.evaluations),
         ("weights", "Coefficients and importances", report.weights),
         ("explanation", "Explanation", report.explanations),
         ("itemsets", "Frequent itemsets", report.itemsets),
@@ -131,6 +131,18 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             recommended.pictures(found, f"recommended-{i}")
             for i, found in enumerate(report.recommendations)
         ],
+        "evaluated": [
+            (found, evaluated.pictures(found.evaluation, f"evaluation-{i}"))
+            for i, found in enumerate(report.evaluations)
+        ],
+        "rules": [
+            (found, _scattered(found, f"rules-{i}"), found.rules[:_LISTED_RULES])
+            for i, found in enumerate(report.rules)
+        ],
+        "predicted": [
+            (found, data_charts.scores(found, f"scores-{i}"))
+            for i, found in enumerate(report.predictions)
+        ],
         "drawings": [],
     }
     if report.stages:
@@ -139,18 +151,11 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             ("narrow", flow.listed(report.stages)),
         ]
         found["total_seconds"] = sum(stage.seconds or 0.0 for stage in report.stages)
-    if report.evaluation:
-        found.update(evaluated.pictures(report.evaluation))
-    if report.rules:
-        found.update(_rules(report.rules))
-    if report.predictions:
-        found["scores"] = data_charts.scores(report.predictions)
     return found
 
 
-def _rules(rules: Rules) -> dict[str, Any]:
-    scatter: Picture | None = None
-    if rules.rules:
-        some = Rules(rules=rules.rules[:_SCATTERED_RULES], total=rules.total)
-        scatter = data_charts.rules_scatter(some)
-    return {"rules_scatter": scatter, "listed_rules": rules.rules[:_LISTED_RULES]}
+def _scattered(rules: Rules, identifier: str) -> Picture | None:
+    if not rules.rules:
+        return None
+    some = replace(rules, rules=rules.rules[:_SCATTERED_RULES])
+    return data_charts.rules_scatter(some, identifier)
