@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from sparkmine.evaluate.report import (
+    CalibrationCurve,
     Candidate,
     Champion,
+    ChosenThreshold,
     Clusters,
+    Combined,
     EqualRows,
     Evaluated,
     FrequentItemset,
     FrequentItemsets,
     FuzzyMatches,
     Histogram,
+    JudgedDecisions,
     KeywordTable,
     Leakage,
     LearningCurve,
@@ -263,7 +267,7 @@ def _outliers(table: str, figures: dict[str, Any]) -> StrangeRows:
 
 
 def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
-    tried = figures.get("choice", {}).get("tried", [])
+    choice = figures.get("choice", {})
     return Clusters(
         table=table,
         rows=figures["rows"],
@@ -271,7 +275,12 @@ def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
         profiles=tuple((p["size"], p["share"], p["text"]) for p in figures["profiles"]),
         features=tuple(figures["features"]),
         means=tuple(map(tuple, figures["means"])),
-        choice=tuple((t["k"], t["inertia"], t["silhouette"], t["stability"]) for t in tried),
+        choice=tuple(
+            (tried["k"], tried["inertia"], tried["silhouette"], tried["stability"])
+            for tried in choice.get("tried", [])
+        ),
+        elbow=choice.get("elbow"),
+        chosen=choice.get("suggested"),
     )
 
 
@@ -365,6 +374,27 @@ PARTS: dict[str, tuple[Callable[[Left], bool], Callable[[Left], Iterable[Any]]]]
         _kind("evaluate"),
         lambda left: [
             Evaluated(stage=left.name, table=left.table, evaluation=load_evaluation(left.folder))
+        ],
+    ),
+    "calibrations": (
+        _metric("calibration"),
+        lambda left: [CalibrationCurve.of(left.name, left.metrics["calibration"])],
+    ),
+    "ensembles": (
+        lambda left: left.data["kind"] in ("ensemble", "stacking"),
+        lambda left: [Combined.of(left.name, left.metrics, left.data["config"])],
+    ),
+    "thresholds": (
+        _metric("decision"),
+        lambda left: [
+            ChosenThreshold.of(left.name, left.metrics["decision"], left.data["config"]["costs"])
+        ],
+    ),
+    "decisions": (
+        _metric("decisions"),
+        lambda left: [
+            JudgedDecisions.of(left.name, found, left.data["config"]["classes"])
+            for found in left.metrics["decisions"]
         ],
     ),
     "champions": (_kind("champion"), lambda left: [_champion(left)]),

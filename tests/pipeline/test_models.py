@@ -90,7 +90,11 @@ def test_decisions(spark: SparkSession, tmp_path: Path) -> None:
     commit = next(iter(lake.table("scores/model").commits()))
     metrics = (commit.metadata or {})["metrics"]
     chosen = metrics["decision"]
-    assert metrics["calibration"] == "sigmoid" and chosen["rows"] == 40
+    calibration = metrics["calibration"]
+    assert (calibration["method"], calibration["rows"], chosen["rows"]) == ("sigmoid", 80, 40)
+    curve = np.array(calibration["curve"])
+    wanted = 1 / (1 + np.exp(calibration["slope"] * curve[:, 0] + calibration["intercept"]))
+    np.testing.assert_allclose(curve[:, 1], wanted, rtol=1e-9)
     assert chosen["expected_cost"] <= chosen["expected_cost_at_half"]
     assert (found["decision"] == (found["prediction"] >= chosen["threshold"])).all()
     # One column: what the tree gained is all its own.

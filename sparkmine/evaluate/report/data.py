@@ -12,6 +12,8 @@ from sparkmine.errors import DataError
 from sparkmine.evaluate.comparison import Evaluation
 from sparkmine.evaluate.explain import Explanation
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.report.decided import CalibrationCurve, ChosenThreshold, JudgedDecisions
+from sparkmine.evaluate.report.ensembles import Combined
 from sparkmine.evaluate.report.itemsets import FrequentItemsets
 from sparkmine.evaluate.report.recommended import Recommendations
 from sparkmine.evaluate.report.texts import KeywordTable, TopicTable
@@ -264,6 +266,7 @@ class Clusters:
         features, means: The features that differ most, and the mean of each cluster in deviations
             from that of all rows [clusters][features].
         choice: (k, inertia, silhouette, stability) of each k that was tried.
+        elbow, chosen: of these, where the curve of the inertia bends, and the one that was taken.
     """
 
     table: str
@@ -273,6 +276,8 @@ class Clusters:
     features: tuple[str, ...]
     means: tuple[tuple[float, ...], ...]
     choice: tuple[tuple[int, float, float | None, float | None], ...] = ()
+    elbow: int | None = None
+    chosen: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -364,7 +369,11 @@ class ReportData(PlainData):
     keywords: tuple[KeywordTable, ...] = ()
     topics: tuple[TopicTable, ...] = ()
     leakage: tuple[Leakage, ...] = ()
+    calibrations: tuple[CalibrationCurve, ...] = ()
+    ensembles: tuple[Combined, ...] = ()
     evaluations: tuple[Evaluated, ...] = ()
+    thresholds: tuple[ChosenThreshold, ...] = ()
+    decisions: tuple[JudgedDecisions, ...] = ()
     champions: tuple[Champion, ...] = ()
     explanations: tuple[Explanation, ...] = ()
     weights: tuple[ModelWeights, ...] = ()

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sparkmine.evaluate.report import (
+    choice_charts,
     cluster_charts,
     data_charts,
+    decided,
     evaluated,
     explanation_charts,
     flow,
@@ -70,7 +72,10 @@ def _sections(report: ReportData) -> list[Section]:
         ("keywords", "Keywords", report.keywords),
         ("topics", "Topics", report.topics),
         ("leakage", "Leakage", report.leakage),
+        ("calibration", "Calibration", report.calibrations),
+        ("ensembles", "Ensembles", report.ensembles),
         ("evaluation", "Evaluation", report.evaluations),
+        ("decisions", "Decisions", report.thresholds or report.decisions),
         ("weights", "Coefficients and importances", report.weights),
         ("explanation", "Explanation", report.explanations),
         ("itemsets", "Frequent itemsets", report.itemsets),
@@ -98,6 +103,16 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             for i, found in enumerate(report.searches)
             if any(one.mean is not None for one in found.candidates)
         ],
+        "cluster_choices": {
+            found.table: choice_charts.inertia(found, f"inertia-{i}")
+            for i, found in enumerate(report.clusters)
+            if found.choice
+        },
+        "topic_choices": {
+            found.table: choice_charts.coherence(found, f"coherence-{i}")
+            for i, found in enumerate(report.topics)
+            if found.choice
+        },
         "keywords": [
             text_charts.keywords(found, f"keywords-{i}") for i, found in enumerate(report.keywords)
         ],
@@ -120,6 +135,9 @@ def _pictures(report: ReportData) -> dict[str, Any]:
                 explanation_charts.dependence(found, f"dependence-{i}"),
             )
             for i, found in enumerate(report.explanations)
+        ],
+        "calibration_curves": [
+            decided.picture(found, f"calibrated-{i}") for i, found in enumerate(report.calibrations)
         ],
         "weight_bars": [
             weights.picture(found, f"weights-{i}") for i, found in enumerate(report.weights)
