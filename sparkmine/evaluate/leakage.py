@@ -7,7 +7,8 @@ Five checks over the training and the test rows:
   copies of a text column by MinHash, verified by exact Jaccard (`dedup.near`);
 - the future: training rows whose label reaches into the test period;
 - one feature that alone predicts nearly everything (`single_features.py`);
-- ids: keys among the features, and whole numbers or texts that are different in nearly every row.
+- ids: keys among the features, and whole numbers (shifted and scaled ones, too) or texts that are
+  different in nearly every row.
 
 Cost: one join of row hashes, what near rows take, one aggregation over each period, and a sample of
 the training rows on the driver for the last two and for the spread of numbers.

@@ -31,6 +31,9 @@ from sparkmine.evaluate.tasks import measure
 BINS = 64
 # Whole numbers and texts with at most so many different values are classes.
 MOST_CLASSES = 50
+# How far numbers may be from a grid, in its unit; and how many repetitions chance must have for
+# their absence to say something.
+_OFF_GRID, _TELLING = 0.01, 20
 
 Codes = npt.NDArray[np.intp]
 
@@ -178,20 +181,46 @@ def _bins(values: Floats) -> Codes:
 
 
 def names_rows(column: pa.ChunkedArray) -> float | None:
-    """The share of different values where they could be ids: texts, or whole numbers."""
+    """The share of different values where they could be ids: texts, whole numbers, scaled ones."""
     column = column.drop_null()
-    if len(column) < 2 or not _whole(column):
+    if len(column) < 2 or not _could_be_ids(column):
         return None
     return len(column.unique()) / len(column)
 
 
-def _whole(column: pa.ChunkedArray) -> bool:
+def _could_be_ids(column: pa.ChunkedArray) -> bool:
     if _is_text(column.type) or pa.types.is_integer(column.type):
         return True
     if not pa.types.is_floating(column.type):
         return False
-    values = column.to_numpy()
-    return bool(np.all(np.isfinite(values)) and np.all(values == np.floor(values)))
+    values = column.cast(pa.float64()).to_numpy()
+    if not np.all(np.isfinite(values)):
+        return False
+    return bool(np.all(values == np.floor(values))) or _counted(values)
+
+
+@np.errstate(all="ignore")  # of numbers near the largest, gaps overflow: they are no ids
+def _counted(values: Floats) -> bool:
+    """Whether numbers lie on a grid, as whole numbers that were shifted and scaled do, and repeat
+    there far less than chance would have it.
+
+    Measures lie on a grid too, that of their last digit. But they are drawn from it, ids are given
+    out one by one: of n draws from m places n - m (1 - (1 - 1/m)^n) repeat an earlier one.
+    """
+    # Clipped numbers meet at the ends, and gaps in what fills them.
+    inside = values[(values > values.min()) & (values < values.max())]
+    found, counts = np.unique(inside, return_counts=True)
+    single = found[counts == 1]
+    if len(single) < 3:
+        return False
+    gaps = np.diff(single)
+    steps = np.round(gaps / gaps.min())
+    unit = (single[-1] - single[0]) / steps.sum()
+    if np.any(np.abs(gaps - steps * unit) > _OFF_GRID * unit):
+        return False
+    rows, places = len(inside), steps.sum() + 1
+    repeats = rows + places * np.expm1(rows * np.log1p(-1 / places))
+    return bool(repeats >= _TELLING and rows - len(found) <= repeats / 4)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -27,7 +27,7 @@ from sparkmine.lake import Lake, ledger
 from sparkmine.lake.log import Commit
 from sparkmine.pipeline.fingerprint import ABSENT, Change, changes
 from sparkmine.pipeline.measured import evaluation_of, rows_of_both
-from sparkmine.stages.reported import notes_of
+from sparkmine.stages.shown import notes_of
 
 _LONGEST = 300
 Line = Mapping[str, Any]

@@ -30,7 +30,7 @@ class Classical(ModelStage):
             raise ConfigError(f"stage {self.name}: {error.args[0]}") from None
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
-        features = feature_columns(context, self.input, self.features)
+        features = feature_columns(context, self.input, self.features, [*self.keys, self.label])
         training = context.inputs[self.input].where(self.train)
         estimator = placed(self.model.estimator(self.task), context, self.keys)
         model = estimator.fit(

@@ -75,7 +75,9 @@ def decided(stage: ModelStage, context: Context, model: Model) -> tuple[Model, d
         rows = table.where(stage.calibration.where)
         calibration = mine.Calibration(method=stage.calibration.method)
         model = calibration.fit(model, rows, stage.label, context.spark)
-        metrics["calibration"] = stage.calibration.method
+        # Of a model that is one expression again, its details are among the model's.
+        details = getattr(model, "details", {})
+        metrics["calibration"] = details.get("calibration", details)
     if stage.costs is not None:
         costs = mine.Costs(**stage.costs.model_dump(exclude={"where"}))
         rows = table.where(stage.costs.where)

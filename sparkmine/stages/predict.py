@@ -25,7 +25,8 @@ class Predict(Stage):
 
     Attributes:
         task: What the model predicts: the probability of class 1, a class, or a number.
-        threshold: Of a binary task: rows from this probability on are counted.
+        threshold: Of a binary task: rows from this probability on are counted. A model that has a
+            threshold of its own, chosen for costs, decides by that.
     """
 
     kind: ClassVar[str] = "predict"
@@ -55,6 +56,8 @@ class Predict(Stage):
     def run(self, context: Context) -> Result:
         from pyspark.sql import functions as F
 
+        from sparkmine import mine
+
         source = self.champion or self.evaluation
         assert source is not None
         best, folder = chosen_model(context, source)
@@ -62,8 +65,9 @@ class Predict(Stage):
         scored = model.score(context.rows(self.input, self.where), self.keys, context.spark)
         added = [name for name in (*SCORES, DECISION) if name in scored.columns]
         scored = scored.select(*self.keys, *added, F.lit(best).alias("model"))
+        threshold = model.threshold if isinstance(model, mine.Decided) else self.threshold
         # A few thousand scores are collected twice: once to write, once to describe.
-        described = _described(scored, self.task, self.threshold)
+        described = _described(scored, self.task, threshold)
         if not described["rows"]:
             raise DataError(f"stage {self.name}: no row of {self.input} has {self.where}")
         return Result(
@@ -77,7 +81,7 @@ class Predict(Stage):
                 "task": self.task,
                 "where": self.where,
                 **described,
-                **({"threshold": self.threshold} if self.task == "binary" else {}),
+                **({"threshold": threshold} if self.task == "binary" else {}),
             },
         )
 
@@ -85,7 +89,8 @@ class Predict(Stage):
 def _described(scored: DataFrame, task: Task, threshold: float) -> dict[str, Any]:
     """How many rows there are, and how many in equally wide bins of the predictions.
 
-    Of classes each has its bin. A row without prediction is in no bin.
+    Of classes each has its bin. A row without prediction is in no bin. What the model has decided
+    is counted as it is, other predictions from the threshold on.
     """
     from pyspark.sql import functions as F
 
@@ -101,8 +106,9 @@ def _described(scored: DataFrame, task: Task, threshold: float) -> dict[str, Any
     width = (high - low) / bins or 1.0
     known = score.isNotNull() & ~F.isnan(score)  # `least` passes over nulls
     place = F.when(known, F.least(F.floor((score - low) / width), F.lit(bins - 1)))
+    taken = F.col(DECISION) == 1 if DECISION in scored.columns else score >= threshold
     counts = scored.groupBy(place.alias("bin")).agg(
-        F.count("*").alias("rows"), F.count_if(score >= threshold).alias("positives")
+        F.count("*").alias("rows"), F.count_if(taken).alias("positives")
     )
     by_bin = {row["bin"]: row for row in counts.collect()}
     positives = sum(row["positives"] for row in by_bin.values())

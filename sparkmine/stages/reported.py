@@ -5,85 +5,41 @@ A new part is one line of `PARTS` and the function that it names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sparkmine.evaluate.report import (
-    Candidate,
-    Champion,
-    Clusters,
-    EqualRows,
-    FrequentItemset,
-    FrequentItemsets,
-    FuzzyMatches,
-    Histogram,
+    CalibrationCurve,
+    ChosenThreshold,
+    Combined,
+    Evaluated,
+    JudgedDecisions,
     KeywordTable,
-    Leakage,
     LearningCurve,
     MissingValues,
     ModelWeights,
-    NearCopies,
-    Predictions,
-    Rule,
-    Rules,
-    ScoredPair,
-    Searched,
     Spectrum,
-    StrangeRows,
-    TableQuality,
     TopicTable,
-    WeightLevel,
 )
-from sparkmine.lake import ledger
-from sparkmine.lake.log import Commit
-from sparkmine.stages.base import Context, artifact_folder
+from sparkmine.stages import shown
+from sparkmine.stages.base import Context
 from sparkmine.stages.evaluate import load_evaluation
 from sparkmine.stages.explain import load_explanation
 from sparkmine.stages.recommended import recommended
+from sparkmine.stages.shown import Left
 
-MAX_RULES, MAX_ITEMSETS = 300, 20
 QUALITY_KINDS = ("ingest", "clean", "dedup", "near_duplicates", "fuzzy_records")
 
 
-@dataclass(frozen=True)
-class Left:
-    """What one stage left: its commit, and the metadata in it."""
-
-    context: Context
-    data: dict[str, Any]
-    commit: Commit
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.data["metrics"]
-        return found
-
-    @property
-    def table(self) -> str:
-        return str(self.data["table"])
-
-    @property
-    def name(self) -> str:
-        return str(self.data["stage"])
-
-    @property
-    def folder(self) -> Path:
-        """Of its files."""
-        return artifact_folder(self.context.lake, self.name, self.data["fingerprint"])
-
-
 def parts(context: Context) -> dict[str, Any]:
-    """Fields of `ReportData`, from all stages in their order; of single parts the last counts."""
+    """Fields of `ReportData`, from all stages in their order."""
     found: dict[str, list[Any]] = {}
     for commit in context.commits.values():
         left = Left(context, commit.metadata or {}, commit)
         for field, (wanted, make) in PARTS.items():
             if wanted(left):
                 found.setdefault(field, []).extend(make(left))
-    single = ("evaluation", "champion", "rules", "predictions")
-    return {name: made[-1] if name in single else tuple(made) for name, made in found.items()}
+    return {name: tuple(made) for name, made in found.items()}
 
 
 def _kind(kind: str) -> Callable[[Left], bool]:
@@ -94,253 +50,20 @@ def _metric(key: str) -> Callable[[Left], bool]:
     return lambda left: bool(left.metrics.get(key))
 
 
-def _itemsets(left: Left) -> FrequentItemsets:
-    from pyspark.sql import functions as F
-
-    config, figures = left.data["config"], left.metrics["itemsets"]
-    found = left.context.frame(left.table).withColumn("length", F.size("items"))
-    lengths = found.groupBy("length").count().orderBy("length").collect()
-    several = found.where("length > 1").orderBy(F.col("count").desc(), "items")
-    return FrequentItemsets(
-        table=left.table,
-        keep=config.get("keep", "all"),
-        min_support=config.get("min_support", 0.01),
-        baskets=figures["baskets"],
-        mined=figures["mined"],
-        lengths=tuple((row["length"], row["count"]) for row in lengths),
-        first=tuple(
-            FrequentItemset(items=tuple(row["items"]), support=row["support"], baskets=row["count"])
-            for row in several.limit(MAX_ITEMSETS).collect()
-        ),
-    )
-
-
-def _rules(left: Left) -> Rules:
-    from pyspark.sql import functions as F
-
-    found = left.context.frame(left.table).orderBy(
-        F.col("lift").desc(), F.col("confidence").desc(), "antecedent", "consequent"
-    )
-    return Rules(
-        rules=tuple(
-            Rule(
-                antecedent=tuple(row["antecedent"]),
-                consequent=tuple(row["consequent"]),
-                support=row["support"],
-                confidence=row["confidence"],
-                lift=row["lift"],
-                leverage=row["leverage"],
-                conviction=row["conviction"],
-                zhang=row["zhang"],
-            )
-            for row in found.limit(MAX_RULES).collect()
-        ),
-        total=left.commit.rows or 0,
-        baskets=left.metrics["rules"]["baskets"],
-        item=left.data["config"].get("item", "items"),
-    )
-
-
-# Figures of an update of what other runs have kept.
-_CHANGES = {
-    "survived": "Rows that stay",
-    "new": "Texts new or changed",
-    "deleted": "Texts gone or changed",
-    "new_clusters": "New clusters",
-    "merged": "Clusters that became part of others",
-}
-_NOTES = {
-    "dropped": "dropped",
-    "warned": "warning",
-    "repairs": "values repaired",
-    "skipped": "skipped",
-}
-
-
-def notes_of(metrics: Mapping[str, Any]) -> dict[str, int]:
-    """Counts of a stage's metrics that are no reasons for quarantine, by what they count."""
-    return {
-        f"{what}: {name}": count
-        for key, what in _NOTES.items()
-        for name, count in metrics.get(key, {}).items()
-    }
-
-
-def _quality(left: Left) -> TableQuality:
-    accounts = ledger.accounts_of(left.commit)
-    sent = {"kept when sent again": accounts.sent_again} if accounts.sent_again else {}
-    return TableQuality(
-        table=left.table,
-        rows_in=accounts.rows_in or 0,
-        kept=accounts.kept or 0,
-        quarantined=accounts.quarantined or 0,
-        removed=accounts.removed or 0,
-        reasons=left.metrics.get("reasons", {}),
-        notes=sent | notes_of(left.metrics),
-    )
-
-
-def _equal(left: Left) -> EqualRows:
-    figures, key = left.metrics["dedup"], left.data["config"].get("key")
-    return EqualRows(
-        table=left.table,
-        rows=figures["rows"],
-        groups=figures["groups"],
-        removed=figures["removed"],
-        repeated=figures["repeated"],
-        key=tuple(key or ()),
-        largest=tuple(map(tuple, figures["largest"])),
-        examples=tuple(map(tuple, figures["examples"])),
-    )
-
-
-def _copies(table: str, figures: dict[str, Any]) -> NearCopies:
-    return NearCopies(
-        table=table,
-        rows=figures["rows"],
-        clusters=figures["clusters"],
-        compared=figures["pairs_compared"],
-        near=figures["edges"],
-        threshold=figures["threshold"],
-        largest=tuple((str(name), rows) for name, rows in figures["largest"]),
-        examples=tuple((s, one, other) for s, one, other in figures.get("examples", ())),
-        joined=figures.get("pairs_joined", 0),
-        precision=figures.get("precision"),
-        changes=tuple((what, figures[name]) for name, what in _CHANGES.items() if name in figures),
-    )
-
-
-def _fuzzy(table: str, figures: dict[str, Any]) -> FuzzyMatches:
-    verified = figures.get("verified", {})
-    return FuzzyMatches(
-        table=table,
-        rows=figures["rows"],
-        clusters=figures["clusters"],
-        compared=figures["pairs_compared"],
-        matched=figures["edges"],
-        near_misses=figures["near_misses"],
-        threshold=figures["threshold"],
-        expected_precision=figures["expected_precision"],
-        verified=verified.get("pairs", 0),
-        precision=verified.get("precision"),
-        recall=verified.get("recall"),
-        largest=tuple((str(name), rows) for name, rows in figures["largest"]),
-        levels=tuple(WeightLevel(**level) for level in figures["levels"]),
-        examples=tuple(
-            ScoredPair(
-                probability=example["probability"],
-                matched=example["matched"],
-                values=tuple(map(tuple, example["values"])),
-                bars=tuple(map(tuple, example["bars"])),
-            )
-            for example in figures["examples"]
-        ),
-    )
-
-
-def _champion(table: str, metrics: dict[str, Any]) -> Champion:
-    return Champion(
-        table=table,
-        model=metrics["best"],
-        version=metrics["version"],
-        why=metrics["why"],
-        promoted=metrics["promoted"],
-    )
-
-
-def _outliers(table: str, figures: dict[str, Any]) -> StrangeRows:
-    return StrangeRows(
-        table=table,
-        rows=figures["rows"],
-        features=figures["features"],
-        methods=tuple(figures["methods"]),
-        top=tuple((row["row"], row["score"], tuple(row["reasons"])) for row in figures["top"]),
-        roc_auc=figures.get("roc_auc"),
-    )
-
-
-def _clusters(table: str, figures: dict[str, Any]) -> Clusters:
-    tried = figures.get("choice", {}).get("tried", [])
-    return Clusters(
-        table=table,
-        rows=figures["rows"],
-        inertia=figures["inertia"],
-        profiles=tuple((p["size"], p["share"], p["text"]) for p in figures["profiles"]),
-        features=tuple(figures["features"]),
-        means=tuple(map(tuple, figures["means"])),
-        choice=tuple((t["k"], t["inertia"], t["silhouette"], t["stability"]) for t in tried),
-    )
-
-
-def _searched(stage: str, figures: dict[str, Any]) -> Searched:
-    return Searched(
-        stage=stage,
-        metric=figures["metric"],
-        folds=figures["folds"],
-        candidates=tuple(
-            Candidate(
-                parameters=", ".join(
-                    f"{name} {f'{value:.4g}' if isinstance(value, float) else value}"
-                    for name, value in trial["parameters"].items()
-                ),
-                mean=trial["mean"],
-                standard_error=trial["standard_error"],
-                seconds=trial["seconds"],
-                chosen=trial["number"] == figures["chosen"],
-                error=trial["error"],
-            )
-            for trial in figures["trials"]
-        ),
-        tried=figures["tried"],
-        failed=figures["failed"],
-        seconds=figures["seconds"],
-    )
-
-
-def _leakage(left: Left) -> Leakage:
-    metrics = left.metrics
-    return Leakage(
-        table=left.data["config"]["input"],
-        train=metrics["train"],
-        test=metrics["test"],
-        findings=tuple((found["check"], found["text"]) for found in metrics["leakage"]),
-    )
-
-
-def _history(epochs: list[dict[str, Any]]) -> dict[str, tuple[float, ...]]:
-    shown = [name for name in epochs[0] if "loss" in name or "auc" in name] if epochs else []
-    return {name: tuple(float(epoch[name]) for epoch in epochs) for name in shown}
-
-
-def _predictions(left: Left) -> Predictions:
-    metrics = left.metrics
-    return Predictions(
-        table=left.table,
-        version=left.commit.version,
-        rows=metrics["rows"],
-        model=metrics["model"],
-        scores=Histogram(**{name: tuple(found) for name, found in metrics["histogram"].items()}),
-        task=metrics["task"],
-        about=metrics["where"],
-        positives=metrics.get("positives"),
-        threshold=metrics.get("threshold"),
-    )
-
-
 # Field of the report: which stages have something for it, and what.
 PARTS: dict[str, tuple[Callable[[Left], bool], Callable[[Left], Iterable[Any]]]] = {
     "quality": (
         lambda left: left.data["kind"] in QUALITY_KINDS and left.data["rows_in"] is not None,
-        lambda left: [_quality(left)],
+        lambda left: [shown.quality(left)],
     ),
-    "equal": (_metric("dedup"), lambda left: [_equal(left)]),
+    "equal": (_metric("dedup"), lambda left: [shown.equal(left)]),
     "copies": (
         _metric("near_duplicates"),
-        lambda left: [_copies(left.table, left.metrics["near_duplicates"])],
+        lambda left: [shown.copies(left.table, left.metrics["near_duplicates"])],
     ),
     "fuzzy": (
         _metric("fuzzy_records"),
-        lambda left: [_fuzzy(left.table, left.metrics["fuzzy_records"])],
+        lambda left: [shown.fuzzy(left.table, left.metrics["fuzzy_records"])],
     ),
     "missing": (
         lambda left: "missing" in left.metrics,
@@ -355,32 +78,66 @@ PARTS: dict[str, tuple[Callable[[Left], bool], Callable[[Left], Iterable[Any]]]]
     ),
     "learning": (
         lambda left: "history" in left.metrics,
-        lambda left: [LearningCurve(model=left.name, history=_history(left.metrics["history"]))],
+        lambda left: [
+            LearningCurve(model=left.name, history=shown.history(left.metrics["history"]))
+        ],
     ),
-    "evaluation": (_kind("evaluate"), lambda left: [load_evaluation(left.folder)]),
-    "champion": (_kind("champion"), lambda left: [_champion(left.table, left.metrics)]),
+    "evaluations": (
+        _kind("evaluate"),
+        lambda left: [
+            Evaluated(stage=left.name, table=left.table, evaluation=load_evaluation(left.folder))
+        ],
+    ),
+    "calibrations": (
+        _metric("calibration"),
+        lambda left: [CalibrationCurve.of(left.name, left.metrics["calibration"])],
+    ),
+    "ensembles": (
+        lambda left: left.data["kind"] in ("ensemble", "stacking"),
+        lambda left: [Combined.of(left.name, left.metrics, left.data["config"])],
+    ),
+    "thresholds": (
+        _metric("decision"),
+        lambda left: [
+            ChosenThreshold.of(left.name, left.metrics["decision"], left.data["config"]["costs"])
+        ],
+    ),
+    "decisions": (
+        _metric("decisions"),
+        lambda left: [
+            JudgedDecisions.of(left.name, found, left.data["config"]["classes"])
+            for found in left.metrics["decisions"]
+        ],
+    ),
+    "champions": (_kind("champion"), lambda left: [shown.champion(left)]),
     "outliers": (
         _metric("outliers"),
-        lambda left: [_outliers(left.table, left.metrics["outliers"])],
+        lambda left: [shown.outliers(left.table, left.metrics["outliers"])],
     ),
-    "clusters": (_metric("kmeans"), lambda left: [_clusters(left.table, left.metrics["kmeans"])]),
-    "searches": (_metric("search"), lambda left: [_searched(left.name, left.metrics["search"])]),
+    "clusters": (
+        _metric("kmeans"),
+        lambda left: [shown.clusters(left.table, left.metrics["kmeans"])],
+    ),
+    "searches": (
+        _metric("search"),
+        lambda left: [shown.searched(left.name, left.metrics["search"])],
+    ),
     "explanations": (_kind("explain"), lambda left: [load_explanation(left.folder)]),
     "keywords": (
         _metric("keywords"),
         lambda left: [KeywordTable.of(left.table, left.metrics["keywords"])],
     ),
     "topics": (_metric("topics"), lambda left: [TopicTable.of(left.table, left.metrics["topics"])]),
-    "leakage": (lambda left: "leakage" in left.metrics, lambda left: [_leakage(left)]),
+    "leakage": (lambda left: "leakage" in left.metrics, lambda left: [shown.leakage(left)]),
     "weights": (
         _metric("heaviest"),
         lambda left: [ModelWeights.of(left.name, left.metrics["heaviest"])],
     ),
-    "rules": (_kind("rules"), lambda left: [_rules(left)]),
-    "itemsets": (_kind("itemsets"), lambda left: [_itemsets(left)]),
+    "rules": (_kind("rules"), lambda left: [shown.rules(left)]),
+    "itemsets": (_kind("itemsets"), lambda left: [shown.itemsets(left)]),
     "recommendations": (
         _metric("recommend"),
         lambda left: [recommended(left.context, left.data)],
     ),
-    "predictions": (_kind("predict"), lambda left: [_predictions(left)]),
+    "predictions": (_kind("predict"), lambda left: [shown.predictions(left)]),
 }

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from sparkmine.evaluate.report.weights import weights_of
 from sparkmine.model import Model
 from sparkmine.stages.base import Context
 from sparkmine.stages.estimators import EstimatorBlock
@@ -50,4 +51,6 @@ class Stacking(ModelStage):
         training = context.inputs[self.input].where(self.train)
         model = stacking.fit(training, features, self.label, seed=context.seed, spark=context.spark)
         figures = {"members": list(self.members), "folds": self.folds.k}
-        return model, {"stacking": figures, "features": len(features)}
+        heaviest = weights_of(getattr(model.final, "details", {}))
+        shown = {"heaviest": heaviest} if heaviest else {}
+        return model, {"stacking": figures, "features": len(features), **shown}

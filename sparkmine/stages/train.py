@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -156,6 +156,20 @@ class Train(ModelStage):
         except ConfigError as error:
             raise ConfigError(f"stage {self.name}: {error.args[0]}") from None
 
+    @property
+    def _labelled(self) -> bool:
+        """Whether the network learns the label."""
+        return self.model.kind in ("mlp", "cnn", "rnn")
+
+    def learned(self, context: Context, embedded: Collection[str] = ()) -> list[str]:
+        """The columns that the network sees, `embedded` ones among them."""
+        named = [*self.keys, self.label]
+        features = feature_columns(context, self.input, self.features, named, embedded)
+        features += [name for name in embedded if name not in features]
+        # A recipe may have changed the label; where it is learned, that is an error of its own.
+        unseen = {self.weight} if self._labelled else {self.weight, self.label}
+        return [name for name in features if name not in unseen]
+
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         from sparkmine import train
 
@@ -163,10 +177,8 @@ class Train(ModelStage):
         settings = self.model.model_dump(exclude={"kind"})
         # Index columns are no quantities, so only those are taken that are to be embedded.
         embedded = {**settings.get("embeddings", {}), **settings.get("cardinalities", {})}
-        features = feature_columns(context, self.input, self.features, indexes=embedded)
-        features += [name for name in embedded if name not in features]
-        features = [name for name in features if name != self.weight]
-        labelled = self.model.kind in ("mlp", "cnn", "rnn")
+        features = self.learned(context, embedded)
+        labelled = self._labelled
         if labelled:
             settings["task"] = self.task
             if self.task == "multiclass":

@@ -20,7 +20,7 @@ from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate import leakage
 from sparkmine.evaluate.leakage import check_leakage
 from sparkmine.evaluate.near_rows import Grid, _Compare, near_rows
-from sparkmine.evaluate.single_features import strongest
+from sparkmine.evaluate.single_features import names_rows, strongest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -153,13 +153,14 @@ def test_features_that_know_the_answer_and_ids(spark: SparkSession, train, test)
             status=np.where(generator.random(len(frame)) < 0.01, "bought", text),
             receipt=[f"r{i}" for i in frame.id],
             serial=frame.id * 1.0,
+            scaled=(frame.id - 700) / 431,
             mix=[
                 [sales, 100.0 - label]
                 for sales, label in zip(frame.sales, frame.label, strict=True)
             ],
         )
 
-    features = [*FEATURES, "refund", "status", "receipt", "serial", "id", "mix"]
+    features = [*FEATURES, "refund", "status", "receipt", "serial", "scaled", "id", "mix"]
     found = check(spark, known(train), known(test), features)
     assert set(found) == {
         ("single feature", "refund"),
@@ -167,10 +168,40 @@ def test_features_that_know_the_answer_and_ids(spark: SparkSession, train, test)
         ("single feature", "mix[1]"),
         ("id", "receipt"),
         ("id", "serial"),
+        ("id", "scaled"),
         ("id", "id"),
     }
     assert found["single feature", "refund"].share == pytest.approx(1.0)
     assert "key" in found["id", "id"].text
+
+
+def test_scaled_ids_are_told_from_measures() -> None:
+    generator = np.random.default_rng(5)
+    ids = {
+        "all": generator.permutation(5_000),
+        "some": generator.choice(10_000_000, 50_000, replace=False),
+        "far from 0": 10**9 + np.arange(2_000),
+        "clipped": np.clip(np.arange(5_000), 25.3, 4_974.6),
+        "with gaps filled": np.where(np.arange(5_000) % 200 == 0, 2_345.6, np.arange(5_000)),
+    }
+    measures = {
+        "real": generator.normal(size=5_000),
+        "cents": np.round(generator.uniform(0, 400, 1_500), 2),
+        "skewed cents": np.round(generator.gamma(2, 1_000, 5_000), 2),
+        "single precision": generator.random(50_000).astype(np.float32),
+        "near a large number": 1e9 + generator.random(5_000) * 1e-2,
+        "of all sizes": generator.normal(size=500) * 10.0 ** generator.integers(-300, 308, 500),
+        "few rows": np.linspace(0, 1, 12),
+    }
+    for name, values in ids.items():
+        scaled = StandardScaler().fit_transform(values.reshape(-1, 1).astype(float))[:, 0]
+        for one in (scaled, (values + 3.3) / 7.7):
+            share = names_rows(pa.chunked_array([one]))
+            assert share is not None and share > leakage.DISTINCT, name
+    for name, values in measures.items():
+        assert len(np.unique(values)) > leakage.DISTINCT * len(values)
+        assert names_rows(pa.chunked_array([values])) is None, name
+        assert names_rows(pa.chunked_array([(values - values[0]) / 7])) is None, name
 
 
 def test_a_number_that_is_the_answer(spark: SparkSession, train, test) -> None:

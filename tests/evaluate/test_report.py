@@ -13,17 +13,23 @@ import numpy as np
 import pytest
 
 from sparkmine.errors import DataError
-from sparkmine.evaluate import evaluate_models
+from sparkmine.evaluate import Evaluation, evaluate_models
 from sparkmine.evaluate.report import (
     BasketExample,
+    CalibrationCurve,
     Champion,
+    ChosenThreshold,
     Clusters,
+    Combined,
     EqualRows,
+    Evaluated,
     FrequentItemset,
     FrequentItemsets,
     FuzzyMatches,
     GroupKeywords,
     Histogram,
+    Judged,
+    JudgedDecisions,
     Keyword,
     KeywordTable,
     Leakage,
@@ -32,6 +38,7 @@ from sparkmine.evaluate.report import (
     ModelWeights,
     NearCopies,
     Predictions,
+    Prices,
     Recommendations,
     RecommendedItem,
     ReportData,
@@ -63,7 +70,10 @@ SECTIONS = [
     "clusters",
     "keywords",
     "topics",
+    "calibration",
+    "ensembles",
     "evaluation",
+    "decisions",
     "weights",
     "itemsets",
     "rules",
@@ -73,6 +83,10 @@ SECTIONS = [
 ]
 ReadPage = Callable[[str], Any]
 HOSTILE = '<script>alert("x")</script>'
+
+
+def evaluated(found: Evaluation) -> Evaluated:
+    return Evaluated(stage="evaluate", table="evaluation/models", evaluation=found)
 
 
 def stages(name: str) -> tuple[StageInfo, ...]:
@@ -206,7 +220,7 @@ def full(name: str = "network") -> ReportData:
         learning=(
             LearningCurve(model=name, history={"loss": (0.5, 0.4), "val_loss": (0.5, 0.45)}),
         ),
-        evaluation=evaluation,
+        evaluations=(evaluated(evaluation),),
         leakage=(
             Leakage(
                 table=f"features/{name}",
@@ -224,7 +238,9 @@ def full(name: str = "network") -> ReportData:
                 profiles=((900, 0.9, "as all rows"), (100, 0.1, f"high {name} (+2.4 sd)")),
                 features=(name, "visits"),
                 means=((-0.3, 0.0), (2.4, -0.1)),
-                choice=((1, 40.0, None, 1.0), (2, 12.5, 0.8125, None)),
+                choice=((1, 40.0, None, 1.0), (2, 12.5, 0.8125, None), (3, 9.0, 0.5, 0.5)),
+                elbow=2,
+                chosen=3,
             ),
         ),
         keywords=(
@@ -272,31 +288,85 @@ def full(name: str = "network") -> ReportData:
                     Topic(share=0.25, coherence=-0.1, words=(("soap", 0.5),)),
                 ),
                 choice=((2, 0.34, 56.78), (3, 0.3, None)),
+                chosen=2,
             ),
         ),
-        champion=Champion(
-            table="champions/shops",
-            model=name,
-            version=3,
-            why=f"{name} beats the majority",
-            promoted=False,
-        ),
-        rules=Rules(
-            rules=tuple(
-                Rule(
-                    antecedent=(name, "milk"),
-                    consequent=("bread",),
-                    support=0.01 * place,
-                    confidence=0.3,
-                    lift=1.0 + place,
-                    leverage=0.0123 * place,
-                    conviction=None if place == 3 else 1.5,
-                    zhang=0.777,
-                )
-                for place in range(1, 41)
+        champions=(
+            Champion(
+                table="champions/shops",
+                evaluation="evaluation/models",
+                model=name,
+                version=3,
+                why=f"{name} beats the majority",
+                promoted=False,
             ),
-            total=2_212,
-            baskets=155_659,
+        ),
+        rules=(
+            Rules(
+                stage=f"rules of {name}",
+                rules=tuple(
+                    Rule(
+                        antecedent=(name, "milk"),
+                        consequent=("bread",),
+                        support=0.01 * place,
+                        confidence=0.3,
+                        lift=1.0 + place,
+                        leverage=0.0123 * place,
+                        conviction=None if place == 3 else 1.5,
+                        zhang=0.777,
+                    )
+                    for place in range(1, 41)
+                ),
+                total=2_212,
+                baskets=155_659,
+            ),
+        ),
+        calibrations=(
+            CalibrationCurve(
+                model=name,
+                method="isotonic",
+                rows=4_567,
+                positives=1_000,
+                curve=((0.1, 0.25), (0.9, 0.5)),
+            ),
+        ),
+        ensembles=(
+            Combined(
+                stage=f"mean of {name}",
+                method="averaging",
+                members=(name, "tree"),
+                weights=(0.875, 0.125),
+                found=True,
+                loss=0.4321,
+                equal=0.5432,
+            ),
+            Combined(stage="votes", method="voting", members=(name, "tree")),
+            Combined(
+                stage="stacked", method="stacking", members=(name,), final="logistic", folds=4
+            ),
+        ),
+        thresholds=(
+            ChosenThreshold(
+                model=name,
+                prices=Prices(
+                    false_positive=1, false_negative=6.5, true_positive=-2, true_negative=0
+                ),
+                threshold=0.1875,
+                rows=9_876,
+                positives=4_938,
+                cost=0.3125,
+                cost_at_half=0.75,
+            ),
+        ),
+        decisions=(
+            JudgedDecisions(
+                stage="evaluate",
+                model=name,
+                expected=0.3125,
+                chosen=Judged(threshold=0.1875, counts=((7, 2), (1, 10)), cost=0.425),
+                common=Judged(threshold=0.5, counts=((9, 0), (4, 7)), cost=1.3),
+                classes=(f"no {name}", "yes"),
+            ),
         ),
         weights=(
             ModelWeights.of(
@@ -349,14 +419,17 @@ def full(name: str = "network") -> ReportData:
                 ),
             ),
         ),
-        predictions=Predictions(
-            table="predictions",
-            version=2,
-            rows=300,
-            model=name,
-            scores=Histogram.of(score),
-            about="week 53",
-            positives=150,
+        predictions=(
+            Predictions(
+                stage="predict",
+                table="predictions",
+                version=2,
+                rows=300,
+                model=name,
+                scores=Histogram.of(score),
+                about="week 53",
+                positives=150,
+            ),
         ),
         notes=("The test period is weeks 46 to 52.",),
     )
@@ -401,12 +474,24 @@ def test_page_is_whole_and_has_every_section(page: str, read_page: ReadPage) -> 
         "8,0002.00 a basket",
         "3,00075.0\u00a0%",
         "1,23430.9\u00a0%0.4322.35",
+        "isotonic4,56721.9\u00a0%",
+        "weights by validation",
+        "network87.5\u00a0%",
+        "0.43210.5432",
+        "logistic learns from predictions on 4 folds",
+        "16.5-200.1889,87650.0\u00a0% of class 10.31250.7500",
+        "a row cost 0.4250 by the chosen threshold, 0.188, and 1.3000 by 0.5",
+        "predicted no network",
+        "1090.9\u00a0%",
         "0.0123",
         "0.78",
         "∞",
         "No missing values in complete.",
         "2 clusters of 1,000 rows",
         "high network (+2.4 sd)",
+        "2 (elbow)12.5",
+        "3 (chosen)9",
+        "2 (chosen)0.340",
         "0.812",
         "12,345 texts (label) in 40 groups (shelf). The 2 largest are shown.",
         "rye of network",
@@ -434,6 +519,10 @@ def test_pictures_are_described(page: str) -> None:
         "How a match weight comes about: Prior -9.5, network: equal +14.2, Sum +4.8.",
         "40 rules by support",
         "Clusters of mined/network. 0: as all rows; 1: high network (+2.4 sd).",
+        "Calibration of network: 0.10 became 0.25, 0.90 became 0.50.",
+        "mined/network: inertia by number of clusters; the square is the elbow, 2; orange is the "
+        "chosen one, 3. 1 40, 2 12.5, 3 9.",
+        "mined/network topics: coherence by number of topics; orange is the chosen one, 2.",
         "Keywords of network: network 50.0\u00a0% against 12.5\u00a0%, rye 25.0",
         "Words of topic 0: network 25.0\u00a0%, wine 12.5\u00a0%.",
         "Histogram of 300 scores",
@@ -472,14 +561,54 @@ def test_same_data_same_bytes(page: str, tmp_path: Path) -> None:
 def test_every_section_is_optional(read_page: ReadPage) -> None:
     parsed = read_page(to_html(ReportData(title="Nothing yet")))
     assert not set(parsed.ids) & set(SECTIONS)
-    only = read_page(to_html(ReportData(title="Rules", rules=Rules(rules=(), total=0))))
+    only = read_page(
+        to_html(ReportData(title="Rules", rules=(Rules(stage="rules", rules=(), total=0),)))
+    )
     assert "rules" in only.ids
     one_class = evaluate_models(
         np.ones(20), np.arange(20), {"a": np.full(20, 0.9), "b": np.full(20, 0.8)}, ["b"], samples=5
     )
-    undefined = read_page(to_html(ReportData(title="One class", evaluation=one_class)))
+    undefined = read_page(
+        to_html(ReportData(title="One class", evaluations=(evaluated(one_class),)))
+    )
     assert "cannot be decided" in undefined.text
     assert "nan" not in undefined.text.lower()
+
+
+def test_all_stages_of_a_kind_are_shown(read_page: ReadPage) -> None:
+    report = full()
+    (first,), (champion,) = report.evaluations, report.champions
+    second = replace(first, stage="evaluate_again", table="evaluation/again")
+    more = replace(champion, table="champions/again", evaluation="evaluation/again", version=9)
+    other = replace(champion, table="champions/lost", evaluation="evaluation/lost")
+    (rules,), (scores,) = report.rules, report.predictions
+    page = read_page(
+        to_html(
+            replace(
+                report,
+                evaluations=(first, second),
+                champions=(other, more, champion),
+                rules=(rules, replace(rules, stage="rules_again", total=77)),
+                predictions=(scores, replace(scores, stage="predict_again", table="coming")),
+            )
+        )
+    )
+    assert len(page.ids) == len(set(page.ids))
+    result, _ = page.text.split("Rows and seconds of every stage")
+    # Each champion stands with its evaluation, and what has none at the end.
+    places = [
+        result.index(one)
+        for one in (
+            "version 3 of champions/shops",
+            "evaluate_again",
+            "version 9 of champions/again",
+            "version 3 of champions/lost",
+        )
+    ]
+    assert places == sorted(places)
+    for expected in ("77 rules over", "rules_again", "predict_again", "coming@2", "predictions@2"):
+        assert expected in page.text, expected
+    assert page.text.count("Confusion matrices") == 2
 
 
 def test_json_round_trip() -> None:
@@ -521,7 +650,9 @@ def test_classes_and_numbers_have_their_pictures(tmp_path: Path, read_page: Any)
             samples=20,
         )
         page = read_page(
-            render(ReportData(title="Kinds", evaluation=found), tmp_path / "a.html").read_text()
+            render(
+                ReportData(title="Kinds", evaluations=(evaluated(found),)), tmp_path / "a.html"
+            ).read_text()
         )
         assert expected in page.text and "F1, macro" in page.text
         assert "ROC" not in page.text and "rows are “" not in page.text.split("lopsided")[0]
@@ -535,7 +666,9 @@ def test_classes_and_numbers_have_their_pictures(tmp_path: Path, read_page: Any)
         samples=20,
     )
     page = read_page(
-        render(ReportData(title="Prices", evaluation=found), tmp_path / "b.html").read_text()
+        render(
+            ReportData(title="Prices", evaluations=(evaluated(found),)), tmp_path / "b.html"
+        ).read_text()
     )
     assert "RMSE" in page.text and "on the line, the prediction is right" in page.text
     assert "Confusion" not in page.text

@@ -76,6 +76,9 @@ def test_isotonic(df: DataFrame, table: pd.DataFrame, tmp_path: Path) -> None:
     found = predicted(model, df)
     np.testing.assert_allclose(found, scikit.predict(table["s"]), rtol=1e-12)
     assert model.details["points"] < 60
+    xs, ys = np.array(model.details["curve"]).T
+    np.testing.assert_allclose(ys, scikit.predict(xs), rtol=1e-12)
+    assert (xs[0], xs[-1]) == (table["s"].min(), table["s"].max())
 
     model.save(tmp_path / "model")
     new = df.withColumn("s", df["id"] / ROWS)

@@ -76,3 +76,6 @@ def test_segments_are_written_and_shown(spark: SparkSession, tmp_path: Path) -> 
     assert "3 clusters of 60 rows" in text
     assert "high visits (+1.4 sd), low sales (-0.7 sd)" in text
     assert "Silhouette" in text
+    # Three groups far apart: by the silhouette, and where the inertia bends.
+    assert '3 <strong>(chosen)</strong> <span class="muted">(elbow)</span>' in text
+    assert "inertia by number of clusters; the square is the elbow, 3" in text

@@ -14,6 +14,9 @@ from sparkmine.errors import ConfigError
 from sparkmine.lake import Lake
 from sparkmine.pipeline import Runner, load_pipeline
 from sparkmine.stages import estimators as blocks
+from sparkmine.stages.base import Context
+from sparkmine.stages.classical import Classical
+from sparkmine.stages.train import Train
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -87,7 +90,11 @@ def test_decisions(spark: SparkSession, tmp_path: Path) -> None:
     commit = next(iter(lake.table("scores/model").commits()))
     metrics = (commit.metadata or {})["metrics"]
     chosen = metrics["decision"]
-    assert metrics["calibration"] == "sigmoid" and chosen["rows"] == 40
+    calibration = metrics["calibration"]
+    assert (calibration["method"], calibration["rows"], chosen["rows"]) == ("sigmoid", 80, 40)
+    curve = np.array(calibration["curve"])
+    wanted = 1 / (1 + np.exp(calibration["slope"] * curve[:, 0] + calibration["intercept"]))
+    np.testing.assert_allclose(curve[:, 1], wanted, rtol=1e-9)
     assert chosen["expected_cost"] <= chosen["expected_cost_at_half"]
     assert (found["decision"] == (found["prediction"] >= chosen["threshold"])).all()
     # One column: what the tree gained is all its own.
@@ -109,6 +116,38 @@ def test_several_classes(spark: SparkSession, tmp_path: Path) -> None:
     assert found.dtypes[2:] == [("prediction", "int"), ("probability", "array<double>")]
     table = found.toPandas()
     assert (table["prediction"] == table["kind"]).mean() > 0.9
+
+
+def test_keys_and_label_are_no_features(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    """Of a table that no recipe made, whose columns are numbers all of them."""
+    rows = [(n, float(n % 7), (n % 7) / 3, 1.0, n % 2) for n in range(40)]
+    lake.table("raw/rows").write(
+        spark.createDataFrame(rows, "id long, x double, y double, weight double, odd int")
+    )
+    table = lake.table("raw/rows")
+    context = Context(
+        spark=spark,
+        lake=lake,
+        stage="model",
+        run_id="",
+        fingerprint="",
+        seed=1,
+        date="",
+        code_version="",
+        base=tmp_path,
+        inputs={"raw/rows": table.snapshot()},
+        commits={"raw/rows": next(iter(table.commits()))},
+        progress=lambda event: None,
+    )
+    block = {"name": "model", "input": "raw/rows", "table": "scores/model"}
+    block |= {"keys": ["id"], "label": "odd", "train": "id < 30"}
+    tree = Classical(stage="classical", model=blocks.TreeModel(kind="tree", max_depth=2), **block)
+    model, metrics = tree.fit(context)
+    assert metrics["features"] == 3
+    assert set(model.details["importances"]) == {"x", "y", "weight"}
+    for kind in ("autoencoder", "gan", "mlp"):
+        network = Train(stage="train", model={"kind": kind}, weight="weight", **block)
+        assert network.learned(context) == ["x", "y"], kind
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,12 @@ def test_predictions_of_every_task_are_counted(spark: SparkSession) -> None:
     assert (counts[0], counts[10], counts[19], sum(counts)) == (2, 1, 1, 4)
     assert found["histogram"]["edges"][10] == pytest.approx(0.5)
 
+    decided = [(0.0, 0), (0.04, 1), (0.5, 1), (1.0, 1), (None, None)]
+    found = _described(
+        spark.createDataFrame(decided, "prediction double, decision int"), "binary", 0.5
+    )
+    assert (found["rows"], found["positives"]) == (5, 3)
+
     classes = spark.createDataFrame([(0,), (2,), (2,)], "prediction int")
     found = _described(classes, "multiclass", 0.5)
     edges = [-0.5, 0.5, 1.5, 2.5]

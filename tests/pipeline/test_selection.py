@@ -172,4 +172,7 @@ def test_models_are_searched_stacked_and_weighted(spark: SparkSession, tmp_path:
     text = page.read_text()
     assert "6 candidates on 2 folds, by ROC-AUC" in text
     assert "(chosen)" in text
+    assert f"<span>boosted</span><span>{100 * found['weights']['boosted']:.1f}" in text
+    assert f'<td class="n">{wanted.fun:.4f}</td>' in text
+    assert "LogisticRegression learns from predictions on 2 folds" in text.replace("<wbr>", "")
     assert f"{6 - sum(failed)} candidates of boosted; best ROC-AUC {best['mean']:.4f}" in text

@@ -109,4 +109,5 @@ def test_keywords_and_topics_are_written_and_shown(spark: SparkSession, tmp_path
         assert isinstance(kind.load(manifest.parent), kind)
     (page,) = (folder / "report").glob("*/report.html")
     text = page.read_text()
+    assert "3 <strong>(chosen)</strong>" in text and "by number of topics" in text
     assert "150 texts" in text and "Keywords of bakery" in text and "Words of topic 2" in text

@@ -5,6 +5,7 @@ from sparkmine.evaluate.report.data import (
     Champion,
     Clusters,
     EqualRows,
+    Evaluated,
     FuzzyMatches,
     Histogram,
     Leakage,
@@ -24,6 +25,14 @@ from sparkmine.evaluate.report.data import (
     TableQuality,
     WeightLevel,
 )
+from sparkmine.evaluate.report.decided import (
+    CalibrationCurve,
+    ChosenThreshold,
+    Judged,
+    JudgedDecisions,
+    Prices,
+)
+from sparkmine.evaluate.report.ensembles import Combined
 from sparkmine.evaluate.report.itemsets import FrequentItemset, FrequentItemsets
 from sparkmine.evaluate.report.recommended import (
     BasketExample,
@@ -42,16 +51,22 @@ from sparkmine.evaluate.report.weights import ColumnWeight, ModelWeights
 
 __all__ = [
     "BasketExample",
+    "CalibrationCurve",
     "Candidate",
     "Champion",
+    "ChosenThreshold",
     "Clusters",
     "ColumnWeight",
+    "Combined",
     "EqualRows",
+    "Evaluated",
     "FrequentItemset",
     "FrequentItemsets",
     "FuzzyMatches",
     "GroupKeywords",
     "Histogram",
+    "Judged",
+    "JudgedDecisions",
     "Keyword",
     "KeywordTable",
     "Leakage",
@@ -60,6 +75,7 @@ __all__ = [
     "ModelWeights",
     "NearCopies",
     "Predictions",
+    "Prices",
     "Recommendations",
     "RecommendedItem",
     "ReportData",

@@ -12,6 +12,8 @@ from sparkmine.errors import DataError
 from sparkmine.evaluate.comparison import Evaluation
 from sparkmine.evaluate.explain import Explanation
 from sparkmine.evaluate.plain import PlainData
+from sparkmine.evaluate.report.decided import CalibrationCurve, ChosenThreshold, JudgedDecisions
+from sparkmine.evaluate.report.ensembles import Combined
 from sparkmine.evaluate.report.itemsets import FrequentItemsets
 from sparkmine.evaluate.report.recommended import Recommendations
 from sparkmine.evaluate.report.texts import KeywordTable, TopicTable
@@ -185,6 +187,15 @@ class LearningCurve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The evaluation of one stage, which wrote `table`."""
+
+    stage: str
+    table: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rule:
     """One association rule; a conviction of None has no end, the rule always holds."""
 
@@ -200,8 +211,12 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Rules in the order to list them. The scatter shows all given, the table the first ones."""
+    """Rules of one stage in the order to list them.
 
+    The scatter shows all given, the table the first ones.
+    """
+
+    stage: str
     rules: tuple[Rule, ...]
     total: int  # how many were found, given here or not
     baskets: int | None = None
@@ -210,9 +225,10 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Champion:
-    """The model in use: the last of the versions of `table`."""
+    """The model in use: the last of the versions of `table`, chosen by the table `evaluation`."""
 
     table: str
+    evaluation: str
     model: str | None  # None before any has passed
     version: int | None
     why: str | None
@@ -250,6 +266,7 @@ class Clusters:
         features, means: The features that differ most, and the mean of each cluster in deviations
             from that of all rows [clusters][features].
         choice: (k, inertia, silhouette, stability) of each k that was tried.
+        elbow, chosen: of these, where the curve of the inertia bends, and the one that was taken.
     """
 
     table: str
@@ -259,6 +276,8 @@ class Clusters:
     features: tuple[str, ...]
     means: tuple[tuple[float, ...], ...]
     choice: tuple[tuple[int, float, float | None, float | None], ...] = ()
+    elbow: int | None = None
+    chosen: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,6 +336,7 @@ class Histogram:
 class Predictions:
     """Scores written by one model into one table version."""
 
+    stage: str
     table: str
     version: int | None
     rows: int
@@ -330,7 +350,7 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData(PlainData):
-    """All that one report shows. A section whose field is None or empty is left out."""
+    """All that one report shows. A section whose field is empty is left out."""
 
     title: str
     question: str = ""
@@ -349,12 +369,16 @@ class ReportData(PlainData):
     keywords: tuple[KeywordTable, ...] = ()
     topics: tuple[TopicTable, ...] = ()
     leakage: tuple[Leakage, ...] = ()
-    evaluation: Evaluation | None = None
-    champion: Champion | None = None
+    calibrations: tuple[CalibrationCurve, ...] = ()
+    ensembles: tuple[Combined, ...] = ()
+    evaluations: tuple[Evaluated, ...] = ()
+    thresholds: tuple[ChosenThreshold, ...] = ()
+    decisions: tuple[JudgedDecisions, ...] = ()
+    champions: tuple[Champion, ...] = ()
     explanations: tuple[Explanation, ...] = ()
     weights: tuple[ModelWeights, ...] = ()
     itemsets: tuple[FrequentItemsets, ...] = ()
-    rules: Rules | None = None
+    rules: tuple[Rules, ...] = ()
     recommendations: tuple[Recommendations, ...] = ()
-    predictions: Predictions | None = None
+    predictions: tuple[Predictions, ...] = ()
     notes: tuple[str, ...] = ()

@@ -127,7 +127,7 @@ def _epochs(curve: LearningCurve, name: str, identifier: str) -> Picture:
     return Picture(svg=svg, caption=f"{curve.model}: {name} by epoch.")
 
 
-def rules_scatter(rules: Rules) -> Picture:
+def rules_scatter(rules: Rules, identifier: str) -> Picture:
     """Support against confidence, coloured by lift in a few steps."""
     from matplotlib import colormaps
     from matplotlib.colors import BoundaryNorm
@@ -161,14 +161,14 @@ def rules_scatter(rules: Rules) -> Picture:
         bar.outline.set_visible(False)
         svg = to_svg(
             drawn,
-            "rules",
+            identifier,
             f"{len(ordered)} rules by support, confidence and lift; lift from {min(lifts):.2f} "
             f"to {max(lifts):.2f}.",
         )
     return Picture(svg=svg, caption=f"{len(ordered):,} rules by support, confidence and lift.")
 
 
-def scores(predictions: Predictions) -> Picture:
+def scores(predictions: Predictions, identifier: str) -> Picture:
     """Histogram of the predictions, of probabilities with the threshold."""
     from matplotlib.ticker import MaxNLocator
 
@@ -194,7 +194,9 @@ def scores(predictions: Predictions) -> Picture:
         axes.locator_params(axis="y", nbins=6)
         tidy(axes, "y")
         svg = to_svg(
-            drawn, "scores", f"Histogram of {sum(found.counts):,} scores of {predictions.model}."
+            drawn,
+            identifier,
+            f"Histogram of {sum(found.counts):,} scores of {predictions.model}.",
         )
     line = "" if predictions.threshold is None else "; the dashed line is the threshold"
     caption = f"Scores of {predictions.model}{line}."

@@ -22,8 +22,8 @@ _DRAWN_CLASSES = 12
 _CONFUSIONS = 15
 
 
-def pictures(evaluation: Evaluation) -> dict[str, Any]:
-    """What the template's section needs."""
+def pictures(evaluation: Evaluation, prefix: str) -> dict[str, Any]:
+    """What the template's section needs; the ids of its pictures begin with `prefix`."""
     names = [model.name for model in evaluation.models]
     greys = [model.name for model in evaluation.models if model.baseline]
     styles: dict[str, LineStyle] = line_styles(names, greys, evaluation.best)
@@ -32,8 +32,9 @@ def pictures(evaluation: Evaluation) -> dict[str, Any]:
     shown = [metric for metric in beside if metric in (*metrics, evaluation.primary)]
 
     def intervals(models: Sequence[ModelEvaluation], identifier: str) -> list[Picture]:
+        start = f"{prefix}-{identifier}"
         return [
-            model_charts.intervals(evaluation, models, metric, styles, f"{identifier}-{metric}")
+            model_charts.intervals(evaluation, models, metric, styles, f"{start}-{metric}")
             for metric in shown
         ]
 
@@ -47,7 +48,7 @@ def pictures(evaluation: Evaluation) -> dict[str, Any]:
         "metrics": metrics,
         "styles": styles,
         "best_values": {metric: _best_value(evaluation.models, metric) for metric in metrics},
-        "curves": _curves(evaluation, styles),
+        "curves": _curves(evaluation, styles, prefix),
         "all_models": intervals(evaluation.models, "models"),
         "ensembles": [
             intervals([*ensembles, *map(evaluation.model, members)], f"ensemble-{place}")
@@ -62,17 +63,17 @@ def pictures(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _curves(evaluation: Evaluation, styles: dict[str, LineStyle]) -> list[Picture]:
+def _curves(evaluation: Evaluation, styles: dict[str, LineStyle], prefix: str) -> list[Picture]:
     if evaluation.task == "binary":
         return [
-            model_charts.roc(evaluation, styles),
-            model_charts.precision_recall(evaluation, styles),
-            model_charts.gain(evaluation, styles),
-            model_charts.calibration(evaluation, styles),
+            model_charts.roc(evaluation, styles, f"{prefix}-roc"),
+            model_charts.precision_recall(evaluation, styles, f"{prefix}-pr"),
+            model_charts.gain(evaluation, styles, f"{prefix}-gain"),
+            model_charts.calibration(evaluation, styles, f"{prefix}-calibration"),
         ]
     names = dict.fromkeys([evaluation.best, evaluation.best_baseline])
     return [
-        model_charts.scatter(evaluation.model(name), styles, f"scatter-{place}")
+        model_charts.scatter(evaluation.model(name), styles, f"{prefix}-scatter-{place}")
         for place, name in enumerate(names)
         if name is not None and evaluation.model(name).scatter is not None
     ]

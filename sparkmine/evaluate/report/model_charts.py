@@ -23,7 +23,7 @@ Styles = Mapping[str, LineStyle]
 _NO_CURVE = Curve(x=(), y=())
 
 
-def roc(evaluation: Evaluation, styles: Styles) -> Picture:
+def roc(evaluation: Evaluation, styles: Styles, identifier: str) -> Picture:
     """True against false positive rate of every model."""
     with figure() as drawn:
         axes = drawn.add_subplot()
@@ -35,11 +35,11 @@ def roc(evaluation: Evaluation, styles: Styles) -> Picture:
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         tidy(axes)
         described = _values(evaluation, "roc_auc")
-        svg = to_svg(drawn, "roc", f"ROC curves. {described}")
+        svg = to_svg(drawn, identifier, f"ROC curves. {described}")
     return Picture(svg=svg, caption="ROC curves: the further to the upper left, the better.")
 
 
-def precision_recall(evaluation: Evaluation, styles: Styles) -> Picture:
+def precision_recall(evaluation: Evaluation, styles: Styles, identifier: str) -> Picture:
     """Precision against recall of every model; the line is the share of positives."""
     with figure() as drawn:
         axes = drawn.add_subplot()
@@ -54,7 +54,7 @@ def precision_recall(evaluation: Evaluation, styles: Styles) -> Picture:
         axes.set_ylim(0 if lowest < 0.5 else lowest - 0.05, 1.01)
         tidy(axes)
         described = _values(evaluation, "pr_auc")
-        svg = to_svg(drawn, "pr", f"Precision-recall curves. {described}")
+        svg = to_svg(drawn, identifier, f"Precision-recall curves. {described}")
     caption = (
         "Precision-recall curves. The grey line is the share of positives, "
         f"{percent(evaluation.positive_share)}."
@@ -62,7 +62,7 @@ def precision_recall(evaluation: Evaluation, styles: Styles) -> Picture:
     return Picture(svg=svg, caption=caption)
 
 
-def gain(evaluation: Evaluation, styles: Styles) -> Picture:
+def gain(evaluation: Evaluation, styles: Styles, identifier: str) -> Picture:
     """Share of the positives found against the share of the rows looked at."""
     share = evaluation.positive_share
     with figure() as drawn:
@@ -76,7 +76,7 @@ def gain(evaluation: Evaluation, styles: Styles) -> Picture:
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         tidy(axes)
         described = _values(evaluation, "lift")
-        svg = to_svg(drawn, "gain", f"Cumulative gain. {described}")
+        svg = to_svg(drawn, identifier, f"Cumulative gain. {described}")
     caption = (
         "Cumulative gain: between chance (the diagonal) and a model that knows all. Lift is this "
         "curve over the diagonal at a tenth of the rows."
@@ -109,7 +109,7 @@ def scatter(model: ModelEvaluation, styles: Styles, identifier: str) -> Picture:
     return Picture(svg=svg, caption=f"{model.name}: on the line, the prediction is right.")
 
 
-def calibration(evaluation: Evaluation, styles: Styles) -> Picture:
+def calibration(evaluation: Evaluation, styles: Styles, identifier: str) -> Picture:
     """Observed share against predicted probability, in ten bins."""
     with figure() as drawn:
         axes = drawn.add_subplot()
@@ -126,7 +126,7 @@ def calibration(evaluation: Evaluation, styles: Styles) -> Picture:
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         tidy(axes)
         described = _values(evaluation, "brier")
-        svg = to_svg(drawn, "calibration", f"Calibration in ten bins. {described}")
+        svg = to_svg(drawn, identifier, f"Calibration in ten bins. {described}")
     caption = (
         "Calibration: on the diagonal, probabilities mean what they say. Larger dot, more rows."
     )

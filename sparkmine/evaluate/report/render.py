@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sparkmine.evaluate.report import (
+    choice_charts,
     cluster_charts,
     data_charts,
+    decided,
     evaluated,
     explanation_charts,
     flow,
@@ -55,7 +57,7 @@ def to_html(report: ReportData) -> str:
 def _sections(report: ReportData) -> list[Section]:
     """The sections that have something to show, in the order of the page."""
     all_of_them = [
-        ("result", "Result", report.evaluation),
+        ("result", "Result", report.evaluations or report.champions),
         ("pipeline", "Pipeline", report.stages),
         ("quality", "Data quality", report.quality),
         ("equal", "Equal rows", report.equal),
@@ -70,7 +72,10 @@ def _sections(report: ReportData) -> list[Section]:
         ("keywords", "Keywords", report.keywords),
         ("topics", "Topics", report.topics),
         ("leakage", "Leakage", report.leakage),
-        ("evaluation", "Evaluation", report.evaluation),
+        ("calibration", "Calibration", report.calibrations),
+        ("ensembles", "Ensembles", report.ensembles),
+        ("evaluation", "Evaluation", report.evaluations),
+        ("decisions", "Decisions", report.thresholds or report.decisions),
         ("weights", "Coefficients and importances", report.weights),
         ("explanation", "Explanation", report.explanations),
         ("itemsets", "Frequent itemsets", report.itemsets),
@@ -98,6 +103,16 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             for i, found in enumerate(report.searches)
             if any(one.mean is not None for one in found.candidates)
         ],
+        "cluster_choices": {
+            found.table: choice_charts.inertia(found, f"inertia-{i}")
+            for i, found in enumerate(report.clusters)
+            if found.choice
+        },
+        "topic_choices": {
+            found.table: choice_charts.coherence(found, f"coherence-{i}")
+            for i, found in enumerate(report.topics)
+            if found.choice
+        },
         "keywords": [
             text_charts.keywords(found, f"keywords-{i}") for i, found in enumerate(report.keywords)
         ],
@@ -121,6 +136,9 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             )
             for i, found in enumerate(report.explanations)
         ],
+        "calibration_curves": [
+            decided.picture(found, f"calibrated-{i}") for i, found in enumerate(report.calibrations)
+        ],
         "weight_bars": [
             weights.picture(found, f"weights-{i}") for i, found in enumerate(report.weights)
         ],
@@ -131,6 +149,18 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             recommended.pictures(found, f"recommended-{i}")
             for i, found in enumerate(report.recommendations)
         ],
+        "evaluated": [
+            (found, evaluated.pictures(found.evaluation, f"evaluation-{i}"))
+            for i, found in enumerate(report.evaluations)
+        ],
+        "rules": [
+            (found, _scattered(found, f"rules-{i}"), found.rules[:_LISTED_RULES])
+            for i, found in enumerate(report.rules)
+        ],
+        "predicted": [
+            (found, data_charts.scores(found, f"scores-{i}"))
+            for i, found in enumerate(report.predictions)
+        ],
         "drawings": [],
     }
     if report.stages:
@@ -139,18 +169,11 @@ def _pictures(report: ReportData) -> dict[str, Any]:
             ("narrow", flow.listed(report.stages)),
         ]
         found["total_seconds"] = sum(stage.seconds or 0.0 for stage in report.stages)
-    if report.evaluation:
-        found.update(evaluated.pictures(report.evaluation))
-    if report.rules:
-        found.update(_rules(report.rules))
-    if report.predictions:
-        found["scores"] = data_charts.scores(report.predictions)
     return found
 
 
-def _rules(rules: Rules) -> dict[str, Any]:
-    scatter: Picture | None = None
-    if rules.rules:
-        some = Rules(rules=rules.rules[:_SCATTERED_RULES], total=rules.total)
-        scatter = data_charts.rules_scatter(some)
-    return {"rules_scatter": scatter, "listed_rules": rules.rules[:_LISTED_RULES]}
+def _scattered(rules: Rules, identifier: str) -> Picture | None:
+    if not rules.rules:
+        return None
+    some = replace(rules, rules=rules.rules[:_SCATTERED_RULES])
+    return data_charts.rules_scatter(some, identifier)

@@ -85,7 +85,10 @@ class Topic:
 
 @dataclass(frozen=True, kw_only=True)
 class TopicTable:
-    """Topics of texts, the largest first; `choice` has (k, coherence, perplexity) of each k."""
+    """Topics of texts, the largest first.
+
+    `choice` has (k, coherence, perplexity) of each k that was tried, `chosen` is the one taken.
+    """
 
     table: str
     text: str
@@ -95,11 +98,12 @@ class TopicTable:
     topics: tuple[Topic, ...]
     perplexity: float | None = None
     choice: tuple[tuple[int, float, float | None], ...] = ()
+    chosen: int | None = None
 
     @classmethod
     def of(cls, table: str, figures: Mapping[str, Any]) -> Self:
         """From the metrics of a stage."""
-        tried = figures.get("choice", {}).get("tried", [])
+        choice = figures.get("choice", {})
         return cls(
             table=table,
             text=figures["text"],
@@ -116,5 +120,9 @@ class TopicTable:
                 )
                 for one in figures["topics"]
             ),
-            choice=tuple((t["k"], t["coherence"], t["perplexity"]) for t in tried),
+            choice=tuple(
+                (tried["k"], tried["coherence"], tried["perplexity"])
+                for tried in choice.get("tried", [])
+            ),
+            chosen=choice.get("suggested"),
         )

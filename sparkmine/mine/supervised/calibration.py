@@ -43,6 +43,8 @@ Floats = npt.NDArray[np.float64]
 
 _STATE = "calibrated.json"
 _PREDICTION = "prediction"
+# Points of the curve among the details, for pictures.
+_SHOWN = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,7 @@ class Calibration:
                 "rows": scores.rows,
                 "positives": scores.positives,
             }
+            at = np.linspace(scores.low, scores.low + scores.width, _SHOWN)
             if self.method == "sigmoid":
                 a, b = sigmoid_of(scores.frame, scores.width)
                 curve = probability(col(_PREDICTION), a, b)
@@ -89,6 +92,9 @@ class Calibration:
                 xs, ys = isotonic(scores)
                 curve = col(_PREDICTION).interpolate(xs.tolist(), ys.tolist())
                 details["points"] = len(xs)
+                at = xs[np.unique(np.linspace(0, len(xs) - 1, _SHOWN).astype(int))]
+            found = evaluate(curve, pa.table({_PREDICTION: at})).to_pylist()
+            details["curve"] = [list(point) for point in zip(at.tolist(), found, strict=True)]
         if self.method == "sigmoid" and isinstance(model, ExpressionModel):
             return ExpressionModel(
                 expression=curve.substitute({_PREDICTION: model.expression}),

@@ -27,7 +27,7 @@ class HeldOut:
         frame: [score: double, label: double of 0 and 1], cached.
         rows, positives: how many; rows that the model gives no score are left out.
         unscored: how many those are.
-        width: the largest score less the least.
+        low, width: the least score, and the largest one less it.
         above: rows with a score of 0.5 or more, and those of class 1 among them.
     """
 
@@ -35,6 +35,7 @@ class HeldOut:
     rows: int
     positives: int
     unscored: int
+    low: float
     width: float
     above: tuple[int, int]
 
@@ -110,6 +111,7 @@ def held_out(
             rows=row["rows"],
             positives=row["positives"],
             unscored=row["every"] - row["rows"],
+            low=row["low"],
             width=row["high"] - row["low"],
             above=(row["above"], row["right"]),
         )
