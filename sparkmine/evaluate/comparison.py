@@ -223,12 +223,15 @@ def evaluate_models(
 def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) -> Evaluation:
     """The evaluation that the bags of all rows give."""
     parts = [bag.whole for bag in bags]
-    samples = joined(question, parts)
     names = tuple(question.kind.metrics)
-    values = {name: sample.measure(names) for name, sample in samples.items()}
+    values, pictured = {}, {}
+    for name in parts[0].samples:  # one at a time: a model's rows may be many
+        sample = joined(question, parts, name)
+        values[name] = sample.measure(names)
+        pictured[name] = _pictured(question, comparison, sample, name, bags)
     metric, baselines = question.metric, comparison.baselines
     best_baseline = _best(list(baselines), values, metric)
-    best = comparison.chosen or _best([n for n in samples if n not in baselines], values, metric)
+    best = comparison.chosen or _best([n for n in values if n not in baselines], values, metric)
     assert best is not None  # `Comparison.question` saw a model that is no baseline
 
     def against_baseline(name: str) -> Interval | None:
@@ -244,9 +247,9 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
             members=tuple(comparison.ensembles.get(name, ())),
             metrics={m: interval(m, values[name][m], parts, name) for m in names},
             difference=against_baseline(name),
-            **_pictured(question, comparison, sample, name, bags),
+            **pictured[name],
         )
-        for name, sample in samples.items()
+        for name in values
     )
     rows, groups = sum(part.rows for part in parts), sum(bag.groups for bag in bags)
     difference = next(model.difference for model in models if model.name == best)
@@ -334,8 +337,11 @@ def _segments(
     metric, found = question.metric, []
     for key in sorted({key for bag in bags for key in bag.segments}):
         parts = [bag.segments[key] for bag in bags if key in bag.segments]
-        samples = joined(question, parts)
-        values = {name: sample.measure((metric,))[metric] for name, sample in samples.items()}
+        values = {
+            name: joined(question, parts, name).measure((metric,))[metric]
+            for name in (best, baseline)
+            if name is not None
+        }
         other = difference = None
         if baseline is not None:
             other = interval(metric, values[baseline], parts, baseline)
