@@ -164,7 +164,12 @@ def joined(question: Question, parts: Sequence[Part], name: str) -> Sample:
 
 
 def interval(
-    metric: str, whole: float, parts: Sequence[Part], name: str, other: str | None = None
+    metric: str,
+    whole: float,
+    parts: Sequence[Part],
+    name: str,
+    other: str | None = None,
+    confidence: float = 0.95,
 ) -> Interval:
     """The interval of a model's metric, or of its difference to another model.
 
@@ -175,16 +180,16 @@ def interval(
         drawn = parts[0].drawn[name][metric]
         if other is not None:
             drawn = drawn - parts[0].drawn[other][metric]
-        return Interval.of(whole, drawn, 0.95)
+        return Interval.of(whole, drawn, confidence)
     lows, highs = [], []
     for part in parts:
         value, drawn = part.values[name][metric], part.drawn[name][metric]
         if other is not None:
             value = value - part.values[other][metric]
             drawn = drawn - part.drawn[other][metric]
-        found = Interval.of(value, drawn, 0.95)
+        found = Interval.of(value, drawn, confidence)
         if found.low is None or found.high is None or found.value is None:
-            return Interval.of(whole, np.full(1, np.nan), 0.95)
+            return Interval.of(whole, np.full(1, np.nan), confidence)
         lows.append(found.low - value)
         highs.append(found.high - value)
     return Interval(

@@ -1,16 +1,15 @@
 """Models beside baselines on the same test rows, and a sentence that says which is better.
 
-A model beats the best baseline when the 95 % interval of their paired difference lies on the
-better side of zero (`intervals`). Unless a model was chosen beforehand (on validation rows), the
-best one is chosen on the very rows it is measured on, which flatters it; the verdict says so.
+Unless a model was chosen beforehand (on validation rows), the best one is chosen on the very rows
+it is measured on, which flatters it; the verdict says so and takes it into account (`verdict.py`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,15 +28,19 @@ from sparkmine.evaluate.curves import (
     thinned,
 )
 from sparkmine.evaluate.intervals import Interval
-from sparkmine.evaluate.metrics import LOWER_IS_BETTER, Options, Sample, better, percent
+from sparkmine.evaluate.metrics import Options, Sample
 from sparkmine.evaluate.multiclass import Classified
 from sparkmine.evaluate.plain import PlainData
 from sparkmine.evaluate.replicates import Replicates
-from sparkmine.evaluate.tasks import TASKS, metric_label, task_of
-
-LOPSIDED_BELOW = 0.2
-
-Outcome = Literal["beats", "undecided", "worse", "no comparison"]
+from sparkmine.evaluate.tasks import TASKS, task_of
+from sparkmine.evaluate.verdict import (
+    Outcome,
+    best_of,
+    confidence_of,
+    lopsided_of,
+    outcome_of,
+    verdict_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +111,14 @@ class Evaluation(PlainData):
     best: str
     chosen_beforehand: bool
     best_baseline: str | None
-    difference: Interval | None  # best minus best baseline, by the primary metric
+    # Best minus best baseline, by the primary metric; its level is `confidence`.
+    difference: Interval | None
     outcome: Outcome
     verdict: str
     segments: tuple[Segment, ...] = ()
     voting: tuple[str, ...] = ()  # ensembles whose probabilities are shares of votes
     replicates: Replicates | None = None  # None where the rows were resampled in several bags
+    confidence: float = 0.95
 
     @property
     def positive_share(self) -> float:
@@ -230,15 +235,16 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
         values[name] = sample.measure(names)
         pictured[name] = _pictured(question, comparison, sample, name, bags)
     metric, baselines = question.metric, comparison.baselines
-    best_baseline = _best(list(baselines), values, metric)
-    best = comparison.chosen or _best([n for n in values if n not in baselines], values, metric)
+    best_baseline = best_of(list(baselines), values, metric)
+    tested = [name for name in values if name not in baselines]
+    best = comparison.chosen or best_of(tested, values, metric)
     assert best is not None  # `Comparison.question` saw a model that is no baseline
 
-    def against_baseline(name: str) -> Interval | None:
+    def against_baseline(name: str, confidence: float = 0.95) -> Interval | None:
         if best_baseline is None or name == best_baseline:
             return None
         difference = values[name][metric] - values[best_baseline][metric]
-        return interval(metric, difference, parts, name, best_baseline)
+        return interval(metric, difference, parts, name, best_baseline, confidence)
 
     models = tuple(
         ModelEvaluation(
@@ -252,8 +258,10 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
         for name in values
     )
     rows, groups = sum(part.rows for part in parts), sum(bag.groups for bag in bags)
-    difference = next(model.difference for model in models if model.name == best)
-    outcome = _outcome(metric, difference)
+    beforehand = comparison.chosen is not None
+    confidence = confidence_of(len(tested), chosen_beforehand=beforehand)
+    difference = against_baseline(best, confidence)
+    outcome = outcome_of(metric, difference)
     table = models[0].confusion
     positives = sum(table.counts[1]) if table and question.task == "binary" else None
     return Evaluation(
@@ -263,18 +271,18 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
         group_name=comparison.group_name,
         classes=table.classes if table else (),
         positives=positives,
-        lopsided=_lopsided(table) if table else None,
+        lopsided=lopsided_of(table) if table else None,
         primary=metric,
         threshold=comparison.threshold,
         samples=comparison.samples,
         seed=comparison.seed,
         models=models,
         best=best,
-        chosen_beforehand=comparison.chosen is not None,
+        chosen_beforehand=beforehand,
         best_baseline=best_baseline,
         difference=difference,
         outcome=outcome,
-        verdict=_verdict(
+        verdict=verdict_of(
             outcome,
             metric,
             best,
@@ -302,7 +310,10 @@ def _pictured(
             "calibration": calibration(sample),
             "confusion": confusion(sample, comparison.classes),
         }
+            models=len(tested),
+            chosen_beforehand=beforehand,
     if question.task == "multiclass":
+        confidence=confidence,
         table = confusion(sample, comparison.classes)
         return {"confusion": table, "by_class": _by_class(sample, table)}
     points = [bag.points for bag in bags if bag.points is not None]
@@ -376,72 +387,6 @@ def _check_models(
         )
     if set(predictions) <= set(baselines):
         raise DataError("there is no model to compare with the baselines")
-
-
-def _best(names: Sequence[str], values: Mapping[str, dict[str, float]], metric: str) -> str | None:
-    """The first of the best; names whose metric is not defined come last."""
-    best: str | None = None
-    for name in names:
-        if best is None or better(metric, values[name][metric], values[best][metric]):
-            best = name
-    return best
-
-
-def _outcome(metric: str, difference: Interval | None) -> Outcome:
-    if difference is None or difference.low is None or difference.high is None:
-        return "no comparison"
-    low, high = difference.low, difference.high
-    if metric in LOWER_IS_BETTER:
-        low, high = -high, -low
-    if low > 0:
-        return "beats"
-    return "worse" if high < 0 else "undecided"
-
-
-def _verdict(
-    outcome: Outcome,
-    metric: str,
-    best: str,
-    value: float,
-    baseline: str | None,
-    baseline_value: float,
-    difference: Interval | None,
-    resamples: str,
-) -> str:
-    label = metric_label(metric)
-    if baseline is None:
-        return f"{best} is the best model ({label} {value:.3f}); no baseline was given to beat."
-    if difference is None or difference.value is None or outcome == "no comparison":
-        return (
-            f"Whether {best} beats the best baseline, {baseline}, cannot be decided: "
-            f"{label} is not defined on these rows."
-        )
-    says = {
-        "beats": f"{best} beats the best baseline, {baseline}",
-        "undecided": (
-            f"{best} does not beat the best baseline, {baseline}, with 95\u00a0% confidence"
-        ),
-        "worse": f"{best} is worse than the best baseline, {baseline}",
-    }[outcome]
-    return (
-        f"{says}: {label} {value:.3f} against {baseline_value:.3f}, "
-        f"difference {difference.value:+.3f} "
-        f"(95\u00a0% interval {difference.low:+.3f} to {difference.high:+.3f}; {resamples})."
-    )
-
-
-def _lopsided(table: Confusion) -> str | None:
-    rows = [sum(row) for row in table.counts]
-    share = [count / max(1, sum(rows)) for count in rows]
-    if min(share) * len(rows) >= 2 * LOPSIDED_BELOW:
-        return None
-    least, most = share.index(min(share)), share.index(max(share))
-    return (
-        f"The classes are lopsided: only {percent(share[least])} of the rows are "
-        f"“{table.classes[least]}”. Always answering “{table.classes[most]}” is right in "
-        f"{percent(share[most])} of the rows, so accuracy alone says little; judge by "
-        "the other metrics and the difference to the baseline."
-    )
 
 
 def _names(models: Sequence[ModelEvaluation]) -> str:
