@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparkmine.errors import DataError
+from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.bags import Bag, Question, Rows, bag_of, interval, joined
+from sparkmine.evaluate.class_names import labels_in
 from sparkmine.evaluate.curves import (
     CalibrationBin,
     Confusion,
@@ -117,8 +118,8 @@ class Evaluation(PlainData):
     verdict: str
     segments: tuple[Segment, ...] = ()
     voting: tuple[str, ...] = ()  # ensembles whose probabilities are shares of votes
-    replicates: Replicates | None = None  # None where the rows were resampled in several bags
     confidence: float = 0.95
+    replicates: Replicates | None = None  # None where the rows were resampled in several bags
 
     @property
     def positive_share(self) -> float:
@@ -154,8 +155,8 @@ class Comparison:
         ensembles: per ensemble the names of its members.
         voting: ensembles whose probabilities are shares of votes.
         group_name: the plural word for the groups ("households").
-        classes: what the labels mean, for tables and sentences: two for 0 and 1; for a multiclass
-            task the labels themselves, in order.
+        classes: what the labels are called, for tables and sentences: 0 and 1, or 0 to k - 1; where
+            labels are texts, these themselves in the order to show.
     """
 
     baselines: Sequence[str] = ()
@@ -175,8 +176,13 @@ class Comparison:
 
         Raises:
             DataError: unknown names, or no model.
+            ConfigError: other than two names of two classes.
         """
         kind = task_of(self.task)
+        if self.task == "binary" and self.classes is not None and len(self.classes) != 2:
+            raise ConfigError(
+                f"classes has {len(self.classes)} names; 0 and 1, of a binary task, have two"
+            )
         (metric,) = kind.check_names([self.metric or kind.primary])
         _check_models(predictions, self.baselines, self.chosen, self.ensembles)
         return Question(
@@ -187,6 +193,17 @@ class Comparison:
             options=Options(threshold=self.threshold),
             segments=tuple(segments),
         )
+
+    def named(self, question: Question, rows: Rows) -> Question:
+        """The question with the labels that the classes' names stand for, by the rows.
+
+        Raises:
+            ConfigError: names are missing.
+        """
+        if self.classes is None or self.task != "multiclass":
+            return question
+        options = replace(question.options, classes=labels_in(self.classes, rows))
+        return replace(question, options=options)
 
 
 def evaluate_models(
@@ -212,6 +229,7 @@ def evaluate_models(
 
     Raises:
         DataError: unknown names, unsuitable labels or predictions, no model.
+        ConfigError: classes without a name.
     """
     comparison = Comparison(baselines=tuple(baselines), **how)
     rows = Rows(
@@ -222,6 +240,7 @@ def evaluate_models(
         segments={name: np.asarray(found) for name, found in (segments or {}).items()},
     )
     question = comparison.question(rows.predictions, tuple(rows.segments))
+    question = comparison.named(question, rows)
     return conclude(comparison, question, [bag_of(question, rows)])
 
 
@@ -239,6 +258,8 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
     tested = [name for name in values if name not in baselines]
     best = comparison.chosen or best_of(tested, values, metric)
     assert best is not None  # `Comparison.question` saw a model that is no baseline
+    beforehand = comparison.chosen is not None
+    confidence = confidence_of(len(tested), chosen_beforehand=beforehand)
 
     def against_baseline(name: str, confidence: float = 0.95) -> Interval | None:
         if best_baseline is None or name == best_baseline:
@@ -258,8 +279,6 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
         for name in values
     )
     rows, groups = sum(part.rows for part in parts), sum(bag.groups for bag in bags)
-    beforehand = comparison.chosen is not None
-    confidence = confidence_of(len(tested), chosen_beforehand=beforehand)
     difference = against_baseline(best, confidence)
     outcome = outcome_of(metric, difference)
     table = models[0].confusion
@@ -291,7 +310,10 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
             values[best_baseline][metric] if best_baseline else math.nan,
             difference,
             f"{comparison.samples} resamples of {groups:,} {comparison.group_name}",
+            models=len(tested),
+            chosen_beforehand=beforehand,
         ),
+        confidence=confidence,
         segments=_segments(question, bags, best, best_baseline),
         voting=tuple(comparison.voting),
         replicates=None if bags[0].rows is None else Replicates.of(bags[0].rows, parts[0].drawn),
@@ -310,10 +332,7 @@ def _pictured(
             "calibration": calibration(sample),
             "confusion": confusion(sample, comparison.classes),
         }
-            models=len(tested),
-            chosen_beforehand=beforehand,
     if question.task == "multiclass":
-        confidence=confidence,
         table = confusion(sample, comparison.classes)
         return {"confusion": table, "by_class": _by_class(sample, table)}
     points = [bag.points for bag in bags if bag.points is not None]

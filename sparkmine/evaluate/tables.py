@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from sparkmine.errors import DataError, raised_by_workers
 from sparkmine.evaluate.bags import Bag, Question, Rows, bag_of
+from sparkmine.evaluate.class_names import labels_of
 from sparkmine.evaluate.comparison import Comparison, Evaluation, conclude
 from sparkmine.evaluate.few_groups import LEAST_GROUPS, bag_by_groups, sizes_of
 from sparkmine.evaluate.measured import Measured, values_of
@@ -136,7 +137,7 @@ def evaluate_table(
         how: fields of `Comparison`.
 
     Raises:
-        ConfigError: no such column.
+        ConfigError: no such column; classes without a name.
         DataError: as for `evaluate_models`; a segment column with too many values; too few groups
             with too many different predictions each; more different predictions than the driver
             has memory for.
@@ -152,9 +153,14 @@ def evaluate_table(
     rankings = _rankings(df, models.values())
     bags = -(-count * len(models) * rankings // BAG_PREDICTIONS)
     if bags <= 1:
-        return conclude(comparison, question, [bag_of(question, reader.rows([df.toArrow()]))])
+        every = reader.rows([df.toArrow()])
+        question = comparison.named(question, every)
+        return conclude(comparison, question, [bag_of(question, every)])
     if question.task == "multiclass":
         classes = _classes(df, label, list(models.values()))
+        if comparison.classes is not None:
+            length = _length(df, models.values())
+            classes = labels_of(comparison.classes, length, classes)
         options = replace(question.options, classes=classes)
         question = replace(question, options=options)
         reader = replace(reader, question=question)

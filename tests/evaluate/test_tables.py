@@ -239,6 +239,21 @@ def test_few_groups_of_too_many_predictions(
         evaluate_table(frame, "label", "store", {"model": "model"}, samples=10)
 
 
+@pytest.mark.parametrize("most", [2_000, 1 << 20])
+def test_names_of_classes_of_a_table(
+    frame: DataFrame, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(tables, "BAG_PREDICTIONS", most)  # several bags, and one
+    for names, column, says in (
+        (("a", "b", "c"), "odds", "3 names .* probabilities of 2 classes"),
+        (("a",), "label", "1 names .* of class 1; name all"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            evaluate_table(
+                frame, "label", "household", {"m": column}, task="multiclass", classes=names
+            )
+
+
 def test_bad_tables(frame: DataFrame) -> None:
     with pytest.raises(ConfigError, match="no column score"):
         measure_table(frame, "label", "score")
