@@ -1,11 +1,11 @@
 """Metrics of classification into k classes: most from the table of labels against predictions.
 
 Predictions are classes [n], or probabilities [n, k] in the order of the classes (then the class is
-the most probable one, the first of equals, and the log loss is known). Averages over classes as in
-scikit-learn: macro counts every class once, weighted by its rows, micro pools the rows, which makes
-precision, recall and F1 the accuracy. A class that occurs neither as label nor as prediction has no
-part in an average; one that is never predicted has precision 0. MCC is that of k classes
-(Gorodkin 2004).
+the most probable one, the first of equals, and log loss and Brier score are known). Averages over
+classes as in scikit-learn: macro counts every class once, weighted by its rows, micro pools the
+rows, which makes precision, recall and F1 the accuracy. A class that occurs neither as label nor as
+prediction has no part in an average; one that is never predicted has precision 0. MCC is that of k
+classes (Gorodkin 2004).
 
 ROC-AUC and PR-AUC rank the rows by the probability of a class, that class against the rest; only
 they need all rows, and one sort a class. A class without rows has no PR-AUC, one without rows, or
@@ -38,8 +38,9 @@ from sparkmine.evaluate.ranking import Ranking, average_precision, roc_auc
 
 # A table of labels against predictions of more classes is no picture, and its square a burden.
 MOST_CLASSES = 1000
-# Columns of `Classified.errors`: the log loss.
-_ERRORS = 1
+# Columns of `Classified.errors`.
+_ERRORS = 2
+_LOG_LOSS, _SQUARED = range(-_ERRORS, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,8 @@ class Classified(Outcomes):
     Fields:
         classes: [k] in order.
         cells: [n] place of label and prediction in the table, label * k + prediction.
-        errors: [n, t] log loss of each row; NaN where only classes were predicted.
+        errors: [n, 2] log loss and squared error of each row; NaN where only classes were
+            predicted.
         probabilities: [n, k], for ranked metrics; None where they are not known or not asked for.
     """
 
@@ -68,6 +70,7 @@ class Classified(Outcomes):
         "pr_auc_macro": "PR-AUC, macro",
         "pr_auc_weighted": "PR-AUC, weighted",
         "log_loss": "Log loss",
+        "brier": "Brier score",
     }
     primary: ClassVar[str] = "f1_macro"
     ranked_metrics: ClassVar[frozenset[str]] = frozenset(
@@ -143,7 +146,7 @@ class Classified(Outcomes):
         return np.array(found or [math.nan] * len(self.classes))
 
     def sums(self, weights: Floats) -> Floats:
-        """The table of labels against predictions, row by row, and the errors: [k * k + t]."""
+        """The table of labels against predictions, row by row, and the errors: [k * k + 2]."""
         table = totals(self.cells, weights, len(self.classes) ** 2)
         return np.append(table, weighted_sums(weights, self.errors))
 
@@ -165,7 +168,8 @@ class Classified(Outcomes):
             "accuracy": accuracy,
             "f1_micro": accuracy,
             "mcc": _correlation(float(right.sum()), weight, actual, predicted),
-            "log_loss": ratio(float(sums[-_ERRORS]), weight),
+            "log_loss": ratio(float(sums[_LOG_LOSS]), weight),
+            "brier": ratio(float(sums[_SQUARED]), weight),
         }
         for name, scores in each.items():
             values[f"{name}_macro"] = float(scores[there].mean()) if there.any() else math.nan
@@ -253,11 +257,16 @@ def _codes(values: npt.NDArray[Any], classes: tuple[Any, ...], what: str) -> npt
 
 
 def _errors(row: npt.NDArray[np.intp], found: Floats) -> Floats:
-    """The errors [n, t] of probabilities [n, k] for labels at the places [n] of their classes."""
+    """The errors [n, 2] of probabilities [n, k] for labels at the places [n] of their classes."""
     step = np.finfo(np.float64).eps
     right = np.take_along_axis(found, row[:, None], axis=1)[:, 0]
-    loss: Floats = -np.log(np.clip(right / found.sum(axis=1), step, 1 - step))
-    return loss[:, None]
+    loss = -np.log(np.clip(right / found.sum(axis=1), step, 1 - step))
+    gaps = found.copy()
+    gaps[np.arange(len(row)), row] -= 1
+    # Summed over the classes (Brier 1950); of two it is halved, the error of one probability, as in
+    # scikit-learn.
+    squared = np.einsum("ij,ij->i", gaps, gaps)
+    return np.stack([loss, squared / 2 if found.shape[1] < 3 else squared], axis=1)
 
 
 def _check_probabilities(found: npt.NDArray[Any], classes: int) -> None:

@@ -49,6 +49,7 @@ def expected_classes(labels, predicted, probabilities, weights):
     if probabilities is not None:
         every = range(probabilities.shape[1])
         found["log_loss"] = reference.log_loss(labels, probabilities, labels=every, **sample)
+        found["brier"] = reference.brier_score_loss(labels, probabilities, labels=every, **sample)
         each = (np.asarray(labels)[:, None] == np.arange(probabilities.shape[1])).astype(int)
         for average in ("macro", "weighted"):
             how = {"average": average, **sample}
@@ -83,7 +84,7 @@ def test_classes_equal_scikit_learn(kinds: int, weighted: bool) -> None:
     assert found == pytest.approx(expected, abs=1e-9)
     names = np.array(["north", "east", "south", "west", "none"])
     named = measure(names[labels], names[predicted], task="multiclass", weights=used)
-    for name in ("log_loss", *RANKED):
+    for name in ("log_loss", "brier", *RANKED):
         assert math.isnan(named.pop(name))
         del expected[name]
     assert named == pytest.approx(expected, abs=1e-9)
@@ -107,7 +108,7 @@ def test_equal_labels_have_no_r2() -> None:
 def test_a_class_that_is_only_predicted() -> None:
     found = measure([0, 0, 1, 1], [0, 2, 1, 1], task="multiclass")
     expected = expected_classes([0, 0, 1, 1], [0, 2, 1, 1], None, None)
-    assert all(math.isnan(found.pop(name)) for name in ("log_loss", *RANKED))
+    assert all(math.isnan(found.pop(name)) for name in ("log_loss", "brier", *RANKED))
     assert found == pytest.approx(expected, abs=1e-12)
 
 
