@@ -5,7 +5,8 @@ bag, whose intervals are those of the plain bootstrap over groups. Many rows are
 task, each resampled to the size of the whole, and the interval is the mean of their intervals: the
 bag of little bootstraps (Kleiner, Talwalkar, Sarkar and Jordan, "A scalable bootstrap for massive
 data", Journal of the Royal Statistical Society B, 2014). Values are exact in either case: every bag
-hands on its rows compacted (`Outcomes.compact`), and metrics are computed from all of them.
+hands on its rows compacted (`Outcomes.compact`) and packed, and metrics are computed from all of
+them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from sparkmine.evaluate.intervals import Interval, group_codes, replicate
 from sparkmine.evaluate.metrics import Floats, Options, Outcomes, Sample, row_weights
+from sparkmine.evaluate.packed import Packed, unpacked
 from sparkmine.evaluate.replicates import digest
 from sparkmine.evaluate.tasks import task_of
 
@@ -60,11 +62,16 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Measured rows: by model compacted, and the resampled values [samples] of its metrics."""
+    """Measured rows: by model compacted, and the resampled values [samples] of its metrics.
+
+    Fields:
+        values: of the metrics on these rows; only where they are one bag's of several.
+    """
 
     rows: int
-    samples: dict[str, Sample]
+    samples: dict[str, Sample | Packed]
     drawn: dict[str, dict[str, Floats]]
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +110,14 @@ def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Ba
     seed = question.seed if bags == 1 else (question.seed, number)
 
     def part(models: dict[str, Outcomes], codes: Any, weights: Floats, names: Any) -> Part:
+        samples = {name: model.compact(weights) for name, model in models.items()}
+        values = {} if bags == 1 else {name: one.measure(names) for name, one in samples.items()}
         return Part(
             rows=len(codes),
-            samples={name: model.compact(weights) for name, model in models.items()},
+            samples={
+                name: sample if bags == 1 else Packed.of(sample) for name, sample in samples.items()
+            },
+            values=values,
             drawn=replicate(
                 models,
                 codes,
@@ -142,16 +154,22 @@ def bag_of(question: Question, rows: Rows, number: int = 0, bags: int = 1) -> Ba
     )
 
 
-def joined(question: Question, parts: Sequence[Part]) -> dict[str, Sample]:
-    """All rows of each model, compacted."""
-    return {
-        name: question.kind.join([part.samples[name] for part in parts])
-        for name in parts[0].samples
-    }
+def joined(question: Question, parts: Sequence[Part], name: str) -> Sample:
+    """All rows of a model."""
+    found = [part.samples[name] for part in parts]
+    if isinstance(found[0], Sample):
+        return found[0]  # the only one
+    packed = [one for one in found if isinstance(one, Packed)]
+    return unpacked(question.kind, question.options, packed)
 
 
 def interval(
-    metric: str, whole: float, parts: Sequence[Part], name: str, other: str | None = None
+    metric: str,
+    whole: float,
+    parts: Sequence[Part],
+    name: str,
+    other: str | None = None,
+    confidence: float = 0.95,
 ) -> Interval:
     """The interval of a model's metric, or of its difference to another model.
 
@@ -162,24 +180,21 @@ def interval(
         drawn = parts[0].drawn[name][metric]
         if other is not None:
             drawn = drawn - parts[0].drawn[other][metric]
-        return Interval.of(whole, drawn, 0.95)
+        return Interval.of(whole, drawn, confidence)
     lows, highs = [], []
     for part in parts:
-        value, drawn = _own(part, metric, name), part.drawn[name][metric]
+        value, drawn = part.values[name][metric], part.drawn[name][metric]
         if other is not None:
-            value, drawn = value - _own(part, metric, other), drawn - part.drawn[other][metric]
-        found = Interval.of(value, drawn, 0.95)
+            value = value - part.values[other][metric]
+            drawn = drawn - part.drawn[other][metric]
+        found = Interval.of(value, drawn, confidence)
         if found.low is None or found.high is None or found.value is None:
-            return Interval.of(whole, np.full(1, np.nan), 0.95)
+            return Interval.of(whole, np.full(1, np.nan), confidence)
         lows.append(found.low - value)
         highs.append(found.high - value)
     return Interval(
         value=whole, low=whole + float(np.mean(lows)), high=whole + float(np.mean(highs))
     )
-
-
-def _own(part: Part, metric: str, name: str) -> float:
-    return part.samples[name].measure((metric,))[metric]
 
 
 def _points(question: Question, rows: Rows, bags: int) -> tuple[Floats, dict[str, Floats]]:

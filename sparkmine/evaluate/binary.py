@@ -11,14 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from sparkmine.errors import DataError
-from sparkmine.evaluate.metrics import Floats, Options, Sample, Summed, pair_shapes, ratio
-from sparkmine.evaluate.ranking import Ranking, average_precision, roc_auc, steps
+from sparkmine.evaluate.metrics import (
+    Floats,
+    Options,
+    Sample,
+    Summed,
+    pair_shapes,
+    ratio,
+    totals,
+)
+from sparkmine.evaluate.ranking import Ranking, average_precision, roc_auc
 
 # An average of float32 probabilities may lie this far outside [0, 1]; it is clipped.
 _ROUNDING = 1e-6
@@ -120,9 +128,16 @@ class Scored(Summed):
 
     def compact(self, weights: Floats) -> Sample:
         """One row for each label and distinct probability."""
-        positives, negatives = self.above(weights[self.order])
-        scores = self.probabilities[self.order[self.ranking.ends]]
-        counts = np.concatenate([steps(positives), steps(negatives)])
+        ranking, ranked = self.ranking, weights[self.order]
+        scores = self.probabilities[self.order[ranking.ends]]
+        places = np.repeat(np.arange(len(scores)), np.diff(ranking.ends, prepend=-1))
+        # Not as steps of running sums, whose rounding leaves weights that no row has.
+        counts = np.concatenate(
+            [
+                totals(places, ranked * ranking.labels, len(scores)),
+                totals(places, ranked * (1 - ranking.labels), len(scores)),
+            ]
+        )
         labels = np.repeat([1.0, 0.0], len(scores))
         kept = counts > 0
         if not kept.any():  # all weights are 0
@@ -134,17 +149,16 @@ class Scored(Summed):
             weights=counts[kept],
         )
 
+    @property
+    def options(self) -> Options:
+        return Options(threshold=self.threshold)
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        return {"label": self.labels == 1, "probability": self.probabilities}
+
     @classmethod
-    def stacked(cls, samples: Sequence[Sample]) -> Sample:
-        scored = [sample.outcomes for sample in samples]
-        assert all(isinstance(one, Scored) for one in scored)
-        whole = cls.of(
-            np.concatenate([one.labels for one in scored]),  # type: ignore[attr-defined]
-            np.concatenate([one.probabilities for one in scored]),  # type: ignore[attr-defined]
-            Options(threshold=scored[0].threshold),  # type: ignore[attr-defined]
-        )
-        weights = np.concatenate([sample.weights for sample in samples])
-        return Sample(outcomes=whole, weights=weights)
+    def of_columns(cls, columns: Mapping[str, npt.NDArray[Any]], options: Options) -> Self:
+        return cls.of(columns["label"], columns["probability"], options)
 
 
 def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Floats, Floats]:

@@ -1,22 +1,22 @@
 """Models beside baselines on the same test rows, and a sentence that says which is better.
 
-A model beats the best baseline when the 95 % interval of their paired difference lies on the
-better side of zero (`intervals`). Unless a model was chosen beforehand (on validation rows), the
-best one is chosen on the very rows it is measured on, which flatters it; the verdict says so.
+Unless a model was chosen beforehand (on validation rows), the best one is chosen on the very rows
+it is measured on, which flatters it; the verdict says so and takes it into account (`verdict.py`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparkmine.errors import DataError
+from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.bags import Bag, Question, Rows, bag_of, interval, joined
+from sparkmine.evaluate.class_names import labels_in
 from sparkmine.evaluate.curves import (
     CalibrationBin,
     Confusion,
@@ -29,15 +29,19 @@ from sparkmine.evaluate.curves import (
     thinned,
 )
 from sparkmine.evaluate.intervals import Interval
-from sparkmine.evaluate.metrics import LOWER_IS_BETTER, Options, Sample, better, percent
+from sparkmine.evaluate.metrics import Options, Sample
 from sparkmine.evaluate.multiclass import Classified
 from sparkmine.evaluate.plain import PlainData
 from sparkmine.evaluate.replicates import Replicates
-from sparkmine.evaluate.tasks import TASKS, metric_label, task_of
-
-LOPSIDED_BELOW = 0.2
-
-Outcome = Literal["beats", "undecided", "worse", "no comparison"]
+from sparkmine.evaluate.tasks import TASKS, task_of
+from sparkmine.evaluate.verdict import (
+    Outcome,
+    best_of,
+    confidence_of,
+    lopsided_of,
+    outcome_of,
+    verdict_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +112,13 @@ class Evaluation(PlainData):
     best: str
     chosen_beforehand: bool
     best_baseline: str | None
-    difference: Interval | None  # best minus best baseline, by the primary metric
+    # Best minus best baseline, by the primary metric; its level is `confidence`.
+    difference: Interval | None
     outcome: Outcome
     verdict: str
     segments: tuple[Segment, ...] = ()
     voting: tuple[str, ...] = ()  # ensembles whose probabilities are shares of votes
+    confidence: float = 0.95
     replicates: Replicates | None = None  # None where the rows were resampled in several bags
 
     @property
@@ -149,8 +155,8 @@ class Comparison:
         ensembles: per ensemble the names of its members.
         voting: ensembles whose probabilities are shares of votes.
         group_name: the plural word for the groups ("households").
-        classes: what the labels mean, for tables and sentences: two for 0 and 1; for a multiclass
-            task the labels themselves, in order.
+        classes: what the labels are called, for tables and sentences: 0 and 1, or 0 to k - 1; where
+            labels are texts, these themselves in the order to show.
     """
 
     baselines: Sequence[str] = ()
@@ -170,8 +176,13 @@ class Comparison:
 
         Raises:
             DataError: unknown names, or no model.
+            ConfigError: other than two names of two classes.
         """
         kind = task_of(self.task)
+        if self.task == "binary" and self.classes is not None and len(self.classes) != 2:
+            raise ConfigError(
+                f"classes has {len(self.classes)} names; 0 and 1, of a binary task, have two"
+            )
         (metric,) = kind.check_names([self.metric or kind.primary])
         _check_models(predictions, self.baselines, self.chosen, self.ensembles)
         return Question(
@@ -182,6 +193,17 @@ class Comparison:
             options=Options(threshold=self.threshold),
             segments=tuple(segments),
         )
+
+    def named(self, question: Question, rows: Rows) -> Question:
+        """The question with the labels that the classes' names stand for, by the rows.
+
+        Raises:
+            ConfigError: names are missing.
+        """
+        if self.classes is None or self.task != "multiclass":
+            return question
+        options = replace(question.options, classes=labels_in(self.classes, rows))
+        return replace(question, options=options)
 
 
 def evaluate_models(
@@ -207,6 +229,7 @@ def evaluate_models(
 
     Raises:
         DataError: unknown names, unsuitable labels or predictions, no model.
+        ConfigError: classes without a name.
     """
     comparison = Comparison(baselines=tuple(baselines), **how)
     rows = Rows(
@@ -217,25 +240,32 @@ def evaluate_models(
         segments={name: np.asarray(found) for name, found in (segments or {}).items()},
     )
     question = comparison.question(rows.predictions, tuple(rows.segments))
+    question = comparison.named(question, rows)
     return conclude(comparison, question, [bag_of(question, rows)])
 
 
 def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) -> Evaluation:
     """The evaluation that the bags of all rows give."""
     parts = [bag.whole for bag in bags]
-    samples = joined(question, parts)
     names = tuple(question.kind.metrics)
-    values = {name: sample.measure(names) for name, sample in samples.items()}
+    values, pictured = {}, {}
+    for name in parts[0].samples:  # one at a time: a model's rows may be many
+        sample = joined(question, parts, name)
+        values[name] = sample.measure(names)
+        pictured[name] = _pictured(question, comparison, sample, name, bags)
     metric, baselines = question.metric, comparison.baselines
-    best_baseline = _best(list(baselines), values, metric)
-    best = comparison.chosen or _best([n for n in samples if n not in baselines], values, metric)
+    best_baseline = best_of(list(baselines), values, metric)
+    tested = [name for name in values if name not in baselines]
+    best = comparison.chosen or best_of(tested, values, metric)
     assert best is not None  # `Comparison.question` saw a model that is no baseline
+    beforehand = comparison.chosen is not None
+    confidence = confidence_of(len(tested), chosen_beforehand=beforehand)
 
-    def against_baseline(name: str) -> Interval | None:
+    def against_baseline(name: str, confidence: float = 0.95) -> Interval | None:
         if best_baseline is None or name == best_baseline:
             return None
         difference = values[name][metric] - values[best_baseline][metric]
-        return interval(metric, difference, parts, name, best_baseline)
+        return interval(metric, difference, parts, name, best_baseline, confidence)
 
     models = tuple(
         ModelEvaluation(
@@ -244,13 +274,13 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
             members=tuple(comparison.ensembles.get(name, ())),
             metrics={m: interval(m, values[name][m], parts, name) for m in names},
             difference=against_baseline(name),
-            **_pictured(question, comparison, sample, name, bags),
+            **pictured[name],
         )
-        for name, sample in samples.items()
+        for name in values
     )
     rows, groups = sum(part.rows for part in parts), sum(bag.groups for bag in bags)
-    difference = next(model.difference for model in models if model.name == best)
-    outcome = _outcome(metric, difference)
+    difference = against_baseline(best, confidence)
+    outcome = outcome_of(metric, difference)
     table = models[0].confusion
     positives = sum(table.counts[1]) if table and question.task == "binary" else None
     return Evaluation(
@@ -260,18 +290,18 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
         group_name=comparison.group_name,
         classes=table.classes if table else (),
         positives=positives,
-        lopsided=_lopsided(table) if table else None,
+        lopsided=lopsided_of(table) if table else None,
         primary=metric,
         threshold=comparison.threshold,
         samples=comparison.samples,
         seed=comparison.seed,
         models=models,
         best=best,
-        chosen_beforehand=comparison.chosen is not None,
+        chosen_beforehand=beforehand,
         best_baseline=best_baseline,
         difference=difference,
         outcome=outcome,
-        verdict=_verdict(
+        verdict=verdict_of(
             outcome,
             metric,
             best,
@@ -280,7 +310,10 @@ def conclude(comparison: Comparison, question: Question, bags: Sequence[Bag]) ->
             values[best_baseline][metric] if best_baseline else math.nan,
             difference,
             f"{comparison.samples} resamples of {groups:,} {comparison.group_name}",
+            models=len(tested),
+            chosen_beforehand=beforehand,
         ),
+        confidence=confidence,
         segments=_segments(question, bags, best, best_baseline),
         voting=tuple(comparison.voting),
         replicates=None if bags[0].rows is None else Replicates.of(bags[0].rows, parts[0].drawn),
@@ -334,8 +367,11 @@ def _segments(
     metric, found = question.metric, []
     for key in sorted({key for bag in bags for key in bag.segments}):
         parts = [bag.segments[key] for bag in bags if key in bag.segments]
-        samples = joined(question, parts)
-        values = {name: sample.measure((metric,))[metric] for name, sample in samples.items()}
+        values = {
+            name: joined(question, parts, name).measure((metric,))[metric]
+            for name in (best, baseline)
+            if name is not None
+        }
         other = difference = None
         if baseline is not None:
             other = interval(metric, values[baseline], parts, baseline)
@@ -370,72 +406,6 @@ def _check_models(
         )
     if set(predictions) <= set(baselines):
         raise DataError("there is no model to compare with the baselines")
-
-
-def _best(names: Sequence[str], values: Mapping[str, dict[str, float]], metric: str) -> str | None:
-    """The first of the best; names whose metric is not defined come last."""
-    best: str | None = None
-    for name in names:
-        if best is None or better(metric, values[name][metric], values[best][metric]):
-            best = name
-    return best
-
-
-def _outcome(metric: str, difference: Interval | None) -> Outcome:
-    if difference is None or difference.low is None or difference.high is None:
-        return "no comparison"
-    low, high = difference.low, difference.high
-    if metric in LOWER_IS_BETTER:
-        low, high = -high, -low
-    if low > 0:
-        return "beats"
-    return "worse" if high < 0 else "undecided"
-
-
-def _verdict(
-    outcome: Outcome,
-    metric: str,
-    best: str,
-    value: float,
-    baseline: str | None,
-    baseline_value: float,
-    difference: Interval | None,
-    resamples: str,
-) -> str:
-    label = metric_label(metric)
-    if baseline is None:
-        return f"{best} is the best model ({label} {value:.3f}); no baseline was given to beat."
-    if difference is None or difference.value is None or outcome == "no comparison":
-        return (
-            f"Whether {best} beats the best baseline, {baseline}, cannot be decided: "
-            f"{label} is not defined on these rows."
-        )
-    says = {
-        "beats": f"{best} beats the best baseline, {baseline}",
-        "undecided": (
-            f"{best} does not beat the best baseline, {baseline}, with 95\u00a0% confidence"
-        ),
-        "worse": f"{best} is worse than the best baseline, {baseline}",
-    }[outcome]
-    return (
-        f"{says}: {label} {value:.3f} against {baseline_value:.3f}, "
-        f"difference {difference.value:+.3f} "
-        f"(95\u00a0% interval {difference.low:+.3f} to {difference.high:+.3f}; {resamples})."
-    )
-
-
-def _lopsided(table: Confusion) -> str | None:
-    rows = [sum(row) for row in table.counts]
-    share = [count / max(1, sum(rows)) for count in rows]
-    if min(share) * len(rows) >= 2 * LOPSIDED_BELOW:
-        return None
-    least, most = share.index(min(share)), share.index(max(share))
-    return (
-        f"The classes are lopsided: only {percent(share[least])} of the rows are "
-        f"“{table.classes[least]}”. Always answering “{table.classes[most]}” is right in "
-        f"{percent(share[most])} of the rows, so accuracy alone says little; judge by "
-        "the other metrics and the difference to the baseline."
-    )
 
 
 def _names(models: Sequence[ModelEvaluation]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparkmine.errors import DataError
+from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate.binary import Scored
 from sparkmine.evaluate.metrics import Floats, Sample, totals
 from sparkmine.evaluate.multiclass import Classified
@@ -122,7 +122,10 @@ def confusion(sample: Sample, classes: Sequence[str] | None = None) -> Confusion
     """Counts by label and prediction; of two classes at the threshold of the scored rows.
 
     Args:
-        classes: What the classes are called; their own values when None.
+        classes: What the classes are called, all of them in order; their own values when None.
+
+    Raises:
+        ConfigError: another number of names than of classes.
     """
     found = sample.outcomes
     if isinstance(found, Classified):
@@ -133,6 +136,8 @@ def confusion(sample: Sample, classes: Sequence[str] | None = None) -> Confusion
         cells = 2 * scored.labels + (scored.probabilities >= scored.threshold)
         table = totals(cells.astype(np.intp), sample.weights, 4).reshape(2, 2)
         names = tuple(classes or ("0", "1"))
+    if len(names) != len(table):
+        raise ConfigError(f"there are {len(table)} classes, and {len(names)} names of them")
     return Confusion(
         classes=names, counts=tuple(tuple(round(count) for count in row) for row in table)
     )

@@ -10,7 +10,7 @@ groups.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,23 +34,49 @@ By = tuple[str, ...]
 Samples = dict[tuple[Any, ...], Sample]
 
 
-def compact_rows(
-    df: DataFrame, label: str, group: str, models: Collection[str], question: Question
-) -> tuple[int, int]:
-    """About how many groups there are, and rows of the worst model once each is compacted: a scan.
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """About how many groups there are, and what compacting leaves of each model's rows.
 
-    Where only sums count, a group is one row or a small table.
+    Fields:
+        within: labels and predictions that differ within the groups, added up; by model.
+        overall: that differ at all; by model.
     """
+
+    groups: int
+    within: tuple[int, ...]
+    overall: tuple[int, ...]
+
+    @property
+    def of_groups(self) -> int:
+        """Rows of the worst model once each group is compacted; a group is one where sums count."""
+        return max(self.within, default=self.groups)
+
+    def of_bags(self, bags: int) -> tuple[int, ...]:
+        """Rows of each model once each bag is compacted."""
+        return tuple(min(a, bags * b) for a, b in zip(self.within, self.overall, strict=True))
+
+
+def sizes_of(
+    df: DataFrame, label: str, group: str, models: Collection[str], question: Question
+) -> Sizes:
+    """A scan; no model has a size where only sums count."""
     from pyspark.sql import functions as F
 
     def distinct(*names: str) -> Any:
         return F.approx_count_distinct(F.xxhash64(*(F.col(f"`{name}`") for name in names)))
 
     ranked = question.kind.needs_ranks(tuple(question.kind.metrics))
-    asked = models if ranked else ()
-    found = df.agg(distinct(group), *(distinct(group, label, name) for name in asked)).first()
-    groups, *rows = found if found is not None else [0]
-    return int(groups), int(max(rows, default=groups))
+    asked = tuple(models) if ranked else ()
+    counts = [distinct(group, label, name) for name in asked]
+    counts += [distinct(label, name) for name in asked]
+    found = df.agg(distinct(group), *counts).first()
+    groups, *rows = found if found is not None else [0] * (1 + len(counts))
+    return Sizes(
+        groups=int(groups),
+        within=tuple(map(int, rows[: len(asked)])),
+        overall=tuple(map(int, rows[len(asked) :])),
+    )
 
 
 def bag_by_groups(

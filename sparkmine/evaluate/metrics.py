@@ -84,14 +84,30 @@ class Outcomes(ABC):
     def compact(self, weights: Floats) -> Sample:
         """As few weighted rows as give the same metrics; samples of a task can be joined."""
 
+    @property
+    @abstractmethod
+    def options(self) -> Options:
+        """How the predictions were read."""
+
+    @abstractmethod
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The least that the rows can be made of again: arrays [n] or [n, k] by name."""
+
     @classmethod
     @abstractmethod
+    def of_columns(cls, columns: Mapping[str, npt.NDArray[Any]], options: Options) -> Self:
+        """The rows of `columns`, which may be those of several `columns()` one after the other."""
+
+    @classmethod
     def stacked(cls, samples: Sequence[Sample]) -> Sample:
-        """The rows of all samples, which are compact, one after the other."""
+        """The rows of all samples, one after the other."""
+        found = [sample.columns() for sample in samples]
+        whole = {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
+        return Sample.of_columns(cls, whole, samples[0].outcomes.options)
 
     @classmethod
     def join(cls, samples: Sequence[Sample]) -> Sample:
-        """The rows of all samples, which are compact, compacted together."""
+        """The rows of all samples, compacted together."""
         if len(samples) == 1:
             return samples[0]
         found = cls.stacked(samples)
@@ -129,6 +145,22 @@ class Sample:
 
     outcomes: Outcomes
     weights: Floats
+
+    @classmethod
+    def of_columns(
+        cls, kind: type[Outcomes], columns: Mapping[str, npt.NDArray[Any]], options: Options
+    ) -> Self:
+        """The inverse of `columns`."""
+        return cls(outcomes=kind.of_columns(columns, options), weights=columns["weight"])
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The columns of the rows, and `weight`."""
+        return {**self.outcomes.columns(), "weight": self.weights}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Orders and summands are five times the columns that they follow from.
+        outcomes = self.outcomes
+        return type(self).of_columns, (type(outcomes), self.columns(), outcomes.options)
 
     def measure(self, names: Sequence[str]) -> dict[str, float]:
         """The metrics of these rows."""

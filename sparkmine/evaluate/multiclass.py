@@ -1,11 +1,11 @@
 """Metrics of classification into k classes: most from the table of labels against predictions.
 
 Predictions are classes [n], or probabilities [n, k] in the order of the classes (then the class is
-the most probable one, the first of equals, and the log loss is known). Averages over classes as in
-scikit-learn: macro counts every class once, weighted by its rows, micro pools the rows, which makes
-precision, recall and F1 the accuracy. A class that occurs neither as label nor as prediction has no
-part in an average; one that is never predicted has precision 0. MCC is that of k classes
-(Gorodkin 2004).
+the most probable one, the first of equals, and log loss and Brier score are known). Averages over
+classes as in scikit-learn: macro counts every class once, weighted by its rows, micro pools the
+rows, which makes precision, recall and F1 the accuracy. A class that occurs neither as label nor as
+prediction has no part in an average; one that is never predicted has precision 0. MCC is that of k
+classes (Gorodkin 2004).
 
 ROC-AUC and PR-AUC rank the rows by the probability of a class, that class against the rest; only
 they need all rows, and one sort a class. A class without rows has no PR-AUC, one without rows, or
@@ -32,11 +32,15 @@ from sparkmine.evaluate.metrics import (
     pair_shapes,
     ratio,
     totals,
+    weighted_sums,
 )
 from sparkmine.evaluate.ranking import Ranking, average_precision, roc_auc
 
 # A table of labels against predictions of more classes is no picture, and its square a burden.
 MOST_CLASSES = 1000
+# Columns of `Classified.errors`.
+_ERRORS = 2
+_LOG_LOSS, _SQUARED = range(-_ERRORS, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,8 @@ class Classified(Outcomes):
     Fields:
         classes: [k] in order.
         cells: [n] place of label and prediction in the table, label * k + prediction.
-        losses: [n] log losses; NaN where only classes were predicted.
+        errors: [n, 2] log loss and squared error of each row; NaN where only classes were
+            predicted.
         probabilities: [n, k], for ranked metrics; None where they are not known or not asked for.
     """
 
@@ -65,6 +70,7 @@ class Classified(Outcomes):
         "pr_auc_macro": "PR-AUC, macro",
         "pr_auc_weighted": "PR-AUC, weighted",
         "log_loss": "Log loss",
+        "brier": "Brier score",
     }
     primary: ClassVar[str] = "f1_macro"
     ranked_metrics: ClassVar[frozenset[str]] = frozenset(
@@ -73,7 +79,7 @@ class Classified(Outcomes):
 
     classes: tuple[Any, ...]
     cells: npt.NDArray[np.intp]
-    losses: Floats
+    errors: Floats
     probabilities: Floats | None = None
 
     def __len__(self) -> int:
@@ -96,31 +102,30 @@ class Classified(Outcomes):
                 f"{MOST_CLASSES} that can be measured: is this a regression?"
             )
         row = _codes(truth, classes, "labels")
-        losses = np.full(len(row), np.nan)
+        errors = np.full((len(row), _ERRORS), np.nan)
         probabilities = None
         if found.ndim == 2:
+            found = np.asarray(found, np.float64)
             _check_probabilities(found, len(classes))
             column = np.argmax(found, axis=1)
-            step = np.finfo(np.float64).eps
-            right = np.take_along_axis(found, row[:, None], axis=1)[:, 0]
-            losses = -np.log(np.clip(right / found.sum(axis=1), step, 1 - step))
-            probabilities = np.asarray(found, np.float64) if options.ranked else None
+            errors = _errors(row, found)
+            probabilities = found if options.ranked else None
         else:
             column = _codes(found, classes, "predictions")
-        return cls._of(row * len(classes) + column, losses, classes, probabilities)
+        return cls._of(row * len(classes) + column, errors, classes, probabilities)
 
     @classmethod
     def _of(
         cls,
         cells: npt.NDArray[np.intp],
-        losses: Floats,
+        errors: Floats,
         classes: tuple[Any, ...],
         probabilities: Floats | None,
     ) -> Self:
         # Each class has an order of its own: weights come in the order of the rows.
         order = None if probabilities is None else np.arange(len(cells))
         return cls(
-            cells=cells, losses=losses, classes=classes, probabilities=probabilities, order=order
+            cells=cells, errors=errors, classes=classes, probabilities=probabilities, order=order
         )
 
     @cached_property
@@ -141,14 +146,14 @@ class Classified(Outcomes):
         return np.array(found or [math.nan] * len(self.classes))
 
     def sums(self, weights: Floats) -> Floats:
-        """The table of labels against predictions, row by row, and the log loss: [k * k + 1]."""
+        """The table of labels against predictions, row by row, and the errors: [k * k + 2]."""
         table = totals(self.cells, weights, len(self.classes) ** 2)
-        return np.append(table, np.einsum("i,i->", weights, self.losses))
+        return np.append(table, weighted_sums(weights, self.errors))
 
     def from_sums(
         self, names: Sequence[str], sums: Floats, ranked_weights: Floats | None
     ) -> dict[str, float]:
-        table = sums[:-1].reshape(len(self.classes), -1)
+        table = sums[:-_ERRORS].reshape(len(self.classes), -1)
         weight = float(table.sum())
         right: Floats = np.diagonal(table).astype(np.float64)
         actual, predicted = table.sum(axis=1), table.sum(axis=0)
@@ -163,7 +168,8 @@ class Classified(Outcomes):
             "accuracy": accuracy,
             "f1_micro": accuracy,
             "mcc": _correlation(float(right.sum()), weight, actual, predicted),
-            "log_loss": ratio(float(sums[-1]), weight),
+            "log_loss": ratio(float(sums[_LOG_LOSS]), weight),
+            "brier": ratio(float(sums[_SQUARED]), weight),
         }
         for name, scores in each.items():
             values[f"{name}_macro"] = float(scores[there].mean()) if there.any() else math.nan
@@ -179,15 +185,16 @@ class Classified(Outcomes):
         return {name: values[name] for name in names}
 
     def compact(self, weights: Floats) -> Sample:
-        """One row for each cell of the table, with the mean log loss there; with probabilities, all
+        """One row for each cell of the table, with the mean errors there; with probabilities, all
         rows that weigh something, equal ones together."""
         if self.probabilities is not None:
             return self._without_repeats(weights, self.probabilities)
         count = len(self.classes) ** 2
         table = totals(self.cells, weights, count)
-        losses = totals(self.cells, weights * self.losses, count)
+        columns = [totals(self.cells, weights * column, count) for column in self.errors.T]
         cells = np.flatnonzero(table > 0)
-        found = Classified(cells=cells, losses=losses[cells] / table[cells], classes=self.classes)
+        errors = np.stack([column[cells] / table[cells] for column in columns], axis=1)
+        found = Classified(cells=cells, errors=errors, classes=self.classes)
         return Sample(outcomes=found, weights=table[cells])
 
     def _without_repeats(self, weights: Floats, probabilities: Floats) -> Sample:
@@ -200,26 +207,29 @@ class Classified(Outcomes):
             rows = np.column_stack([self.cells[kept], probabilities[kept]])
             _, first, places = np.unique(rows, axis=0, return_index=True, return_inverse=True)
             weights, kept = totals(places.reshape(-1), weights, len(first)), kept[first]
-        found = self._of(self.cells[kept], self.losses[kept], self.classes, probabilities[kept])
+        found = self._of(self.cells[kept], self.errors[kept], self.classes, probabilities[kept])
         return Sample(outcomes=found, weights=weights)
 
+    @property
+    def options(self) -> Options:
+        return Options(classes=self.classes, ranked=self.probabilities is not None)
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        cells = self.cells.astype(np.int32)  # at most MOST_CLASSES squared
+        if self.probabilities is None:
+            return {"cell": cells, "errors": self.errors}
+        return {"cell": cells, "probabilities": self.probabilities}
+
     @classmethod
-    def stacked(cls, samples: Sequence[Sample]) -> Sample:
-        found = [one.outcomes for one in samples if isinstance(one.outcomes, Classified)]
-        assert len(found) == len(samples)
-        known = [one.probabilities for one in found if one.probabilities is not None]
-        whole = cls._of(
-            np.concatenate([one.cells for one in found]),
-            np.concatenate([one.losses for one in found]),
-            found[0].classes,
-            np.concatenate(known) if known else None,
-        )
-        weights = np.concatenate([sample.weights for sample in samples])
-        return Sample(outcomes=whole, weights=weights)
+    def of_columns(cls, columns: Mapping[str, npt.NDArray[Any]], options: Options) -> Self:
+        assert options.classes is not None
+        cells, known = columns["cell"].astype(np.intp), columns.get("probabilities")
+        errors = columns["errors"] if known is None else _errors(cells // known.shape[1], known)
+        return cls._of(cells, errors, options.classes, known)
 
     def table(self, weights: Floats) -> Floats:
         """Weights [k, k] by label (rows) and prediction (columns)."""
-        return self.sums(weights)[:-1].reshape(len(self.classes), -1)
+        return self.sums(weights)[:-_ERRORS].reshape(len(self.classes), -1)
 
 
 def _occurring(labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> tuple[Any, ...]:
@@ -244,6 +254,19 @@ def _codes(values: npt.NDArray[Any], classes: tuple[Any, ...], what: str) -> npt
     if bad:
         raise DataError(f"{bad} of {len(values)} {what} are none of the classes {list(classes)}")
     return codes
+
+
+def _errors(row: npt.NDArray[np.intp], found: Floats) -> Floats:
+    """The errors [n, 2] of probabilities [n, k] for labels at the places [n] of their classes."""
+    step = np.finfo(np.float64).eps
+    right = np.take_along_axis(found, row[:, None], axis=1)[:, 0]
+    loss = -np.log(np.clip(right / found.sum(axis=1), step, 1 - step))
+    gaps = found.copy()
+    gaps[np.arange(len(row)), row] -= 1
+    # Summed over the classes (Brier 1950); of two it is halved, the error of one probability, as in
+    # scikit-learn.
+    squared = np.einsum("ij,ij->i", gaps, gaps)
+    return np.stack([loss, squared / 2 if found.shape[1] < 3 else squared], axis=1)
 
 
 def _check_probabilities(found: npt.NDArray[Any], classes: int) -> None:

@@ -10,21 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from sparkmine.errors import DataError
-from sparkmine.evaluate.metrics import (
-    Floats,
-    Options,
-    Outcomes,
-    Sample,
-    Summed,
-    pair_shapes,
-    ratio,
-)
+from sparkmine.evaluate.metrics import Floats, Options, Sample, Summed, pair_shapes, ratio
 
 _WEIGHT, _SQUARED, _ABSOLUTE, _DEVIATION, _SQUARED_DEVIATION = range(5)
 
@@ -92,25 +84,21 @@ class Predicted(Summed):
         sums = self.sums(weights)[None, :]
         return Sample(outcomes=Predicted(terms=sums, centre=self.centre), weights=np.ones(1))
 
+    @property
+    def options(self) -> Options:
+        return Options()
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        return {"terms": self.terms, "centre": np.full(len(self.terms), self.centre)}
+
     @classmethod
-    def stacked(cls, samples: Sequence[Sample]) -> Sample:
-        found = [_sums_of(sample.outcomes, sample.weights) for sample in samples]
-        weights = np.array([sums[_WEIGHT] for sums, _ in found])
-        centres = np.array([centre for _, centre in found])
-        centre = ratio(float(weights @ centres), float(weights.sum()))
-        terms = np.stack([_moved(sums, was - centre) for sums, was in found])
-        return Sample(outcomes=cls(terms=terms, centre=centre), weights=np.ones(len(terms)))
-
-
-def _sums_of(outcomes: Outcomes, weights: Floats) -> tuple[Floats, float]:
-    assert isinstance(outcomes, Predicted)
-    return outcomes.sums(weights), outcomes.centre
-
-
-def _moved(sums: Floats, by: float) -> Floats:
-    """The sums with every deviation larger by `by`."""
-    terms = sums.copy()
-    weight, deviation = terms[_WEIGHT], terms[_DEVIATION]
-    terms[_SQUARED_DEVIATION] += 2 * by * deviation + weight * by**2
-    terms[_DEVIATION] = deviation + weight * by
-    return terms
+    def of_columns(cls, columns: Mapping[str, npt.NDArray[Any]], options: Options) -> Self:
+        terms, centres = columns["terms"].copy(), columns["centre"]
+        weight, deviation = terms[:, _WEIGHT], terms[:, _DEVIATION]
+        # One centre for all: every deviation grows by how much lower it is than the row's own.
+        known = weight.sum() > 0
+        centre = float(np.average(centres, weights=weight) if known else centres.mean())
+        by = centres - centre
+        terms[:, _SQUARED_DEVIATION] += 2 * by * deviation + weight * by**2
+        terms[:, _DEVIATION] = deviation + weight * by
+        return cls(terms=terms, centre=centre)

@@ -4,12 +4,11 @@
 and distinct probability, or sums), states are merged in a tree, metrics are exact.
 `evaluate_table` adds intervals: few rows come to the driver; many are shuffled once by their group,
 and each task measures and resamples the groups that it got (`bags.py`), unless the groups are too
-few for that (`few_groups.py`).
+few for that (`few_groups.py`). The driver puts the tasks' compacted rows together (`packed.py`).
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,11 +18,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sparkmine.errors import DataError, raised_by_workers
-from sparkmine.evaluate.bags import Question, Rows, bag_of
+from sparkmine.evaluate.bags import Bag, Question, Rows, bag_of
+from sparkmine.evaluate.class_names import labels_of
 from sparkmine.evaluate.comparison import Comparison, Evaluation, conclude
-from sparkmine.evaluate.few_groups import LEAST_GROUPS, bag_by_groups, compact_rows
+from sparkmine.evaluate.few_groups import LEAST_GROUPS, bag_by_groups, sizes_of
 from sparkmine.evaluate.measured import Measured, values_of
 from sparkmine.evaluate.metrics import Options
+from sparkmine.evaluate.packed import SCHEMA, received, sent
 from sparkmine.evaluate.tasks import task_of
 from sparkmine.expr import col
 from sparkmine.lake.inputs import as_frame, need_columns, session_of
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 BAG_PREDICTIONS = 10_000_000
 # Values of a column that are segments of their own.
 MOST_SEGMENTS = 100
+# What the driver needs for each probability of a compacted row: packed, and of one model at a time
+# unpacked, ordered and measured.
+PACKED_BYTES = 17
+UNPACKED_BYTES = 256
 
 
 def measure_table(
@@ -132,9 +137,10 @@ def evaluate_table(
         how: fields of `Comparison`.
 
     Raises:
-        ConfigError: no such column.
+        ConfigError: no such column; classes without a name.
         DataError: as for `evaluate_models`; a segment column with too many values; too few groups
-            with too many different predictions each.
+            with too many different predictions each; more different predictions than the driver
+            has memory for.
     """
     comparison = Comparison(**how)
     df = as_frame(data, spark)
@@ -144,30 +150,79 @@ def evaluate_table(
     reader = _Reader(label, group, dict(models), weight, question)
     df = df.select(*dict.fromkeys(wanted))
     count = df.count() if rows is None else rows
-    bags = -(-count * len(models) * _rankings(df, models.values()) // BAG_PREDICTIONS)
+    rankings = _rankings(df, models.values())
+    bags = -(-count * len(models) * rankings // BAG_PREDICTIONS)
     if bags <= 1:
-        return conclude(comparison, question, [bag_of(question, reader.rows([df.toArrow()]))])
+        every = reader.rows([df.toArrow()])
+        question = comparison.named(question, every)
+        return conclude(comparison, question, [bag_of(question, every)])
     if question.task == "multiclass":
         classes = _classes(df, label, list(models.values()))
+        if comparison.classes is not None:
+            length = _length(df, models.values())
+            classes = labels_of(comparison.classes, length, classes)
         options = replace(question.options, classes=classes)
         question = replace(question, options=options)
         reader = replace(reader, question=question)
-    groups, compact = compact_rows(df, label, group, models.values(), question)
-    if groups < LEAST_GROUPS * bags:
-        if compact > BAG_PREDICTIONS:
+    sizes = sizes_of(df, label, group, models.values(), question)
+    if sizes.groups < LEAST_GROUPS * bags:
+        if sizes.of_groups > BAG_PREDICTIONS:
             raise DataError(
-                f"{count:,} rows are of about {groups:,} groups of {group}, too few to resample "
-                f"them in {bags} bags, and a model has about {compact:,} different predictions "
-                f"over them, too many for one process ({BAG_PREDICTIONS:,}): round the predictions "
+                f"{count:,} rows are of about {sizes.groups:,} groups of {group}, too few to "
+                f"resample them in {bags} bags, and a model has about {sizes.of_groups:,} "
+                "different predictions over them, too many for one process "
+                f"({BAG_PREDICTIONS:,}): round the predictions "
                 f"(to 4 digits, say), or choose a group column with at least "
                 f"{LEAST_GROUPS * bags:,} values"
             )
         bag = bag_by_groups(df, label, group, models, weight, question, count, MOST_SEGMENTS)
         return conclude(comparison, question, [bag])
-    task = _BagTask(reader, bags)
-    with raised_by_workers():
-        found = df.repartition(bags, group).mapInArrow(task, "bag binary").toArrow()
-    return conclude(comparison, question, [pickle.loads(bag.as_py()) for bag in found.column(0)])
+    _check_driver(sizes.of_bags(bags), rankings, question)
+    return conclude(
+        comparison, question, _bags(df.repartition(bags, group), _BagTask(reader, bags))
+    )
+
+
+def _bags(df: DataFrame, task: _BagTask) -> list[Bag]:
+    """What the tasks found out, each about its partition.
+
+    They work at once and leave it on their disks; the driver fetches one after the other, so that
+    what all send together counts neither against its heap nor spark.driver.maxResultSize.
+    """
+    from pyspark import StorageLevel
+
+    found = df.mapInArrow(task, SCHEMA).persist(StorageLevel.DISK_ONLY)
+    try:
+        with raised_by_workers():
+            found.count()
+            return received(found.toLocalIterator())
+    finally:
+        found.unpersist()
+
+
+def _check_driver(rows: Sequence[int], rankings: int, question: Question) -> None:
+    """Raise DataError unless the driver has memory for so many compacted rows of each model."""
+    ranked = question.segments if question.kind.needs_ranks([question.metric]) else ()
+    needed = rankings * (
+        PACKED_BYTES * sum(rows) * (1 + len(ranked)) + UNPACKED_BYTES * max(rows, default=0)
+    )
+    free = free_memory()
+    if needed > free:
+        segments = f", and again for each of the segments {', '.join(ranked)}" if ranked else ""
+        raise DataError(
+            f"the models have about {sum(rows):,} different predictions{segments}: the driver "
+            f"would need {needed / 1e9:.1f} GB to put them together, and {free / 1e9:.1f} GB are "
+            "free: round the predictions (to 4 digits, say), measure fewer models at once"
+            + (", leave out segments" if ranked else "")
+            + ", or take a driver with more memory"
+        )
+
+
+def free_memory() -> int:
+    """Bytes that this machine can still give."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 @dataclass(frozen=True)
@@ -219,9 +274,7 @@ class _BagTask:
         tables = [pa.Table.from_batches([batch]) for batch in batches]
         if any(table.num_rows for table in tables):
             bag = bag_of(self.reader.question, self.reader.rows(tables), number, self.bags)
-            # Our own bytes between our own processes of one job.
-            found = pickle.dumps(bag, protocol=5)
-            yield pa.record_batch([pa.array([found], pa.binary())], names=["bag"])
+            yield from sent(number, bag)
 
 
 def _rankings(df: DataFrame, models: Iterable[str]) -> int:

@@ -35,8 +35,9 @@ class Evaluate(Stage):
         classes: What the labels are called: of 0 and 1, or of all classes in order.
         segments: Columns of `segments_from`, joined by the keys of the scores, by whose values the
             best model is measured, too.
-        must_beat_baseline: Fail unless the best model beats the best baseline with 95 % confidence;
-            the figures are committed and reported, and no stage after this one runs.
+        must_beat_baseline: Fail unless the best model beats the best baseline with 95 % confidence,
+            corrected for the number of models where `choose_on` is left out; the figures are
+            committed and reported, and no stage after this one runs.
     """
 
     kind: ClassVar[str] = "evaluate"

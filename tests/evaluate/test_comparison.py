@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn import metrics as reference
 
 from sparkmine.errors import DataError
 from sparkmine.evaluate import Evaluation, compare, evaluate_models
@@ -50,6 +51,44 @@ def test_no_better_and_worse_models() -> None:
     assert "does not beat the best baseline, baseline, with 95\u00a0% confidence" in found.verdict
     swapped = {"baseline": predictions["network"], "weak": predictions["last week"]}
     assert evaluate_models(labels, ids, swapped, ["baseline"]).outcome == "worse"
+
+
+def test_the_best_of_several_is_tested_at_a_corrected_level() -> None:
+    generator = np.random.default_rng(5)  # whose difference is a marginal one
+    ids = np.repeat(np.arange(60), 4)
+    labels = generator.integers(0, 2, len(ids))
+    signal = labels + generator.normal(0, 1.2, len(ids))
+    predictions = {
+        name: 1 / (1 + np.exp(-signal - generator.normal(0, noise, len(ids))))
+        for name, noise in (("baseline", 1.0), ("a", 0.5), ("b", 0.5), ("c", 0.5), ("d", 0.5))
+    }
+    found = evaluate_models(labels, ids, predictions, ["baseline"], samples=400, seed=5)
+
+    # By hand: whole groups are copied, and the 400 differences are sorted.
+    drawn, draws = [], np.random.default_rng(5)
+    for _ in range(400):
+        rows = np.concatenate([np.flatnonzero(ids == g) for g in draws.integers(60, size=60)])
+        areas = [
+            reference.roc_auc_score(labels[rows], predictions[name][rows])
+            for name in (found.best, "baseline")
+        ]
+        drawn.append(areas[0] - areas[1])
+    plain, corrected = (np.quantile(drawn, [a / 2, 1 - a / 2]) for a in (0.05, 0.05 / 4))
+    assert plain[0] > 0 > corrected[0]  # or the correction would change nothing
+    assert found.confidence == pytest.approx(0.9875)
+    assert [found.difference.low, found.difference.high] == pytest.approx(corrected, abs=1e-9)
+    single = found.model(found.best).difference
+    assert [single.low, single.high] == pytest.approx(plain, abs=1e-9)
+    assert found.outcome == "undecided"
+    assert "98.75\u00a0% interval" in found.verdict
+    assert "as the best of 4 models was chosen on these very rows; 400 resamples" in found.verdict
+
+    chosen = evaluate_models(
+        labels, ids, predictions, ["baseline"], samples=400, seed=5, chosen=found.best
+    )
+    assert (chosen.outcome, chosen.confidence) == ("beats", 0.95)
+    assert [chosen.difference.low, chosen.difference.high] == pytest.approx(plain, abs=1e-9)
+    assert "(95\u00a0% interval" in chosen.verdict and "very rows" not in chosen.verdict
 
 
 def test_lower_is_better_for_losses() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from sklearn import metrics as reference
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.evaluate import evaluate_models, evaluate_table, measure_table, tables
+from sparkmine.evaluate import evaluate_models, evaluate_table, measure_table, packed, tables
+from sparkmine.evaluate.metrics import Options
+from sparkmine.evaluate.tasks import task_of
 from sparkmine.stats import here
 
 if TYPE_CHECKING:
@@ -111,6 +114,73 @@ def test_several_bags(frame: DataFrame, scores: pa.Table, monkeypatch: pytest.Mo
     assert found.model("model").confusion == whole.model("model").confusion
 
 
+def test_many_distinct_scores_in_several_bags(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(5)
+    count = 60_000
+    score = generator.random(count)
+    table = pa.table(
+        {
+            "household": np.arange(count) // 6,
+            "region": np.array(["north", "south"])[np.arange(count) % 2],
+            "label": (generator.random(count) < score).astype(int),
+            "model": score,
+            "other": (score + generator.normal(0, 0.3, count)).clip(0, 1),
+        }
+    )
+    monkeypatch.setattr(tables, "BAG_PREDICTIONS", 50_000)
+    monkeypatch.setattr(packed, "PIECE_BYTES", 1 << 16)
+    df = spark.createDataFrame(table)
+    how = {"samples": 10, "baselines": ("other",), "segments": ["region"]}
+    models = {"model": "model", "other": "other"}
+    found = evaluate_table(df, "label", "household", models, rows=count, **how)
+    assert found.replicates is None  # or it was one bag
+    data = table.to_pandas()
+    for name in models:
+        expected = {
+            "roc_auc": reference.roc_auc_score(data.label, data[name]),
+            "pr_auc": reference.average_precision_score(data.label, data[name]),
+            "log_loss": reference.log_loss(data.label, data[name]),
+            "brier": reference.brier_score_loss(data.label, data[name]),
+        }
+        values = {metric: found.model(name).metrics[metric].value for metric in expected}
+        assert values == pytest.approx(expected, rel=1e-9)
+    assert [one.value for one in found.segments] == ["north", "south"]
+    for one in found.segments:
+        some = data[data.region == one.value]
+        value = reference.roc_auc_score(some.label, some.model)
+        assert one.best.value == pytest.approx(value, rel=1e-9)
+        assert one.best.low < value < one.best.high
+        other = reference.roc_auc_score(some.label, some.other)
+        assert one.difference.value == pytest.approx(value - other, rel=1e-9)
+    monkeypatch.setattr(tables, "free_memory", lambda: 1 << 24)
+    with pytest.raises(DataError, match=r"about 1\d\d,\d{3} different predictions, and again for"):
+        evaluate_table(df, "label", "household", models, rows=count, **how)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_what_a_row_costs_on_its_way_back(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(6)
+    count, kind = 50_000, task_of(task)
+    labels = generator.integers(0, 3 if task == "multiclass" else 2, count)
+    scores = generator.random((count, 3)) if task == "multiclass" else generator.random(count)
+    if task == "multiclass":
+        scores /= scores.sum(axis=1, keepdims=True)
+    weights = generator.random(count)
+    options = Options(classes=(0, 1, 2))
+    sample = kind.of(labels, scores, options).compact(weights)
+    monkeypatch.setattr(packed, "PIECE_BYTES", 1 << 17)
+    found = packed.Packed.of(sample)
+    assert max(map(len, found.pieces)) < 1.1 * (1 << 17)
+    most = {"binary": 17, "multiclass": 4 + 3 * 8 + 8.5, "regression": 0.1}[task]
+    assert sum(map(len, found.pieces)) < most * count
+    assert len(pickle.dumps(sample, protocol=5)) < most * count + 1_000
+    for again in (packed.unpacked(kind, options, [found]), pickle.loads(pickle.dumps(sample))):
+        values = sample.measure(tuple(kind.metrics))
+        assert again.measure(tuple(kind.metrics)) == pytest.approx(values, rel=1e-12, nan_ok=True)
+
+
 @pytest.mark.parametrize(
     ("task", "label", "models", "weight"),
     [
@@ -167,6 +237,21 @@ def test_few_groups_of_too_many_predictions(
     monkeypatch.setattr(tables, "BAG_PREDICTIONS", 500)
     with pytest.raises(DataError, match=r"about 5 groups of store.* round the predictions"):
         evaluate_table(frame, "label", "store", {"model": "model"}, samples=10)
+
+
+@pytest.mark.parametrize("most", [2_000, 1 << 20])
+def test_names_of_classes_of_a_table(
+    frame: DataFrame, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(tables, "BAG_PREDICTIONS", most)  # several bags, and one
+    for names, column, says in (
+        (("a", "b", "c"), "odds", "3 names .* probabilities of 2 classes"),
+        (("a",), "label", "1 names .* of class 1; name all"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            evaluate_table(
+                frame, "label", "household", {"m": column}, task="multiclass", classes=names
+            )
 
 
 def test_bad_tables(frame: DataFrame) -> None:

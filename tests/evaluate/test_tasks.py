@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from sparkmine.errors import DataError
+from sparkmine.errors import ConfigError, DataError
 from sparkmine.evaluate import bootstrap, evaluate_models, measure
+from sparkmine.evaluate.curves import confusion
 from sparkmine.evaluate.metrics import Options, Sample
 from sparkmine.evaluate.tasks import task_of
 
@@ -48,6 +49,7 @@ def expected_classes(labels, predicted, probabilities, weights):
     if probabilities is not None:
         every = range(probabilities.shape[1])
         found["log_loss"] = reference.log_loss(labels, probabilities, labels=every, **sample)
+        found["brier"] = reference.brier_score_loss(labels, probabilities, labels=every, **sample)
         each = (np.asarray(labels)[:, None] == np.arange(probabilities.shape[1])).astype(int)
         for average in ("macro", "weighted"):
             how = {"average": average, **sample}
@@ -82,7 +84,7 @@ def test_classes_equal_scikit_learn(kinds: int, weighted: bool) -> None:
     assert found == pytest.approx(expected, abs=1e-9)
     names = np.array(["north", "east", "south", "west", "none"])
     named = measure(names[labels], names[predicted], task="multiclass", weights=used)
-    for name in ("log_loss", *RANKED):
+    for name in ("log_loss", "brier", *RANKED):
         assert math.isnan(named.pop(name))
         del expected[name]
     assert named == pytest.approx(expected, abs=1e-9)
@@ -106,7 +108,7 @@ def test_equal_labels_have_no_r2() -> None:
 def test_a_class_that_is_only_predicted() -> None:
     found = measure([0, 0, 1, 1], [0, 2, 1, 1], task="multiclass")
     expected = expected_classes([0, 0, 1, 1], [0, 2, 1, 1], None, None)
-    assert all(math.isnan(found.pop(name)) for name in ("log_loss", *RANKED))
+    assert all(math.isnan(found.pop(name)) for name in ("log_loss", "brier", *RANKED))
     assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -221,6 +223,35 @@ def test_models_of_several_classes_and_of_numbers_are_compared() -> None:
     scatter = found.model("tree").scatter
     assert scatter is not None and len(scatter.actual) == len(values)
     assert (found.classes, found.positives, found.lopsided) == ((), None, None)
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_names_of_classes_of_which_one_has_no_row(texts: bool) -> None:
+    generator = np.random.default_rng(9)
+    numbers = generator.choice([0, 1, 3], 90)
+    guess = np.where(generator.random(90) < 0.7, numbers, generator.choice([0, 1, 3], 90))
+    names = ("north", "east", "south", "west")
+    labels, predicted = (np.array(names)[x] if texts else x for x in (numbers, guess))
+
+    def table(classes: tuple[str, ...], predicted: np.ndarray = predicted):
+        how = {"task": "multiclass", "samples": 10, "classes": classes}
+        return evaluate_models(labels, np.arange(90), {"model": predicted}, [], **how)
+
+    found = table(names).model("model").confusion
+    assert found is not None and found.classes == names
+    expected = reference.confusion_matrix(numbers, guess, labels=[0, 1, 2, 3])
+    assert np.array(found.counts).tolist() == expected.tolist()
+    with pytest.raises(
+        ConfigError, match=r"3 names \(north, east, south\).* of class (3|west); name"
+    ):
+        table(names[:3])
+    if not texts:
+        with pytest.raises(ConfigError, match=r"4 names .* give probabilities of 5 classes"):
+            table(names, np.full((90, 5), 0.2))
+    with pytest.raises(ConfigError, match="4 classes, and 3 names"):
+        options = Options(classes=names if texts else (0, 1, 2, 3))
+        outcomes = task_of("multiclass").of(labels, predicted, options)
+        confusion(Sample(outcomes=outcomes, weights=np.ones(90)), names[:3])
 
 
 def test_segments_are_measured_on_their_rows() -> None:
