@@ -33,7 +33,8 @@ class Tally:
         rows: All rows.
         quarantined: Rows with at least one reason.
         reasons: Rows by `rule` or `rule (column)`; a row with two reasons counts in both.
-        missing: Null or NaN values by column, over all rows.
+        missing: Null or NaN values by column, over all rows; of columns that the clean table has in
+            another type, as they are in it.
         version: Version of the quarantine table that this pass wrote.
         removed: Rows that are neither kept nor quarantined.
         counts: Rows for which each condition of `counting` is true.
@@ -59,6 +60,7 @@ def quarantine(
     fingerprint: str,
     source: Column | str,
     row: Mapping[str, str] | None = None,
+    typed: Mapping[str, Column] | None = None,
     reasons: Column | None = None,
     bad: Column | None = None,
     removed: Column | None = None,
@@ -75,6 +77,7 @@ def quarantine(
         df: The rows.
         source: Where a row is from: a column, or the name of one that is no part of the row.
         row: The row's columns, each with the column of `df` that has it as it came; all if None.
+        typed: The row's columns that the clean table has in another type, as they are in it.
         reasons: The reasons, computed of bad rows alone; the column `_reasons` of `df` if None.
         bad: The rows for quarantine; those with `_reasons` if None.
         removed: The rows that are neither kept nor bad; none if None.
@@ -87,12 +90,14 @@ def quarantine(
     apart = {REASONS, source} if isinstance(source, str) else {REASONS}
     row = row or {name: name for name in df.columns if name not in apart}
     counted = Observation(f"quarantine-{uuid.uuid4().hex}")
-    floats = {f.name for f in df.schema.fields if f.dataType.typeName() in ("double", "float")}
     counting, measures = counting or {}, measures or {}
+    values = {name: F.col(quoted(name)) for name in row} | dict(typed or {})
+    kinds = df.select(*(value.alias(name) for name, value in values.items())).schema
 
     def absent(name: str) -> Column:
-        value = F.col(quoted(name))
-        return value.isNull() | F.isnan(value) if name in floats else value.isNull()
+        value = values[name]
+        is_float = kinds[name].dataType.typeName() in ("double", "float")
+        return value.isNull() | F.isnan(value) if is_float else value.isNull()
 
     marked = free(df.columns, "bad")
     observed = df.withColumn(marked, F.size(REASONS) > 0 if bad is None else bad).observe(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sparkmine.clean.parquet_files import from_parquet_files
 from sparkmine.clean.rules import REASON_TYPE, reason
 from sparkmine.clean.text_sources import (
     CORRUPT,
@@ -85,12 +86,15 @@ def read_source(
     Raises:
         SourceColumnsError: the source has other columns; both lists are shown.
         ConfigError: an unknown type, format or encoding.
-        DataError: a CSV file in which a quote is not closed.
+        DataError: a CSV file in which a quote is not closed, a damaged Parquet file.
     """
     schema = declared_schema(columns)
     if source_format not in TEXT_FORMATS:
-        reader = spark.read.options(**options).format(source_format)
-        return _native(reader.load(path), schema, path, allow_new_columns)
+        if source_format == "parquet":
+            df = from_parquet_files(spark, path, options, schema.names, allow_new_columns)
+        else:
+            df = spark.read.options(**options).format(source_format).load(path)
+        return _native(df, schema, path, allow_new_columns)
     check_formats(spark, columns)
     given = dict(options)
     if source_format != "jdbc":

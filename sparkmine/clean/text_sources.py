@@ -88,12 +88,7 @@ def from_csv_files(
     else:
         found = [name for name in declared if name not in folders]
         check_width(spark, files, len(found), **dialect)
-    twice = sorted(set(found) & set(folders))
-    if twice:
-        raise SourceColumnsError(
-            f"{path}: column {twice[0]!r} is in the files and in the names of their folders; take "
-            "it out of one of them, or name the files one by one"
-        )
+    check_folders(found, folders, path)
     if found:
         compare([*found, *folders], declared, path, allow_new)
     in_files = found or [name for name in declared if name not in folders]
@@ -214,6 +209,16 @@ def as_text(names: Sequence[str]) -> StructType:
     from pyspark.sql.types import StringType, StructField, StructType
 
     return StructType([StructField(name, StringType()) for name in names])
+
+
+def check_folders(found: Sequence[str], folders: Sequence[str], path: str) -> None:
+    """Raise SourceColumnsError for a column of files that the names of their folders have too."""
+    twice = sorted(set(found) & set(folders))
+    if twice:
+        raise SourceColumnsError(
+            f"{path}: column {twice[0]!r} is in the files and in the names of their folders; take "
+            "it out of one of them, or name the files one by one"
+        )
 
 
 def compare(found: list[str], declared: list[str], path: str, allow_new: bool) -> None:

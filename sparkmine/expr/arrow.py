@@ -12,10 +12,10 @@ from sparkmine.errors import ExpressionError
 from sparkmine.expr import nodes as n
 from sparkmine.expr.functions import DEFINITIONS, Definition, list_of
 from sparkmine.expr.pattern import shared
+from sparkmine.expr.texts import from_text
 from sparkmine.expr.vocabulary import Vocabulary
 
 Block = Any  # a pa.Table or a pa.RecordBatch; Arrow has no types for mypy
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _ARROW_TYPES = {
     "double": pa.float64(),
     "long": pa.int64(),
@@ -190,7 +190,9 @@ def _cast(value: Any, to: str) -> Any:
     if pa.types.is_null(source):
         return pc.cast(value, target)
     if pa.types.is_string(source) or pa.types.is_large_string(source):
-        return _cast_string(value, to, target)
+        if to == "string":
+            return pc.cast(value, target)
+        return from_text(value, to)
     if pa.types.is_timestamp(source) and source.tz is None and to == "timestamp":
         return pc.cast(pc.cast(value, pa.timestamp("us")), pa.timestamp("us")).cast(target)
     if to == "string" and (pa.types.is_floating(source) or pa.types.is_timestamp(source)):
@@ -214,49 +216,6 @@ def _cast(value: Any, to: str) -> Any:
             pc.cast(pc.cast(value, pa.int8()), target) if to != "string" else pc.cast(value, target)
         )
     return pc.cast(value, target, safe=False)
-
-
-# Spark takes months and days of one digit, and dates without them.
-_SHORT_DATES = (
-    (r"^(\d{4})-(\d)($|-)", r"\1-0\2\3"),
-    (r"^(\d{4}-\d{2})-(\d)($|[ T])", r"\1-0\2\3"),
-    (r"^(\d{4})$", r"\1-01"),
-    (r"^(\d{4}-\d{2})$", r"\1-01"),
-)
-_TIME = r"([ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?)?$"
-
-
-def _cast_string(value: Any, to: str, target: pa.DataType) -> Any:
-    trimmed = pc.utf8_trim_whitespace(value)
-    none = pa.scalar(None, value.type)
-    if to in ("double", "long"):
-        lower = pc.utf8_lower(trimmed)
-        special = pc.match_substring_regex(lower, r"^([+-]?inf(inity)?|nan)$")
-        plain = pc.match_substring_regex(trimmed, _NUMBER)
-        valid = pc.or_(plain, special) if to == "double" else plain
-        numbers = pc.cast(pc.if_else(valid, lower, none), pa.float64())
-        return numbers if to == "double" else _cast(numbers, "long")
-    if to == "boolean":
-        lower = pc.utf8_lower(trimmed)
-        true = pc.is_in(lower, value_set=pa.array(["true", "t", "yes", "y", "1"], value.type))
-        false = pc.is_in(lower, value_set=pa.array(["false", "f", "no", "n", "0"], value.type))
-        return pc.if_else(true, True, pc.if_else(false, False, pa.scalar(None, pa.bool_())))
-    for short, whole in _SHORT_DATES:
-        trimmed = pc.replace_substring_regex(trimmed, short, whole)
-    pattern = r"^\d{4}-\d{2}-\d{2}" + (r"([ T].*)?$" if to == "date" else _TIME)
-    matched = pc.if_else(pc.match_substring_regex(trimmed, pattern), trimmed, none)
-    days = pc.utf8_slice_codeunits(matched, 0, 10)
-    valid = _is_day(days)
-    if to == "date":
-        return pc.cast(pc.if_else(valid, days, none), target)
-    return pc.cast(pc.cast(pc.if_else(valid, matched, none), pa.timestamp("us")), target)
-
-
-def _is_day(texts: Any) -> Any:
-    """Whether year, month and day are in the calendar; Arrow's own cast raises where not."""
-    days = pc.strptime(texts, format="%Y-%m-%d", unit="s", error_is_null=True)
-    # It takes the 30th of February for a day of March.
-    return pc.equal(pc.strftime(days, "%Y-%m-%d"), texts)
 
 
 def _seconds(value: Any) -> Any:

@@ -62,7 +62,9 @@ def send_again(runner: Runner, stage: Stage) -> Sent:
     waiting = again.remaining(rows, gone)
     token = uuid.uuid4().hex
     context = runner.context(stage, print_)
-    beside = table.snapshot().dataframe(runner.lake.spark)
+    # As in the run itself: other parts of the table have keys of their own.
+    newest, scope = table.snapshot(), data["scope"]
+    beside = (newest.where(scope) if scope else newest).dataframe(runner.lake.spark)
     marked = again.mark(side, print_, stage.again(context, waiting, beside), token)
     total = marked.released + marked.removed + marked.kept
     version: int | None = None

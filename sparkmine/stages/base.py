@@ -318,8 +318,8 @@ class Stage(Block, ABC):
 
         Args:
             rows: Rows of the quarantine.
-            beside: The rows that the main table has; None when the rows have passed already, and
-                only `_row` is wanted.
+            beside: The rows that the main table has in the run's scope; None when the rows have
+                passed already, and only `_row` is wanted.
 
         Returns:
             `rows` with `_reasons`, with `_removed`, true where a row without reasons is dropped,

@@ -19,6 +19,7 @@ from sparkmine.clean.repair import ForwardFill, Repair, Repaired, repaired
 from sparkmine.clean.rules import DROP, FAIL, QUARANTINE, WARN, broken
 from sparkmine.clean.table_rules import findings, measured, measures, refuse
 from sparkmine.errors import ExpressionError
+from sparkmine.expr import to_column
 from sparkmine.expr.columns import quoted
 from sparkmine.expr.pattern import shared
 from sparkmine.lake import Lake, Snapshot
@@ -212,6 +213,7 @@ class Clean(Stage):
             self.sides[0],
             F.coalesce(*file, F.lit(f"{self.input}@{version}")),
             row=mended.came,
+            typed={name: to_column(value) for name, value in checked.typed.items()},
             reasons=checked.reasons,
             bad=broken(checked.of(FAIL, QUARANTINE)),
             removed=_removed(checked),
