@@ -51,6 +51,36 @@ class Unregistered(keras.layers.Layer):
 def function(x):
     return x
 
+@keras.saving.register_keras_serializable("own")
+class Own(keras.Model):
+    def __init__(self, units, **options):
+        super().__init__(**options)
+        self.units = units
+        self.last = keras.layers.Dense(1, "sigmoid")
+        self.first = keras.layers.Dense(units, "tanh")
+
+    def call(self, x):
+        return self.last(self.first(x))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+def own(width):
+    return Own(4)
+
+def of_outputs(made):
+    inputs = keras.Input((1,))
+    return keras.Model(inputs, made(inputs))
+
+def two_outputs(width):
+    return of_outputs(lambda x: [keras.layers.Dense(1)(x), keras.layers.Dense(2)(x)])
+
+def named_outputs(width):
+    return of_outputs(lambda x: {"a": keras.layers.Dense(1)(x)})
+
+def sequences(width):
+    return of_outputs(lambda x: keras.layers.Reshape((2, 2))(keras.layers.Dense(4)(x)))
+
 def network(width, last="sigmoid", layer=Scaled, factor=3.0):
     layers = [layer(factor), keras.layers.Dense(4, halved), keras.layers.Dense(1, last)]
     return keras.Sequential([keras.Input((width,)), *layers])
@@ -187,6 +217,35 @@ def test_what_could_not_be_scored_is_refused_before_training(
 
 def test_a_loss_may_be_anything(table: Snapshot, fit_here: Callable[..., TrainedModel]) -> None:
     assert fit_here(with_loss, table, **SETTINGS).custom == {}
+
+
+def test_a_subclass_of_keras_model(
+    folder: Path, table: Snapshot, fit_here: Callable[..., TrainedModel]
+) -> None:
+    """It has no shapes of its own, and its last layer is none that it lists last."""
+    with pytest.raises(ConfigError, match="model is a Own, whose last layer cannot be told: say"):
+        fit_here(f"{NAME}:own", table, **SETTINGS)
+    trained = fit_here(f"{NAME}:own", table, validation=table, task="binary", **SETTINGS)
+    assert trained.custom == {"own>Own": NAME}
+    weights = {one.shape: one for one in trained.network().get_weights()}
+    first, first_bias, last, last_bias = (weights[shape] for shape in [(1, 4), (4,), (4, 1), (1,)])
+    found = 1 / (1 + np.exp(-(np.tanh(X @ first + first_bias) @ last + last_bias)))
+    np.testing.assert_allclose(trained.predict(X), found, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        ("two_outputs", r"returns several outputs, \[\(None, 1\), \(None, 2\)\]: return a model"),
+        ("named_outputs", r"returns several outputs, \{'a': \(None, 1\)\}: return a model"),
+        ("sequences", r"returns arrays of shape \(None, 2, 2\): return a model with one output"),
+    ],
+)
+def test_other_outputs_are_refused(
+    network: str, text: str, folder: Path, table: Snapshot, fit_here: Callable[..., TrainedModel]
+) -> None:
+    with pytest.raises(ConfigError, match=f"the model of {NAME}:{network} {text}"):
+        fit_here(f"{NAME}:{network}", table, **SETTINGS)
 
 
 @pytest.mark.slow
