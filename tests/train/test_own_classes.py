@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from sparkmine.lake import Lake, Snapshot
 from sparkmine.train import TrainedModel, fit
 
 MODULE = """
+import os
 import keras
 
 @keras.saving.register_keras_serializable("own")
@@ -29,6 +31,8 @@ class Scaled(keras.layers.Layer):
     def __init__(self, factor, **options):
         super().__init__(**options)
         self.factor = factor
+        with open(MADE, "a") as processes:
+            processes.write(f"{os.getpid()}\\n")
 
     def call(self, x):
         return self.factor * x
@@ -119,7 +123,7 @@ X = np.array([[-1.0], [0.25], [2.0]], np.float32)
 def folder(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
     """Where the module is that the workers of the session have, too."""
     folder = tmp_path_factory.mktemp("own")
-    (folder / f"{NAME}.py").write_text(MODULE)
+    (folder / f"{NAME}.py").write_text(f"MADE = {str(folder / 'made')!r}\n{MODULE}")
     spark.sparkContext.addPyFile(str(folder / f"{NAME}.py"))
     return folder
 
@@ -149,7 +153,8 @@ def test_they_come_back_in_workers_and_in_a_fresh_process(
     trained = fit_here(f"{NAME}:network", table, **SETTINGS)
     assert trained.custom == {"own>Scaled": NAME, "own>halved": NAME}
     assert trained.dense_file is None
-    frame = spark.createDataFrame([(float(x),) for x in X[:, 0]], "x float").coalesce(1)
+    # Six tasks on two cores, so that workers serve several.
+    frame = spark.range(0, 6, 1, 6).selectExpr("float(id) AS x")
 
     absent = replace(trained, custom={**trained.custom, "own>Other": "sparkmine_tests_no_module"})
     text = r"own>Other needs module sparkmine_tests_no_module, which cannot be imported here"
@@ -160,8 +165,12 @@ def test_they_come_back_in_workers_and_in_a_fresh_process(
     with pytest.raises(ModelError, match=text):
         wrong.network()
 
+    (folder / "made").unlink()
     scores = [row.prediction for row in trained.transform(frame).collect()]
-    np.testing.assert_allclose(scores, expected(trained, X)[:, 0], atol=1e-6)
+    counted = Counter((folder / "made").read_text().split())
+    assert len(counted) <= 2 and set(counted.values()) == {1}
+    x = np.arange(6, dtype=np.float32)[:, None]
+    np.testing.assert_allclose(scores, expected(trained, x)[:, 0], atol=1e-6)
 
     trained.save(tmp_path / "model")
     assert TrainedModel.load(tmp_path / "model") == trained
