@@ -7,6 +7,7 @@ and no code is taken from the file.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
@@ -94,16 +95,36 @@ def _prepare(threads: int | None) -> None:
     """Import TensorFlow as this process shall use it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if gpus := _gpus_of_task():
+        # A process keeps what it saw first, also when it works for later tasks.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     import tensorflow as tf
 
     if threads is not None and not _loaded:
         # Each task has its cores; a pool as wide as the machine in every worker would fight.
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
+    with contextlib.suppress(RuntimeError):  # too late: somebody else computes by it already
+        for gpu in tf.config.list_physical_devices("GPU"):
+            # The first worker would take the whole card, and a second one find no room.
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _gpus_of_task() -> list[str]:
+    """The GPU addresses that Spark gave the task which this process works for."""
+    from pyspark import TaskContext
+
+    task = TaskContext.get()
+    given = None if task is None else task.resources().get("gpu")
+    return [] if given is None else list(given.addresses)
 
 
 def rows_at_once(model: Any, most: int = _ROWS) -> int:
-    """How many rows go through `model` together: a power of two, by its largest layer's output."""
+    """How many rows go through `model` together: a power of two, by its largest layer's output.
+
+    Args:
+        most: For layers as narrow as may be.
+    """
     import keras
 
     # Of a class of its own, a network's layers or what is inside of one have no output to look at.

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sparkmine.errors import ConfigError
+from sparkmine.train.optimizer_choice import OFF
 
 _NOT_FINITE = (
     "a gradient of this rank is NaN or infinite: look for extreme values in the features, scale "
@@ -42,12 +43,19 @@ def distribute(optimizer: Any) -> Any:
     """Make `optimizer` average its gradients over all ranks, and return it.
 
     Raises:
-        ConfigError: a loss-scale optimizer, which would skip the reduction on one rank alone.
+        ConfigError: a loss-scale optimizer, which would skip the reduction on one rank alone; or
+            one that keeps averages of weights, which Keras puts in their place when an epoch that
+            was taken up again ends, or that collects gradients.
     """
     import keras
 
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         raise ConfigError("mixed precision is not supported: train in float32")
+    for key, off in OFF.items():
+        if getattr(optimizer, key, off) != off:
+            raise ConfigError(
+                f"optimizer {optimizer.name}: {key} is not supported here; leave it out"
+            )
     if not getattr(type(optimizer), "reduces_gradients", False):
         object.__setattr__(optimizer, "__class__", _reducing(type(optimizer)))
     return optimizer

@@ -38,8 +38,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "sgd": ("momentum", "nesterov"),
 }
 _FLAGS = {"amsgrad", "centered", "nesterov", "relative_step"}
-# What a serialized optimizer says beside them; only as long as it is switched off.
-_OFF = {
+# What an optimizer has beside them; only as long as it is switched off.
+OFF = {
     "use_ema": False,
     "ema_overwrite_frequency": None,
     "loss_scale_factor": None,
@@ -95,7 +95,7 @@ def _parts(optimizer: OptimizerChoice) -> tuple[str, dict[str, Any]]:
     settings = dict(optimizer.get("config") or {})
     settings.pop("name", None)
     settings.pop("ema_momentum", None)
-    for key, off in _OFF.items():
+    for key, off in OFF.items():
         if settings.pop(key, off) != off:
             raise ConfigError(
                 f"optimizer {optimizer['class_name']}: {key} is not supported here; leave it out"

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from sparkmine.errors import ConfigError
-from sparkmine.train import checkpoint, loadable, optimizer, state
+from sparkmine.train import checkpoint, loadable, optimizer, outputs, state
 from sparkmine.train.adversarial import Adversarial
 from sparkmine.train.control import Control
 from sparkmine.train.dense import DenseChain
@@ -49,24 +49,26 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     """
     keras.utils.set_random_seed(derived_seed(job.seed, 0))
     model = job.network.build(job.layout)
-    if not model.built:
-        model.build((None, job.layout.width))
+    called = job.network_identity.get("function", type(job.network).__name__)
+    units = outputs.units(model, job.layout.width, called)
     custom = loadable.check(model) if isinstance(job.network, FunctionNetwork) else {}
     control.advance()
-    task, classes = _task(job, model)
+    task, classes = _task(job, model, units)
     _compile(job, model, task)
-    own = OwnMetrics(
-        model, job.layout.width if task == "reconstruction" else len(job.layout.labels)
-    )
+    targets = job.layout.width if task == "reconstruction" else len(job.layout.labels)
+    own = OwnMetrics(model, targets, units)
     if job.early_stopping is not None:
-        job.early_stopping.check(job.figures(task, own.names))
+        validated = own.of_validation if job.validation is not None else []
+        job.early_stopping.check(
+            [*job.figures(task, own.names), *(f"val_{name}" for name in validated)]
+        )
     blocks = Blocks(job.train, job.layout, classes=classes, cache_bytes=job.cache_bytes)
     weights = RowWeights(job.layout, job.class_weight, classes)
     loader = Loader(blocks, job.order, rank=hvd.rank(), batch_size=job.batch_size)
     reached = _resume(job, model, control)
     validation = None
     if job.validation is not None:
-        validation = Validation(job, model, task, classes, own, control.advance)
+        validation = Validation(job, model, task, classes, own, units, control.advance)
     epoch_end = EpochEnd(job, model, control, validation, own, reached)
     examples = Examples(job, loader, weights, task, control.advance)
     control.advance()
@@ -88,7 +90,6 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
                 verbose=0,
             )
     epoch = epoch_end.restore_best()
-    # Keras may finalise (moving averages of weights) after the last epoch's end.
     digest = state.hash_of(state.arrays(model))
     state.check_equal(digest)
     if hvd.rank() == 0:
@@ -186,11 +187,12 @@ class EpochEnd(keras.callbacks.Callback):
         trained = time.monotonic() - self._started
         state.average_moving_statistics(self._network)
         sums = self._own.sums(() if self._begun is None else self._begun.metrics)
-        record: dict[str, Any] = {"epoch": epoch + 1, **losses, **self._own.figures(sums)}
+        figures = self._own.figures(sums, whole=self._begun is None)
+        record: dict[str, Any] = {"epoch": epoch + 1, **losses, **figures}
         self._own.reset()
         if self._validation is not None:
-            figures = self._validation.run()
-            record.update({f"val_{name}": _number(value) for name, value in figures.items()})
+            validated = self._validation.run()
+            record.update({f"val_{name}": _number(value) for name, value in validated.items()})
         reached = state.arrays(self._network)
         state.check_equal(state.hash_of(reached))
         record["learning_rate"] = self._learning_rate
@@ -342,18 +344,22 @@ def _compile(job: Job, model: Any, task: str) -> None:
         one.build(moved)
 
 
-def _task(job: Job, model: Any) -> tuple[str, int | None]:
+def _task(job: Job, model: Any, units: int) -> tuple[str, int | None]:
     """Return task and number of classes, from the network or from the model's last layer."""
     if isinstance(model, Adversarial):
         return "generation", None
-    units = int(model.output_shape[-1])
+    labels = len(job.layout.labels)
+    if job.network.task is None and labels == 1 and not outputs.has_layers_in_order(model):
+        raise ConfigError(
+            f"the function's model is a {type(model).__name__}, whose last layer cannot be told: "
+            "say task='binary', 'multiclass' or 'regression'"
+        )
     activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "linear")
     if job.network.task == "reconstruction":
         if units != job.layout.width:
             raise ConfigError(f"{job.layout.width} inputs, but the model has {units} outputs")
         return "reconstruction", None
     inferred = {"sigmoid": "binary", "softmax": "multiclass"}.get(activation, "regression")
-    labels = len(job.layout.labels)
     task = job.network.task or ("multilabel" if labels > 1 else inferred)
     if task != "multiclass" and units != labels:
         raise ConfigError(

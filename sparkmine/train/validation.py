@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,12 @@ import tensorflow as tf
 
 from sparkmine.train import metrics
 from sparkmine.train.job import Job
+from sparkmine.train.loaded import rows_at_once
 from sparkmine.train.loader import Blocks, validation_batches
-from sparkmine.train.own_metrics import OwnMetrics
+from sparkmine.train.own_metrics import OwnMetrics, check_room
+
+# Rows that are predicted together, at most; fewer where the network's layers are wide.
+_ROWS = 4096
 
 
 class Validation:
@@ -21,7 +25,7 @@ class Validation:
 
     While the ranks predict there is no collective, so that none waits for another; afterwards the
     sums are added and the predictions are put together (8 bytes a row), so the figures are those
-    of one process.
+    of one process. For metrics that are not sums all outputs of the network are put together.
     """
 
     def __init__(
@@ -31,9 +35,16 @@ class Validation:
         task: str,
         classes: int | None,
         own: OwnMetrics,
+        units: int,
         advance: Callable[[], None],
     ) -> None:
-        """`advance` is called with every batch."""
+        """Prepare the step, of a model with so many `units` of output.
+
+        `advance` is called with every batch.
+
+        Raises:
+            ConfigError: a metric needs all rows on every rank, and they are too many.
+        """
         assert job.validation is not None
         self._advance = advance
         self._own = own
@@ -41,20 +52,26 @@ class Validation:
         # Every row counts once: the figures are those of the rows as they are.
         layout = replace(job.layout, weight=None)
         self._blocks = Blocks(job.validation, layout, classes=classes, cache_bytes=job.cache_bytes)
-        self._batch_size = max(job.batch_size, 4096)
+        self._batch_size = rows_at_once(model, most=_ROWS)
         self._task = task
         self._labels = job.layout.labels
+        self._rebuilds = task == "reconstruction"
+        # What the figures need is less than what the network gives.
+        self._all = bool(own.of_validation)
+        targets = job.layout.width if self._rebuilds else len(self._labels)
+        check_room(own.of_validation, sum(self._rows), targets + units)
+        self._widths = (
+            (targets, units) if self._all else (len(self._labels), max(len(self._labels), 1))
+        )
 
         def step(features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             output = model(features, training=False)
-            wanted = features if task == "reconstruction" else labels
+            wanted = features if self._rebuilds else labels
             loss = model.compute_loss(features, wanted, output, None, training=False)
             own.update(wanted, output)
-            if task == "multiclass":
-                output = tf.argmax(output, axis=-1)[:, None]
-            if task == "reconstruction":
-                output = tf.reduce_mean((output - features) ** 2, axis=1, keepdims=True)
-            return loss, tf.cast(output, tf.float32)
+            return loss, tf.cast(
+                output if self._all else _reduced(task, output, wanted), tf.float32
+            )
 
         signature = [
             tf.TensorSpec([None, job.layout.width], tf.float32),
@@ -65,8 +82,8 @@ class Validation:
     def run(self) -> dict[str, float | None]:
         """Return `loss`, the figures of the task and the model's own over all rows."""
         summed = 0.0
-        labels = [np.empty((0, len(self._labels)), np.float32)]
-        outputs = [np.empty((0, max(len(self._labels), 1)), np.float32)]
+        # A rank may have no rows.
+        targets, outputs = ([np.empty((0, width), np.float32)] for width in self._widths)
         for x, y in validation_batches(
             self._blocks,
             self._rows,
@@ -77,15 +94,35 @@ class Validation:
             self._advance()
             loss, output = self._step(tf.constant(x), tf.constant(y))
             summed += float(loss) * len(y)
-            labels.append(y)
+            targets.append(x if self._rebuilds and self._all else y)
             outputs.append(output.numpy())
         total = hvd.allreduce(tf.constant(summed, tf.float64), op=hvd.Sum, name="validation.loss")
-        score = _gathered(outputs, "validation.outputs")
-        label = _gathered(labels, "validation.labels") if self._labels else score[:, :0]
-        found = metrics.figures(self._task, label, score, self._labels)
+        output = _gathered(outputs, "validation.outputs")
+        target = _gathered(targets, "validation.targets") if self._widths[0] else output[:, :0]
         own = self._own.figures(self._own.sums())
+        if self._all:
+            own.update(self._own.figures_of((target[at], output[at]) for at in self._cuts()))
+            output = _reduced(self._task, tf.constant(output), tf.constant(target)).numpy()
         self._own.reset()
-        return {"loss": float(total) / len(score), **found, **own}
+        found = metrics.figures(self._task, target, output, self._labels)
+        return {"loss": float(total) / len(output), **found, **own}
+
+    def _cuts(self) -> Iterator[slice]:
+        """The batches that one process would make of all rows."""
+        first = 0
+        for rows in self._rows:
+            for start in range(first, first + rows, self._batch_size):
+                yield slice(start, min(start + self._batch_size, first + rows))
+            first += rows
+
+
+def _reduced(task: str, output: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """What the figures of the task need of the network's output."""
+    if task == "multiclass":
+        return tf.cast(tf.argmax(output, axis=-1)[:, None], tf.float32)
+    if task == "reconstruction":
+        return tf.reduce_mean((output - wanted) ** 2, axis=1, keepdims=True)
+    return output
 
 
 def _gathered(parts: list[np.ndarray[Any, Any]], name: str) -> np.ndarray[Any, Any]:

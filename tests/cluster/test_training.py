@@ -77,6 +77,20 @@ def test_every_rank_has_its_gpu_and_the_chosen_interface(
 
 
 @pytest.mark.slow
+def test_every_scoring_worker_has_its_gpu(gpu_cluster: Cluster, tmp_path: Path) -> None:
+    folder = tmp_path / "workers"
+    folder.mkdir()
+    conf = {
+        "spark.executor.resource.gpu.amount": "1",
+        "spark.task.resource.gpu.amount": "1",
+        "spark.submit.pyFiles": str(SCRIPTS / "gpu_layer.py"),
+    }
+    ended = gpu_cluster.submit(SCRIPTS / "gpu_scoring.py", str(folder), conf=conf)
+    assert ended.code == 0, ended.output[-4000:]
+    assert sorted(file.read_text() for file in folder.glob("worker-*")) == ["3", "5"]
+
+
+@pytest.mark.slow
 def test_a_lost_executor_is_met_with_a_restart(cluster: Cluster, tmp_path: Path) -> None:
     ended = cluster.submit(SCRIPTS / "killed_executor.py", str(tmp_path))
     assert ended.code == 0, ended.output[-4000:]

@@ -221,4 +221,10 @@ def test_what_layers_leave_fits_into_a_cache() -> None:
     assert rows_at_once(CNN(shape=(28, 28, 1), filters=[32, 8]).build(pictures)) == 128
     assert rows_at_once(CNN(shape=(28, 28, 1), filters=[8, 64], pool=1).build(pictures)) == 64
     assert rows_at_once(MLP(hidden=[8]).build(pictures)) == 1024
-    assert rows_at_once(OwnModel()) == 1024
+    assert rows_at_once(MLP(hidden=[8]).build(pictures), most=4096) == 4096
+    assert rows_at_once(OwnModel()) == 128
+    # The widest layer may lie within another one.
+    inner = keras.Sequential(
+        [keras.Input((28 * 28,)), keras.layers.Dense(1 << 16), keras.layers.Dense(2)]
+    )
+    assert rows_at_once(keras.Sequential([inner, keras.layers.Dense(1)])) == 64

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from sparkmine.lake import Lake, Snapshot
 from sparkmine.train import TrainedModel, fit
 
 MODULE = """
+import os
 import keras
 
 @keras.saving.register_keras_serializable("own")
@@ -29,6 +31,8 @@ class Scaled(keras.layers.Layer):
     def __init__(self, factor, **options):
         super().__init__(**options)
         self.factor = factor
+        with open(MADE, "a") as processes:
+            processes.write(f"{os.getpid()}\\n")
 
     def call(self, x):
         return self.factor * x
@@ -50,6 +54,36 @@ class Unregistered(keras.layers.Layer):
 
 def function(x):
     return x
+
+@keras.saving.register_keras_serializable("own")
+class Own(keras.Model):
+    def __init__(self, units, **options):
+        super().__init__(**options)
+        self.units = units
+        self.last = keras.layers.Dense(1, "sigmoid")
+        self.first = keras.layers.Dense(units, "tanh")
+
+    def call(self, x):
+        return self.last(self.first(x))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+def own(width):
+    return Own(4)
+
+def of_outputs(made):
+    inputs = keras.Input((1,))
+    return keras.Model(inputs, made(inputs))
+
+def two_outputs(width):
+    return of_outputs(lambda x: [keras.layers.Dense(1)(x), keras.layers.Dense(2)(x)])
+
+def named_outputs(width):
+    return of_outputs(lambda x: {"a": keras.layers.Dense(1)(x)})
+
+def sequences(width):
+    return of_outputs(lambda x: keras.layers.Reshape((2, 2))(keras.layers.Dense(4)(x)))
 
 def network(width, last="sigmoid", layer=Scaled, factor=3.0):
     layers = [layer(factor), keras.layers.Dense(4, halved), keras.layers.Dense(1, last)]
@@ -89,7 +123,7 @@ X = np.array([[-1.0], [0.25], [2.0]], np.float32)
 def folder(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
     """Where the module is that the workers of the session have, too."""
     folder = tmp_path_factory.mktemp("own")
-    (folder / f"{NAME}.py").write_text(MODULE)
+    (folder / f"{NAME}.py").write_text(f"MADE = {str(folder / 'made')!r}\n{MODULE}")
     spark.sparkContext.addPyFile(str(folder / f"{NAME}.py"))
     return folder
 
@@ -119,7 +153,8 @@ def test_they_come_back_in_workers_and_in_a_fresh_process(
     trained = fit_here(f"{NAME}:network", table, **SETTINGS)
     assert trained.custom == {"own>Scaled": NAME, "own>halved": NAME}
     assert trained.dense_file is None
-    frame = spark.createDataFrame([(float(x),) for x in X[:, 0]], "x float").coalesce(1)
+    # Six tasks on two cores, so that workers serve several.
+    frame = spark.range(0, 6, 1, 6).selectExpr("float(id) AS x")
 
     absent = replace(trained, custom={**trained.custom, "own>Other": "sparkmine_tests_no_module"})
     text = r"own>Other needs module sparkmine_tests_no_module, which cannot be imported here"
@@ -130,8 +165,12 @@ def test_they_come_back_in_workers_and_in_a_fresh_process(
     with pytest.raises(ModelError, match=text):
         wrong.network()
 
+    (folder / "made").unlink()
     scores = [row.prediction for row in trained.transform(frame).collect()]
-    np.testing.assert_allclose(scores, expected(trained, X)[:, 0], atol=1e-6)
+    counted = Counter((folder / "made").read_text().split())
+    assert len(counted) <= 2 and set(counted.values()) == {1}
+    x = np.arange(6, dtype=np.float32)[:, None]
+    np.testing.assert_allclose(scores, expected(trained, x)[:, 0], atol=1e-6)
 
     trained.save(tmp_path / "model")
     assert TrainedModel.load(tmp_path / "model") == trained
@@ -187,6 +226,35 @@ def test_what_could_not_be_scored_is_refused_before_training(
 
 def test_a_loss_may_be_anything(table: Snapshot, fit_here: Callable[..., TrainedModel]) -> None:
     assert fit_here(with_loss, table, **SETTINGS).custom == {}
+
+
+def test_a_subclass_of_keras_model(
+    folder: Path, table: Snapshot, fit_here: Callable[..., TrainedModel]
+) -> None:
+    """It has no shapes of its own, and its last layer is none that it lists last."""
+    with pytest.raises(ConfigError, match="model is a Own, whose last layer cannot be told: say"):
+        fit_here(f"{NAME}:own", table, **SETTINGS)
+    trained = fit_here(f"{NAME}:own", table, validation=table, task="binary", **SETTINGS)
+    assert trained.custom == {"own>Own": NAME}
+    weights = {one.shape: one for one in trained.network().get_weights()}
+    first, first_bias, last, last_bias = (weights[shape] for shape in [(1, 4), (4,), (4, 1), (1,)])
+    found = 1 / (1 + np.exp(-(np.tanh(X @ first + first_bias) @ last + last_bias)))
+    np.testing.assert_allclose(trained.predict(X), found, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        ("two_outputs", r"returns several outputs, \[\(None, 1\), \(None, 2\)\]: return a model"),
+        ("named_outputs", r"returns several outputs, \{'a': \(None, 1\)\}: return a model"),
+        ("sequences", r"returns arrays of shape \(None, 2, 2\): return a model with one output"),
+    ],
+)
+def test_other_outputs_are_refused(
+    network: str, text: str, folder: Path, table: Snapshot, fit_here: Callable[..., TrainedModel]
+) -> None:
+    with pytest.raises(ConfigError, match=f"the model of {NAME}:{network} {text}"):
+        fit_here(f"{NAME}:{network}", table, **SETTINGS)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
@@ -15,6 +16,7 @@ from sklearn.metrics import f1_score, precision_score, r2_score, roc_auc_score
 from sparkmine.errors import ConfigError
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.train import EarlyStopping, TrainedModel, fit
+from sparkmine.train.own_metrics import check_room
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +32,6 @@ def table(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Snap
 
 def with_lambda(function: Any) -> Callable[[int], Any]:
     def build(width: int) -> Any:
-        import keras
-
         inner = keras.Sequential(
             [keras.Input((width,)), keras.layers.Lambda(function, (1,), name="curved")]
         )
@@ -43,8 +43,6 @@ def with_lambda(function: Any) -> Callable[[int], Any]:
 def test_a_lambda_that_scoring_could_not_load_is_refused_before_training(
     fit_here: Callable[..., TrainedModel], table: Snapshot
 ) -> None:
-    import keras
-
     settings: dict[str, Any] = {"features": ["x"], "batch_size": 100, "epochs": 1}
     events: list[dict[str, Any]] = []
     for function in (lambda x: x * x, with_lambda):
@@ -62,8 +60,6 @@ def measured(metrics: Callable[[], list[Any]]) -> Callable[[int], Any]:
     """A compiled model that does not learn, so that what it says of a row is known."""
 
     def build(width: int) -> Any:
-        import keras
-
         begin = keras.initializers.Constant(2.0)
         dense = keras.layers.Dense(1, "sigmoid", kernel_initializer=begin)
         model = keras.Sequential([keras.Input((width,)), dense])
@@ -74,8 +70,6 @@ def measured(metrics: Callable[[], list[Any]]) -> Callable[[int], Any]:
 
 
 def of_sums() -> list[Any]:
-    import keras
-
     return [
         "mae",
         keras.metrics.RootMeanSquaredError(name="root"),
@@ -134,35 +128,120 @@ def test_compiled_metrics_are_those_of_all_ranks(
             assert last[name] == pytest.approx(trained_on[name], abs=1e-5), name
 
 
-def largest() -> list[Any]:
-    import keras
+def compiled_by(optimizer: Callable[[], Any]) -> Callable[[int], Any]:
+    def build(width: int) -> Any:
+        model = keras.Sequential([keras.Input((width,)), keras.layers.Dense(1, "sigmoid")])
+        model.compile(optimizer(), "binary_crossentropy")
+        return model
 
+    return build
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "text"),
+    [
+        (lambda: keras.optimizers.Adam(use_ema=True), "adam: use_ema is not supported"),
+        (
+            lambda: keras.optimizers.SGD(gradient_accumulation_steps=2),
+            "gradient_accumulation_steps is not supported",
+        ),
+        (lambda: keras.optimizers.LossScaleOptimizer("adam"), "mixed precision is not supported"),
+    ],
+)
+def test_an_optimizer_that_breaks_resuming_is_refused(
+    optimizer: Any, text: str, table: Snapshot, fit_here: Callable[..., TrainedModel]
+) -> None:
+    events: list[dict[str, Any]] = []
+    with pytest.raises(ConfigError, match=text):
+        fit_here(
+            compiled_by(optimizer), table, features=["x"], batch_size=20, progress=events.append
+        )
+    assert not events
+
+
+def test_mixed_precision_is_refused(table: Snapshot, fit_here: Callable[..., TrainedModel]) -> None:
+    def build(width: int) -> Any:
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            return compiled_by(keras.optimizers.Adam)(width)
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+    with pytest.raises(ConfigError, match="mixed precision is not supported: train in float32"):
+        fit_here(build, table, features=["x"], batch_size=20)
+
+
+def largest() -> list[Any]:
     class Largest(keras.metrics.Metric):
+        """The largest score times the number of rows: neither of these ranks' own figures adds up
+        to that of all."""
+
         def __init__(self) -> None:
             super().__init__(name="largest")
             self.value = self.add_weight(shape=(), initializer="zeros")
+            self.rows = self.add_weight(shape=(), initializer="zeros")
 
         def update_state(self, y: Any, score: Any, sample_weight: Any = None) -> None:
             self.value.assign(keras.ops.maximum(self.value, keras.ops.max(score)))
+            self.rows.assign_add(keras.ops.cast(keras.ops.shape(score)[0], "float32"))
 
         def result(self) -> Any:
-            return self.value
+            return self.value * self.rows
 
-    return [Largest()]
+    return ["mae", Largest()]
+
+
+LARGEST = 201 / (1 + np.exp(-2 * 16 / 17))
 
 
 def test_one_rank_may_have_any_metric(
-    table: Snapshot, fit_here: Callable[..., TrainedModel]
+    table: Snapshot, fit_here: Callable[..., TrainedModel], tmp_path: Path
 ) -> None:
-    alone = fit_here(measured(largest), table, features=["x"], batch_size=20, epochs=1)
-    assert alone.metrics["largest"] == pytest.approx(1 / (1 + np.exp(-2 * 16 / 17)), abs=1e-6)
+    settings: dict[str, Any] = {
+        "validation": table,
+        "features": ["x"],
+        "batch_size": 20,
+        "epochs": 1,
+        "checkpoint": tmp_path,
+        "checkpoint_steps": 4,
+    }
+    alone = fit_here(measured(largest), table, **settings)
+    assert alone.metrics["largest"] == pytest.approx(LARGEST, abs=1e-4)
+    assert alone.metrics["val_largest"] == pytest.approx(LARGEST, abs=1e-4)
+    # In an epoch that another process began, its rows were not all seen by this one.
+    shutil.rmtree(tmp_path / "epoch-00001")
+    resumed = fit_here(measured(largest), table, **settings)
+    assert resumed.metrics["largest"] is None
+    assert resumed.metrics["val_largest"] == pytest.approx(LARGEST, abs=1e-4)
+    assert resumed.metrics["mae"] == pytest.approx(alone.metrics["mae"], abs=1e-6)
 
 
 @pytest.mark.slow
-def test_a_metric_that_cannot_be_added_up_is_refused_on_several_ranks(
+def test_a_metric_that_cannot_be_added_up_is_one_of_validation(
     table: Snapshot, spark: SparkSession
 ) -> None:
-    settings: dict[str, Any] = {"features": ["x"], "batch_size": 20, "epochs": 1}
-    text = r"CONFIG_INVALID: metric 'largest' \(Largest\) cannot be added up over the ranks"
+    """It gets the predictions of all ranks, and early stopping may watch it."""
+    trained = fit(
+        measured(largest),
+        train=table,
+        validation=table,
+        features=["x"],
+        ranks=2,
+        batch_size=20,
+        epochs=1,
+        spark=spark,
+        early_stopping=EarlyStopping(monitor="val_largest"),
+    )
+    assert "largest" not in trained.metrics
+    assert trained.metrics["val_largest"] == pytest.approx(LARGEST, abs=1e-4)
+    whole = expected(table, spark)
+    assert trained.metrics["val_mae"] == pytest.approx(whole["mae"], abs=1e-5)
+    assert trained.metrics["val_auc"] == pytest.approx(whole["area"], abs=1e-9)
+
+
+def test_predictions_for_such_metrics_are_bounded() -> None:
+    check_room(["largest"], 1000, 2)
+    check_room([], 1 << 40, 2)
+    text = "metrics largest cannot be added up .* the 67108864 validation rows x 2 targets and"
     with pytest.raises(ConfigError, match=text):
-        fit(measured(largest), train=table, ranks=2, spark=spark, **settings)
+        check_room(["largest"], 1 << 26, 2)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
+from sklearn.metrics import log_loss
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
 from sparkmine.errors import ConfigError
-from sparkmine.train import GAN, MLP, TrainedModel
+from sparkmine.train import GAN, MLP, EarlyStopping, TrainedModel, fit
 
 
 def curve(run: Path, tag: str) -> list[tuple[int, float]]:
@@ -54,6 +55,35 @@ def test_curves(fit_here: Callable[..., TrainedModel], spark: SparkSession, tmp_
         assert [value for _, value in found] == pytest.approx([v for _, v in expected], rel=1e-6)
     steps = [(e["epoch"] - 1) * 10 + e["step"] for e in events if e["event"] == "step"]
     assert [step for step, _ in curve(of_training, "step_loss")] == steps
+
+
+@pytest.mark.slow
+def test_two_ranks_stop_early_and_are_shown(spark: SparkSession, tmp_path: Path) -> None:
+    """What is learnt of noise is wrong elsewhere, so the first epochs are the best."""
+    rng = np.random.default_rng(0)
+    values, labels = rng.normal(size=(400, 4)).astype(np.float32), rng.integers(0, 2, 400)
+    rows = [(x.tolist(), int(y)) for x, y in zip(values, labels, strict=True)]
+    trained = fit(
+        MLP(hidden=[64]),
+        train=spark.createDataFrame(rows[:200], "v array<float>, y int"),
+        validation=spark.createDataFrame(rows[200:], "v array<float>, y int"),
+        features=["v"],
+        ranks=2,
+        epochs=60,
+        batch_size=10,
+        learning_rate=0.03,
+        seed=1,
+        early_stopping=EarlyStopping(patience=3),
+        tensorboard=tmp_path / "board",
+        spark=spark,
+    )
+    losses = [record["val_loss"] for record in trained.history]
+    assert trained.epoch == int(np.argmin(losses)) + 1 == len(losses) - 3 < 57
+    scores = trained.predict(values[200:])[:, 0].astype(np.float64)
+    assert log_loss(labels[200:], scores) == pytest.approx(min(losses), abs=1e-5)
+    shown = curve(tmp_path / "board" / "validation", "epoch_loss")
+    assert [step for step, _ in shown] == list(range(1, len(losses) + 1))
+    assert [value for _, value in shown] == pytest.approx(losses, rel=1e-6)
 
 
 def test_pictures(
