@@ -16,6 +16,7 @@ from sparkmine.evaluate import TASKS, Evaluation, Interval, evaluate_table, meas
 from sparkmine.evaluate.metrics import better
 from sparkmine.model import DECISION, SCORES, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.judged import judged_decisions
 from sparkmine.stages.scored import check_joined, joined_scores
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Evaluate(Stage):
         best = self.models[evaluation.best]
         champion = context.artifact_of(best)
         measured = evaluation.model(evaluation.best).metrics[evaluation.primary]
+        decisions = judged_decisions(context, self.models, self.where, self.label, self.threshold)
         read = (context.commits[best].metadata or {})["read"]
         return Result(
             frame=context.spark.createDataFrame(_rows(evaluation)),
@@ -115,6 +117,7 @@ class Evaluate(Stage):
                 "data": ", ".join(f"{table}@{version}" for table, version in sorted(read.items())),
                 "verdict": evaluation.verdict,
                 "outcome": evaluation.outcome,
+                **({"decisions": decisions} if decisions else {}),
             },
             artifact=True,
             refused=refused,

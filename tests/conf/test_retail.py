@@ -52,5 +52,6 @@ def test_it_runs_and_a_model_beats_the_baselines(spark: SparkSession, tmp_path: 
     (report,) = (tmp_path / "lake" / "_artifacts" / "report").rglob("report.html")
     assert report.stat().st_size < 5 << 20
     page = report.read_text()
-    for section in ("evaluation", "explanation", "rules", "predictions", "leakage", "quality"):
+    shown = ("evaluation", "explanation", "rules", "predictions", "leakage", "quality")
+    for section in (*shown, "calibration", "ensembles", "decisions"):
         assert f'id="{section}"' in page

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
 
 from sparkmine import mine
 from sparkmine.errors import ConfigError
@@ -53,6 +54,23 @@ stages:
 """
 
 
+JUDGED = """
+  - stage: evaluate
+    name: judge
+    models: {model: scores/model}
+    where: id >= 200
+    label: again
+    group: id
+    threshold: 0.4
+    samples: 20
+    table: evaluation/models
+  - stage: report
+    name: report
+    title: Visits
+    table: reports/visits
+"""
+
+
 def written(folder: Path, more: str, label: str = "again") -> Path:
     random = np.random.default_rng(3)
     lines = ["id,day,spend,kind,again"]
@@ -83,7 +101,9 @@ def test_decisions(spark: SparkSession, tmp_path: Path) -> None:
     score: day > 7
 """
     lake = Lake(tmp_path / "lake", spark)
-    Runner(load_pipeline(written(tmp_path, more)), lake, lambda event: None).run()
+    file = written(tmp_path, more)
+    file.write_text(file.read_text() + JUDGED)
+    done = Runner(load_pipeline(file), lake, lambda event: None).run()
     scores = lake.table("scores/model").snapshot()
     found = scores.dataframe(spark).toPandas()
     assert list(found.columns) == ["id", "again", "prediction", "decision"]
@@ -104,6 +124,17 @@ def test_decisions(spark: SparkSession, tmp_path: Path) -> None:
         "used": 1,
         "top": [["spend", [1.0], [1.0]]],
     }
+    # On rows that nothing was chosen on, beside the evaluation's threshold.
+    (judged,) = (done["judge"].metadata or {})["metrics"]["decisions"]
+    unseen = found[found["id"] >= 200]
+    for which, taken in (("chosen", unseen["decision"]), ("common", unseen["prediction"] >= 0.4)):
+        matrix = confusion_matrix(unseen["again"], taken)
+        assert judged[which]["counts"] == matrix.tolist()
+        assert judged[which]["cost"] == pytest.approx((matrix[0, 1] + 8 * matrix[1, 0]) / 40)
+    assert judged["chosen"]["counts"] != judged["common"]["counts"]
+    assert judged["expected_cost"] == chosen["expected_cost"]
+    (page,) = (tmp_path / "lake" / "_artifacts" / "report").glob("*/report.html")
+    assert f"a row cost <b>{judged['chosen']['cost']:.4f}</b>" in page.read_text()
     # Four times the weight of class 1 was corrected to its frequency.
     assert found["prediction"].mean() == pytest.approx(found["again"].mean(), abs=0.12)
 
