@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ class Begun:
     Attributes:
         steps: Steps that were made of it, by however many ranks.
         rest: What is left of its order.
-        losses: Means over the `rows` rows of one rank that were read, by name.
+        losses: Means over the `rows` rows that all ranks have read of it, by name.
         draws: How often each random generator of the network was used since the epoch began.
         metrics: The sums of the compiled model's metrics over the rows of all ranks, as lists.
         order_digest: That of the data: `rest` is of no use with the same rows in another order.
@@ -55,6 +55,14 @@ class Begun:
     draws: tuple[int, ...]
     metrics: tuple[Any, ...] = ()
     order_digest: str | None = None
+
+    def and_then(self, losses: Mapping[str, float], rows: int) -> dict[str, float]:
+        """Return the means when `rows` more rows, with the means `losses`, have been read."""
+        total = self.rows + rows
+        return {
+            name: (self.losses[name] * self.rows + mean * rows) / total
+            for name, mean in losses.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What can be known to fail is refused before anything starts, in seconds.
 
 Spark itself would wait up to ten minutes for slots that never come. What only the executors can
-know, `probe` finds in the first second of the barrier stage.
+know, `probe` finds: before any data is read, and again when the ranks start.
 """
 
 from __future__ import annotations

@@ -236,16 +236,15 @@ class EpochEnd(keras.callbacks.Callback):
         return float(self._network.optimizer.learning_rate)
 
     def _losses(self, logs: Any) -> tuple[dict[str, float], int]:
-        """The mean losses of the epoch so far over all ranks, and the rows of one rank in it."""
+        """The mean losses of the epoch so far, and the rows that all ranks have read of it."""
         # Metrics of a user's compiled model are added up by themselves.
         names = [name for name in logs or {} if name.endswith("loss")] or ["loss"]
         values = np.array([float((logs or {}).get(name, 0.0)) for name in names])
-        rows = self._rows
-        if self._begun is not None:
-            before = np.array([self._begun.losses[name] for name in names])
-            values = (values * rows + before * self._begun.rows) / (rows + self._begun.rows)
-            rows += self._begun.rows
+        rows = self._rows * self._job.ranks
         losses = dict(zip(names, _averaged(values).tolist(), strict=True))
+        if self._begun is not None:  # maybe by another number of ranks
+            losses = self._begun.and_then(losses, rows)
+            rows += self._begun.rows
         if not all(math.isfinite(value) for value in losses.values()):
             raise FloatingPointError(
                 f"the loss is {losses['loss']} in epoch {self._epoch + 1}: lower the learning "

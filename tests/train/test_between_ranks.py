@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,7 +103,10 @@ def test_statistics_are_the_mean_of_the_ranks(table: Snapshot, spark: SparkSessi
 
 
 def recording(folder: Path) -> Callable[[int], Any]:
-    """A model that writes down the rows of every training batch, in a file for each process."""
+    """A model that writes down the rows of every training batch, in a file for each process.
+
+    Its output is the row's number, as long as the learning rate is too small to change it.
+    """
 
     def build(width: int) -> Any:
         import horovod.tensorflow as hvd
@@ -115,7 +120,8 @@ def recording(folder: Path) -> Callable[[int], Any]:
                 lines.write(" ".join(str(int(one)) for one in x[:, 0]) + "\n")
             return x
 
-        model = keras.Sequential([keras.Input((width,)), keras.layers.Dense(1, "sigmoid")])
+        last = keras.layers.Dense(1, kernel_initializer="ones")
+        model = keras.Sequential([keras.Input((width,)), last])
         true_step = model.train_step
 
         def noted_step(data: Any) -> Any:
@@ -186,19 +192,21 @@ def test_other_ranks_read_the_rows_that_are_left(
     seen, checkpoint = tmp_path / "seen", tmp_path / "checkpoint"
     seen.mkdir()
 
-    def fit_on(ranks: int) -> list[list[list[int]]]:
+    def fit_on(ranks: int) -> tuple[float, list[list[list[int]]]]:
+        """The loss of the epoch, of weights that do not move, and the batches of every rank."""
         settings: dict[str, Any] = {
             "features": ["x"],
             "batch_size": 10,
             "epochs": 1,
+            "learning_rate": 1e-30,
             "checkpoint": checkpoint,
             "checkpoint_steps": 2,
             "checkpoint_keep": 9,
         }
-        fit(recording(seen), train=table, ranks=ranks, spark=spark, **settings)
-        return batches(seen, ranks)
+        trained = fit(recording(seen), train=table, ranks=ranks, spark=spark, **settings)
+        return trained.metrics["loss"], batches(seen, ranks)
 
-    began = fit_on(first)
+    _, began = fit_on(first)
     for folder in checkpoint.iterdir():
         if folder.name != "epoch-00000-step-000000002":
             shutil.rmtree(folder)
@@ -207,7 +215,56 @@ def test_other_ranks_read_the_rows_that_are_left(
     assert len(set(whole)) == len(whole) == ROWS // first * first
     assert len(before) == 20 * first
 
-    after = [row for rank in fit_on(then) for batch in rank for row in batch]
+    loss, continued = fit_on(then)
+    after = [row for rank in continued for batch in rank for row in batch]
     left = set(whole) - set(before)
     assert len(set(after)) == len(after) == len(left) // then * then
     assert set(after) <= left
+    # The network says x, and y is x mod 2.
+    assert loss == pytest.approx(np.mean([(x - x % 2) ** 2 for x in before + after]), rel=1e-5)
+
+
+ON_TWO_AND_THREE = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, {tests!r})
+from test_between_ranks import recording
+
+from sparkmine import session
+from sparkmine.lake import Lake
+from sparkmine.train import fit
+
+spark = session("ranks", conf={{"spark.master": "local[3]", "spark.driver.memory": "1g"}})
+rows = Lake({lake!r}, spark).table("rows").snapshot()
+for ranks in (2, 3):
+    settings = {{"ranks": ranks, "epochs": 2, "batch_size": 10}}
+    fit(recording(Path({seen!r})), train=rows, features=["x"], spark=spark, **settings)
+"""
+
+
+@pytest.mark.slow
+def test_two_epochs_of_an_uneven_table_on_two_and_three_ranks(
+    table: Snapshot, tmp_path: Path
+) -> None:
+    """What an epoch leaves out, the next one reads. Three ranks need a session of three slots."""
+    assert len({file.rows for file in table.files}) > 1
+    code = ON_TWO_AND_THREE.format(
+        tests=str(Path(__file__).parent), lake=str(Path(table.path).parent), seen=str(tmp_path)
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    for ranks in (2, 3):
+        read = batches(tmp_path, ranks)
+        steps = -(-(ROWS // ranks) // 10)
+        assert {len(rank) for rank in read} == {2 * steps}
+        epochs = [
+            [row for rank in read for batch in rank[begin : begin + steps] for row in batch]
+            for begin in (0, steps)
+        ]
+        left_out = []
+        for epoch in epochs:
+            assert len(set(epoch)) == len(epoch)
+            left_out.append(set(range(ROWS)) - set(epoch))
+            assert 0 < len(left_out[-1]) == ROWS % ranks <= ranks - 1
+        assert left_out[0] <= set(epochs[1])
+        assert epochs[0] != epochs[1]

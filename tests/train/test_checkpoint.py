@@ -105,6 +105,15 @@ def test_within_an_epoch_of_rows_in_another_order(tmp_path: Path) -> None:
     assert names(tmp_path) == ["epoch-00002"]
 
 
+def test_losses_of_an_epoch_that_other_ranks_began() -> None:
+    """Two ranks read 40 rows each at a mean of 1.0, then one reads 20 at 0.5: 90 of 100."""
+    rest = Rest(ranks=2, intervals=((40, 50), (90, 100)))
+    losses = {"loss": 1.0, "other_loss": 0.0}
+    begun = Begun(steps=4, rest=rest, losses=losses, rows=80, draws=())
+    after = begun.and_then({"loss": 0.5, "other_loss": 1.0}, 20)
+    assert after == {"loss": pytest.approx(0.9), "other_loss": pytest.approx(0.2)}
+
+
 def test_within_an_epoch(tmp_path: Path) -> None:
     """Later steps come after earlier ones and before the end of the epoch."""
     rest = Rest(ranks=3, intervals=((4, 9), (20, 21)))
