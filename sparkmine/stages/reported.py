@@ -43,7 +43,7 @@ from sparkmine.stages.evaluate import load_evaluation
 from sparkmine.stages.explain import load_explanation
 from sparkmine.stages.recommended import recommended
 
-MAX_RULES, MAX_ITEMSETS = 300, 20
+MAX_RULES, MAX_ITEMSETS, MAX_CANDIDATES = 300, 20, 200
 QUALITY_KINDS = ("ingest", "clean", "dedup", "near_duplicates", "fuzzy_records")
 
 
@@ -289,7 +289,7 @@ def _searched(stage: str, figures: dict[str, Any]) -> Searched:
                 chosen=trial["number"] == figures["chosen"],
                 error=trial["error"],
             )
-            for trial in figures["trials"]
+            for trial in figures["trials"][:MAX_CANDIDATES]
         ),
         tried=figures["tried"],
         failed=figures["failed"],
