@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 Number = Annotated[float, Field(strict=False)]
 
-# Trials that the ledger and the report keep, from the best; the side table has all.
-MAX_SHOWN = 200
+# Trials that the ledger keeps, from the best, some 400 bytes each; the side table has all.
+MAX_KEPT = 2_000
 
 
 class Drawn(Block):
@@ -139,7 +139,7 @@ class Search(ModelStage):
             "tried": len(found.trials),
             "failed": sum(trial.error is not None for trial in found.trials),
             "seconds": sum(trial.seconds for trial in found.trials),
-            "trials": [trial.describe() for trial in found.ranked[:MAX_SHOWN]],
+            "trials": [trial.describe() for trial in found.ranked[:MAX_KEPT]],
             "version": version,
         }
         return found.model, {"search": figures, "features": len(features)}

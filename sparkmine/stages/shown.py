@@ -31,7 +31,7 @@ from sparkmine.lake import ledger
 from sparkmine.lake.log import Commit
 from sparkmine.stages.base import Context, artifact_folder
 
-MAX_RULES, MAX_ITEMSETS = 300, 20
+MAX_RULES, MAX_ITEMSETS, MAX_CANDIDATES = 300, 20, 200
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def searched(stage: str, figures: dict[str, Any]) -> Searched:
                 chosen=trial["number"] == figures["chosen"],
                 error=trial["error"],
             )
-            for trial in figures["trials"]
+            for trial in figures["trials"][:MAX_CANDIDATES]
         ),
         tried=figures["tried"],
         failed=figures["failed"],

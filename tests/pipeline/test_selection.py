@@ -146,6 +146,7 @@ def test_models_are_searched_stacked_and_weighted(spark: SparkSession, tmp_path:
     commit = next(iter(lake.table("scores/boosted").commits()))
     figures = commit.metadata["metrics"]["search"]
     assert (figures["tried"], figures["failed"]) == (6, sum(failed))
+    assert sorted(trial["number"] for trial in figures["trials"]) == list(range(6))
     assert figures["trials"][0]["parameters"] == json.loads(best["parameters"])
     # The saved model scores as the table says, and so does the stack.
     for name in ("boosted", "stacked"):
