@@ -14,10 +14,10 @@ from typing import Any
 
 from sparkmine.errors import ConfigError
 from sparkmine.evaluate.report.weights import weights_of
-from sparkmine.lake.scan import DirectScanRefused, Scan
 from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.decisions import CalibrationBlock, CostsBlock, check_decisions, decided
+from sparkmine.stages.learnt import counted
 
 MISMATCH = (
     "the models' scores do not join one to one; give their stages the same `score:`, and `keys:` "
@@ -105,12 +105,7 @@ def joined_scores(
 def check_joined(context: Context, tables: Mapping[str, str], rows: int, where: str) -> None:
     """Raise ConfigError unless each model's rows were joined one to one."""
     first = next(iter(tables.values()))
-    snapshot = context.inputs[first].where(where)
-    try:
-        scan = Scan.of(snapshot, [])
-        expected = sum(scan.count(block) for block in scan.blocks())
-    except DirectScanRefused:
-        expected = snapshot.dataframe(context.spark).count()
+    expected = counted(context, context.inputs[first].where(where))
     if rows != expected:
         raise ConfigError(
             f"stage {context.stage}: {expected} rows of {first} became {rows}: {MISMATCH}"
