@@ -245,6 +245,7 @@ def _champion(table: str, metrics: dict[str, Any]) -> Champion:
         version=metrics["version"],
         why=metrics["why"],
         promoted=metrics["promoted"],
+        challenge=metrics.get("challenge", ""),
     )
 
 

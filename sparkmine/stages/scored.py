@@ -8,7 +8,7 @@ Then the table has `probability` too, an array with one number a class, where th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,9 @@ def joined_scores(
         ConfigError: the models did not score the same rows.
     """
     frames = {
-        name: context.frame(table, where).select(*keys, _score(context, name, table))
+        name: context.frame(table, where).select(
+            *keys, score_column(context.inputs[table].schema.names).alias(name)
+        )
         for name, table in tables.items()
     }
     counts = {name: context.inputs[table].rows for name, table in tables.items()}
@@ -94,6 +96,11 @@ def joined_scores(
             f"stage {context.stage}: the models scored different rows ({counts}); "
             "give their stages the same `score:`"
         )
+    return side_by_side(frames, keys)
+
+
+def side_by_side(frames: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """Frames of the keys and one column each, joined by the keys."""
     first, *others = frames.values()
     for other in others:
         # The label is null in rows that are scored for the future: null must equal null.
@@ -112,8 +119,8 @@ def check_joined(context: Context, tables: Mapping[str, str], rows: int, where: 
         )
 
 
-def _score(context: Context, name: str, table: str) -> Any:
+def score_column(columns: Sequence[str]) -> Any:
+    """Of the columns of a table of scores, the probabilities of several classes or the score."""
     from pyspark.sql import functions as F
 
-    columns = context.inputs[table].schema.names
-    return F.col(SCORES[1] if SCORES[1] in columns else SCORES[0]).alias(name)
+    return F.col(SCORES[1] if SCORES[1] in columns else SCORES[0])
