@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 BAG_PREDICTIONS = 10_000_000
 # Values of a column that are segments of their own.
 MOST_SEGMENTS = 100
-# What the driver needs for each probability of a compacted row: packed, and of one model at a time
-# unpacked, ordered and measured.
-PACKED_BYTES = 17
-UNPACKED_BYTES = 256
+# What the driver needs for a compacted row, and more for each probability that it has: packed, and
+# of one model at a time unpacked, ordered and measured.
+PACKED_BYTES = 12, 8
+UNPACKED_BYTES = 250, 90
 
 
 def measure_table(
@@ -203,9 +203,8 @@ def _bags(df: DataFrame, task: _BagTask) -> list[Bag]:
 def _check_driver(rows: Sequence[int], rankings: int, question: Question) -> None:
     """Raise DataError unless the driver has memory for so many compacted rows of each model."""
     ranked = question.segments if question.kind.needs_ranks([question.metric]) else ()
-    needed = rankings * (
-        PACKED_BYTES * sum(rows) * (1 + len(ranked)) + UNPACKED_BYTES * max(rows, default=0)
-    )
+    packed, unpacked = (row + rankings * number for row, number in (PACKED_BYTES, UNPACKED_BYTES))
+    needed = packed * sum(rows) * (1 + len(ranked)) + unpacked * max(rows, default=0)
     free = free_memory()
     if needed > free:
         segments = f", and again for each of the segments {', '.join(ranked)}" if ranked else ""

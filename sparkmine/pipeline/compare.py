@@ -239,7 +239,7 @@ def _champion(a: Line | None, b: Line | None) -> ChampionPair:
             version=found["version"],
             model=found["best"],
             promoted=found["promoted"] and x is not None and x["status"] == ledger.SUCCEEDED,
-            why=found["why"] or found["verdict"],
+            why=found["why"] or found["evaluation"],
         )
         for found, x in zip(metrics, (a, b), strict=True)
     )

@@ -1,17 +1,23 @@
-"""champion: the model that is in use, until one beats the baseline and takes its place."""
+"""champion: the model that is in use, until one passes the gate and takes its place."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.stages.base import Context, Result, Stage, TableName
+from sparkmine.stages.challenge import challenged
+from sparkmine.stages.evaluate import load_evaluation
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_METRIC = pa.struct(
+    [("name", pa.string()), *((end, pa.float64()) for end in ("value", "low", "high"))]
+)
 SCHEMA = pa.schema(
     [
         ("version", pa.int64()),
@@ -24,6 +30,7 @@ SCHEMA = pa.schema(
         ("data", pa.string()),
         ("date", pa.string()),
         ("why", pa.string()),
+        ("metrics", pa.list_(_METRIC)),
     ]
 )
 
@@ -32,9 +39,9 @@ class Champion(Stage):
     """Keep the versions of the model in use: the last row of `table` is the champion.
 
     The best model of `evaluation` becomes the champion if it passes: with `gate: baseline` when it
-    beats the best baseline with 95 % confidence, with `gate: none` always. Otherwise the champion
-    stays, and the report says why. `sparkmine champion TABLE --roll-back VERSION|MODEL` takes an
-    earlier one back.
+    beats the best baseline with 95 % confidence and is not worse than the champion, with as much
+    confidence, on the same rows; with `gate: none` always. Otherwise the champion stays, and the
+    report says why. `sparkmine champion TABLE --roll-back VERSION|MODEL` takes an earlier one back.
     """
 
     kind: ClassVar[str] = "champion"
@@ -60,9 +67,14 @@ class Champion(Stage):
         found = (context.commits[self.evaluation].metadata or {})["metrics"]
         before = context.inputs.get(self.table)
         rows = [] if before is None else champions(before, context.spark)
-        passes = self.gate == "none" or found["outcome"] == "beats"
+        challenge = ""
         same = bool(rows) and rows[-1]["folder"] == found["champion"]
-        if passes and not same:
+        passes = (self.gate == "none" or found["outcome"] == "beats") and not same
+        if passes and rows and self.gate != "none":
+            better, challenge = challenged(context, self.evaluation, found["best"], rows[-1])
+            passes = not better
+        if passes:
+            evaluation = load_evaluation(context.artifact_of(self.evaluation))
             rows.append(
                 {
                     "version": len(rows) + 1,
@@ -71,12 +83,18 @@ class Champion(Stage):
                     **{key: found["measured"][key] for key in ("metric", "value", "low", "high")},
                     "data": found["data"],
                     "date": context.date,
-                    "why": found["verdict"],
+                    "why": f"{found['verdict']} {challenge}".strip(),
+                    "metrics": [
+                        {"name": name, **asdict(interval)}
+                        for name, interval in evaluation.model(found["best"]).metrics.items()
+                    ],
                 }
             )
         return Result(
             frame=context.spark.createDataFrame(pa.Table.from_pylist(rows, SCHEMA)),
-            metrics=metrics_of(rows, promoted=passes and not same, verdict=found["verdict"]),
+            metrics=metrics_of(
+                rows, promoted=passes, verdict=found["verdict"], challenge=challenge
+            ),
         )
 
 
@@ -86,8 +104,14 @@ def champions(snapshot: Snapshot, spark: SparkSession) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["version"])
 
 
-def metrics_of(rows: list[dict[str, Any]], *, promoted: bool, verdict: str) -> dict[str, Any]:
-    """What a commit says of the champion, for `predict` and the report; None without one."""
+def metrics_of(
+    rows: list[dict[str, Any]], *, promoted: bool, verdict: str, challenge: str = ""
+) -> dict[str, Any]:
+    """What a commit says of the champion, for `predict` and the report; None without one.
+
+    Args:
+        challenge: How the best model compares with the champion before; empty if it was not asked.
+    """
     last = rows[-1] if rows else None
     return {
         "best": last and last["model"],
@@ -96,4 +120,5 @@ def metrics_of(rows: list[dict[str, Any]], *, promoted: bool, verdict: str) -> d
         "why": last and last["why"],
         "promoted": promoted,
         "evaluation": verdict,
+        "challenge": challenge,
     }

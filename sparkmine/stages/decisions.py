@@ -9,6 +9,7 @@ from pydantic import Field
 from sparkmine.errors import ConfigError
 from sparkmine.model import Model
 from sparkmine.stages.base import Block, Condition, Context
+from sparkmine.stages.learnt import counted
 
 if TYPE_CHECKING:
     from sparkmine.stages.scored import ModelStage
@@ -67,7 +68,7 @@ def decided(stage: ModelStage, context: Context, model: Model) -> tuple[Model, d
         if block is None:
             continue
         rows = table.where(block.where)
-        if rows.where(stage.train).dataframe(context.spark).limit(1).count():
+        if counted(context, rows.where(stage.train)):
             raise ConfigError(
                 f"stage {stage.name}: {key}.where takes rows that the model learns from"
             )

@@ -17,6 +17,7 @@ from sparkmine.evaluate.metrics import better
 from sparkmine.model import DECISION, SCORES, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.judged import judged_decisions
+from sparkmine.stages.learnt import check_unseen, counted, learnt
 from sparkmine.stages.scored import check_joined, joined_scores
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ FILE = "evaluation.json"
 
 
 class Evaluate(Stage):
-    """Measure models on the rows where `where` is true.
+    """Measure models on the rows where `where` is true, which none of them may have learnt from.
 
     The best model is chosen on the rows of `choose_on` by `metric`, so that the figures on
     `where` are of a choice made beforehand. Intervals come from a bootstrap over `group`.
@@ -106,7 +107,8 @@ class Evaluate(Stage):
         champion = context.artifact_of(best)
         measured = evaluation.model(evaluation.best).metrics[evaluation.primary]
         decisions = judged_decisions(context, self.models, self.where, self.label, self.threshold)
-        read = (context.commits[best].metadata or {})["read"]
+        made = learnt(context.lake, context.commits[best])
+        data = {f"{one.table}@{one.version}" for one in made if one.data}
         return Result(
             frame=context.spark.createDataFrame(_rows(evaluation)),
             rows_in=evaluation.rows,
@@ -114,7 +116,7 @@ class Evaluate(Stage):
                 "best": evaluation.best,
                 "champion": str(champion.relative_to(context.lake.root)),
                 "measured": {"metric": evaluation.primary, **asdict(measured)},
-                "data": ", ".join(f"{table}@{version}" for table, version in sorted(read.items())),
+                "data": ", ".join(sorted(data)),
                 "verdict": evaluation.verdict,
                 "outcome": evaluation.outcome,
                 **({"decisions": decisions} if decisions else {}),
@@ -125,6 +127,8 @@ class Evaluate(Stage):
 
     def _evaluation(self, context: Context) -> Evaluation:
         tables = {**self.baselines, **self.models}
+        check_unseen(context, {**self.models, **self.baselines}, self.where)
+        self._check_choice(context)
         scores = self._scores(context, tables, self.where, self.segments).persist()
         try:
             rows = scores.count()
@@ -152,6 +156,18 @@ class Evaluate(Stage):
             )
         finally:
             scores.unpersist()
+
+    def _check_choice(self, context: Context) -> None:
+        """Raise ConfigError if the best model is chosen on rows that it is measured on."""
+        if self.choose_on is None:
+            return
+        rows = context.rows(next(iter(self.models.values())), self.where).where(self.choose_on)
+        both = counted(context, rows)
+        if both:
+            raise ConfigError(
+                f"stage {self.name}: choose_on ({self.choose_on}) takes {both:,} of the rows of "
+                f"where ({self.where}), so the choice would not be made beforehand; take rows apart"
+            )
 
     def _scores(
         self, context: Context, tables: Mapping[str, str], where: str, segments: Sequence[str] = ()

@@ -8,16 +8,16 @@ Then the table has `probability` too, an array with one number a class, where th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sparkmine.errors import ConfigError
 from sparkmine.evaluate.report.weights import weights_of
-from sparkmine.lake.scan import DirectScanRefused, Scan
 from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.decisions import CalibrationBlock, CostsBlock, check_decisions, decided
+from sparkmine.stages.learnt import counted
 
 MISMATCH = (
     "the models' scores do not join one to one; give their stages the same `score:`, and `keys:` "
@@ -85,7 +85,9 @@ def joined_scores(
         ConfigError: the models did not score the same rows.
     """
     frames = {
-        name: context.frame(table, where).select(*keys, _score(context, name, table))
+        name: context.frame(table, where).select(
+            *keys, score_column(context.inputs[table].schema.names).alias(name)
+        )
         for name, table in tables.items()
     }
     counts = {name: context.inputs[table].rows for name, table in tables.items()}
@@ -94,6 +96,11 @@ def joined_scores(
             f"stage {context.stage}: the models scored different rows ({counts}); "
             "give their stages the same `score:`"
         )
+    return side_by_side(frames, keys)
+
+
+def side_by_side(frames: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """Frames of the keys and one column each, joined by the keys."""
     first, *others = frames.values()
     for other in others:
         # The label is null in rows that are scored for the future: null must equal null.
@@ -105,20 +112,15 @@ def joined_scores(
 def check_joined(context: Context, tables: Mapping[str, str], rows: int, where: str) -> None:
     """Raise ConfigError unless each model's rows were joined one to one."""
     first = next(iter(tables.values()))
-    snapshot = context.inputs[first].where(where)
-    try:
-        scan = Scan.of(snapshot, [])
-        expected = sum(scan.count(block) for block in scan.blocks())
-    except DirectScanRefused:
-        expected = snapshot.dataframe(context.spark).count()
+    expected = counted(context, context.inputs[first].where(where))
     if rows != expected:
         raise ConfigError(
             f"stage {context.stage}: {expected} rows of {first} became {rows}: {MISMATCH}"
         )
 
 
-def _score(context: Context, name: str, table: str) -> Any:
+def score_column(columns: Sequence[str]) -> Any:
+    """Of the columns of a table of scores, the probabilities of several classes or the score."""
     from pyspark.sql import functions as F
 
-    columns = context.inputs[table].schema.names
-    return F.col(SCORES[1] if SCORES[1] in columns else SCORES[0]).alias(name)
+    return F.col(SCORES[1] if SCORES[1] in columns else SCORES[0])

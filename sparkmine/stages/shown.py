@@ -215,6 +215,7 @@ def champion(left: Left) -> Champion:
         version=metrics["version"],
         why=metrics["why"],
         promoted=metrics["promoted"],
+        challenge=metrics.get("challenge", ""),
     )
 
 

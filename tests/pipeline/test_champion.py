@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from sparkmine.errors import BaselineNotBeatenError, ConfigError, DataError
 from sparkmine.lake import Lake, ledger
@@ -30,6 +31,8 @@ CHAMPION = """  - stage: champion
 MODELS = "models: {logistic: scores/logistic, tree: scores/tree, averaging: scores/averaging}"
 # A model whose baseline is itself: nothing to choose between them.
 SELF = {MODELS: "models: {tree: scores/tree}", "majority: scores/majority": "x: scores/tree"}
+AVERAGING = {MODELS: "models: {averaging: scores/averaging}"}
+TREE = {MODELS: "models: {tree: scores/tree}"}
 
 
 @pytest.fixture
@@ -82,6 +85,51 @@ def test_a_champion_is_taken_back(run) -> None:
         roll_back(lake, "champions/visits", "forest")
 
 
+def test_a_champion_keeps_its_data_and_all_metrics(run) -> None:
+    run(AVERAGING, only="evaluate")
+    lake, _ = run(AVERAGING, only="champion")
+    _, (row,) = history(lake, "champions/visits")
+    # Its members read the features; it has read their scores.
+    assert (row["model"], row["data"]) == ("averaging", "features/visits@0")
+    table = lake.table("evaluation/models").snapshot().dataframe(lake.spark).collect()
+    measured = {
+        one["metric"]: (one["value"], one["low"], one["high"])
+        for one in table
+        if one["model"] == "averaging"
+    }
+    kept = {one["name"]: (one["value"], one["low"], one["high"]) for one in row["metrics"]}
+    assert kept == measured and len(kept) == 10
+    assert measured[row["metric"]] == (row["value"], row["low"], row["high"])
+
+
+def test_a_worse_challenger_does_not_take_its_place(run, tmp_path: Path) -> None:
+    first = {MODELS: "models: {logistic: scores/logistic}"}
+    run(first, only="evaluate")
+    lake, _ = run(first, only="champion")
+    _, (champion,) = history(lake, "champions/visits")
+    # One split: better than no model, and worse than the champion.
+    stump = ["tree.model.max_depth=1"]
+    for stage in ("tree", "evaluate", "champion"):
+        run(TREE, settings=stump, only=stage)
+    last, rows = history(lake, "champions/visits")
+    metrics = (last.metadata or {})["metrics"]
+    assert rows == [champion] and not metrics["promoted"]
+    assert metrics["evaluation"].startswith("tree beats the best baseline, majority")
+    areas = []
+    for table in ("scores/tree", "scores/logistic"):
+        scores = lake.table(table).snapshot().where("day > 20").dataframe(lake.spark).toPandas()
+        areas.append(roc_auc_score(scores.again, scores.prediction))
+    says = "tree is worse than the champion, logistic (version 1), on the same rows: difference in"
+    assert metrics["challenge"].startswith(f"{says} ROC-AUC {areas[0] - areas[1]:+.3f} (95")
+
+    # What cannot score is no champion to be compared with.
+    shutil.rmtree(Path(lake.root) / champion["folder"])
+    run(TREE, settings=stump, only="champion", force=True)
+    _, rows = history(lake, "champions/visits")
+    assert [row["model"] for row in rows] == ["logistic", "tree"]
+    assert "tree was not compared with the champion, logistic (version 1)" in rows[1]["why"]
+
+
 @pytest.mark.slow
 def test_champions_come_stay_and_return(run) -> None:
     lake, _ = run(start="champion")
@@ -93,7 +141,8 @@ def test_champions_come_stay_and_return(run) -> None:
     metrics = (evaluation.metadata or {})["metrics"]
     assert metrics["outcome"] == "beats"  # or the test would test nothing
     assert (rows[0]["model"], rows[0]["folder"]) == (metrics["best"], metrics["champion"])
-    assert rows[0]["data"] and rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
+    assert rows[0]["data"] == "features/visits@0"
+    assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
 
     # Another fit is another champion.
     changed = ["logistic.model.l2=0.5", "tree.model.max_depth=2", "averaging.weights=[1.0, 2.0]"]
@@ -102,6 +151,7 @@ def test_champions_come_stay_and_return(run) -> None:
     _, rows = history(lake, "champions/visits")
     assert [row["version"] for row in rows] == [1, 2]
     assert rows[1]["folder"] != rows[0]["folder"]
+    assert f"champion, {rows[0]['model']} (version 1), on the same rows" in rows[1]["why"]
     assert _used(lake) == rows[1]["folder"]
     _compares(lake, rows)
 
@@ -158,9 +208,14 @@ def test_what_does_not_beat_the_baseline_ends_the_run_with_its_figures(
     assert sorted(found) == sorted((row["stage"], row["status"], row["error"]) for row in lines)
 
 
-def test_no_model_has_passed(run) -> None:
+def test_no_model_has_passed(run, spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="champions/visits has no model yet"):
         run(SELF, start="evaluate")
+    lake = Lake(tmp_path / "lake", spark)
+    lines = ledger.read(lake)
+    (pair,) = compare(lake, lines[0]["run_id"], lines[-1]["run_id"]).champions
+    assert pair.b is not None and pair.b.model is None
+    assert pair.b.why.startswith("tree does not beat the best baseline, x")
 
 
 def _compares(lake: Lake, rows: list[dict[str, Any]]) -> None:

@@ -233,6 +233,7 @@ class Champion:
     version: int | None
     why: str | None
     promoted: bool  # by this run's evaluation
+    challenge: str = ""  # how the best model compares with the champion that it met
 
 
 @dataclass(frozen=True, kw_only=True)
