@@ -67,12 +67,14 @@ def leave(ids: DataFrame, kept: Kept, matching: Matching) -> Left:
     from pyspark.sql import functions as F
 
     id, members = kept.id, kept.members()
-    gone = ids.select(F.col(ids.columns[0]).alias(id)).distinct()
-    leaving, _ = cut(members.join(gone, id, "left_semi"))
-    staying = members.join(leaving.select(id), id, "left_anti")
+    gone = ids.select(F.col(ids.columns[0]).alias("_gone_id")).distinct()
+    marked = members.join(gone, F.col(id) == F.col("_gone_id"), "left")
+    marked, _ = cut(marked.select(*members.columns, F.col("_gone_id").isNotNull().alias("_gone")))
+    leaving, staying = (marked.where(rows).drop("_gone") for rows in ("_gone", "not _gone"))
     texts = staying.where("key is not null").select("key", "cluster").distinct()
-    keys = leaving.where("key is not null").select("key").distinct()
-    dead = np.sort(uints(keys.join(texts, "key", "left_anti").toArrow()["key"]))
+    left = leaving.where("key is not null").select(F.col("key").alias("_key")).distinct()
+    still = texts.join(left, F.col("key") == F.col("_key"), "left_semi").select("key").distinct()
+    dead = np.setdiff1d(*(uints(rows.toArrow()[0]) for rows in (left, still)))
     touched, edges, found = leaving.select("cluster"), kept.edges().frame, None
     before = kept.dead()
     if len(dead):
