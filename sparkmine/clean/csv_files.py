@@ -15,10 +15,12 @@ import codecs
 import csv
 import io
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sparkmine.clean.open_quotes import unclosed
 from sparkmine.errors import ConfigError, DataError, SourceColumnsError
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 _BYTES = 1 << 16
 _LARGEST = 1 << 24
+_LIMIT = threading.Lock()  # Python's is one for the whole process
+
+
+class _LongRecord(ConfigError):
+    """The first record is longer than `_LARGEST` bytes."""
 
 
 def header(
@@ -74,10 +81,16 @@ def check_width(
     quote: str,
     escape: str,
 ) -> None:
-    """Raise SourceColumnsError for a file without header whose first record has other columns."""
+    """Raise SourceColumnsError for a file without header whose first record has other columns.
+
+    A record of more than 16 MiB is not looked at: Spark finds its width, as that of all others.
+    """
     dialect = _dialect(delimiter, quote, escape)
     for file in files:
-        record = _record(spark, file, encoding, dialect)
+        try:
+            record = _record(spark, file, encoding, dialect)
+        except _LongRecord:
+            continue
         if record is not None and len(record) != columns:
             raise SourceColumnsError(
                 f"{file}: its first record has {len(record)} values, declared are {columns} "
@@ -155,7 +168,7 @@ def lines_of(text: DataFrame, columns: int, *, delimiter: str, quote: str, escap
 
     found = text.select(
         F.input_file_name().alias("file"),
-        *_quoting(F.col("value"), delimiter, quote, escape),
+        _opened(F.col("value"), delimiter, quote, escape).alias("opened"),
         _blank(F.col("value")).alias("blank"),
         blank_row(columns, delimiter).alias("row"),
     )
@@ -163,7 +176,6 @@ def lines_of(text: DataFrame, columns: int, *, delimiter: str, quote: str, escap
         found.groupBy("file")
         .agg(
             F.coalesce(F.bool_or("opened"), F.lit(False)).alias("opened"),
-            (F.sum("quotes") % 2 == 1).alias("odd"),
             F.count_if("blank").alias("blank"),
             F.count_if("row").alias("rows"),
         )
@@ -171,24 +183,25 @@ def lines_of(text: DataFrame, columns: int, *, delimiter: str, quote: str, escap
         .orderBy("file")
         .collect()
     )
-    for one in files:
-        if one.opened and one.odd:
+    opened = [one.file for one in files if one.opened]
+    if opened:
+        value = _unescaped(F.col("value"), quote, escape)
+        for file in unclosed(text, value, opened, delimiter=delimiter, quote=quote):
             raise DataError(
-                f"{one.file}: a quoted value is not closed, so that it would take in the rows "
+                f"{file}: a quoted value is not closed, so that it would take in the rows "
                 f"after it; close it, or name another `quote` than {quote}"
             )
-    if any(one.opened for one in files):
         return Lines(quoted=True)
     rows = sum(one.rows for one in files)
     return Lines(blank=sum(one.blank for one in files) - rows, rows=rows)
 
 
-def _quoting(line: Column, delimiter: str, quote: str, escape: str) -> list[Column]:
-    """How many quotes a line has, and whether it opens one that it does not close."""
+def _opened(line: Column, delimiter: str, quote: str, escape: str) -> Column:
+    """Whether a line opens a quoted value that it does not close; null where it is not asked."""
     from pyspark.sql import functions as F
 
     if not quote:
-        return [F.lit(0).alias("quotes"), F.lit(False).alias("opened")]
+        return F.lit(False)
     line = _unescaped(line, quote, escape)
     without = F.replace(line, F.lit(quote), F.lit(""))
     quotes = (F.octet_length(line) - F.octet_length(without)) / len(quote.encode())
@@ -196,8 +209,7 @@ def _quoting(line: Column, delimiter: str, quote: str, escape: str) -> list[Colu
     # few lines with an odd number of quotes: of a very long value it would need a deep stack.
     d, q = re.escape(delimiter), re.escape(quote)
     field = f"(?:{q}(?:[^{q}]++|{q}{q})*+{q}|[^{q}{d}][^{d}]*+|)"
-    opened = F.when(quotes % 2 == 1, line.rlike(f"^(?:{field}{d})*+{q}(?:[^{q}]++|{q}{q})*+$"))
-    return [quotes.alias("quotes"), opened.alias("opened")]
+    return F.when(quotes % 2 == 1, line.rlike(f"^(?:{field}{d})*+{q}(?:[^{q}]++|{q}{q})*+$"))
 
 
 def _dialect(delimiter: str, quote: str, escape: str) -> dict[str, Any]:
@@ -225,13 +237,22 @@ def _record(
         if not text:
             return None
         lines = io.StringIO(text, newline="")
-        # Blank lines before it are left out, as by Spark.
-        record = next((one for one in csv.reader(lines, **dialect) if one), None)
+        record = _first(lines, dialect)
         # A record that ends where the bytes end may go on.
         if whole or lines.tell() < len(text):
             return record
         wanted *= 16
-    raise ConfigError(f"{file}: its first record is longer than {_LARGEST >> 20} MiB, no header")
+    raise _LongRecord(f"{file}: its first record is longer than {_LARGEST >> 20} MiB, no header")
+
+
+def _first(lines: io.StringIO, dialect: dict[str, Any]) -> list[str] | None:
+    """The first record. Blank lines before it are left out, as by Spark."""
+    with _LIMIT:
+        limit = csv.field_size_limit(_LARGEST)
+        try:
+            return next((one for one in csv.reader(lines, **dialect) if one), None)
+        finally:
+            csv.field_size_limit(limit)
 
 
 def _beginning(spark: SparkSession, file: str, size: int) -> tuple[bytes, bool]:

@@ -39,6 +39,7 @@ TEXT_FORMATS = ("csv", "json", "jdbc")
 FORMATS = (*TEXT_FORMATS, "parquet", "delta")
 SOURCE_KEY = "sparkmine source"  # of a field's metadata
 
+_ENCODING = ("encoding", "charset")  # Spark's names of the option, in any case
 # What Java puts where bytes are no text in the declared encoding.
 _REPLACEMENT = "\ufffd"
 
@@ -96,11 +97,12 @@ def read_source(
             df = spark.read.options(**options).format(source_format).load(path)
         return _native(df, schema, path, allow_new_columns)
     check_formats(spark, columns)
-    given = dict(options)
+    given = {"encoding" if n.lower() in _ENCODING else n: value for n, value in options.items()}
+    wide = False
     if source_format != "jdbc":
-        check_encoding(spark, given.get("encoding", "UTF-8"), source_format)
+        wide = check_encoding(spark, given.get("encoding", "UTF-8"), source_format)
     if source_format == "csv":
-        text = from_csv_files(spark, path, given, schema.names, allow_new_columns, has_header)
+        text = from_csv_files(spark, path, given, schema.names, allow_new_columns, has_header, wide)
         if text.blank and skipped is not None:
             skipped["blank lines"] = text.blank
     elif source_format == "json":

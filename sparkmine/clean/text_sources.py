@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sparkmine.clean.csv_files import (
     Lines,
@@ -32,7 +32,7 @@ CORRUPT = "_corrupt"
 _CSV = {"unescapedQuoteHandling": "RAISE_ERROR"}
 # Jackson, which reads JSON for Spark, refuses very long texts unless told otherwise.
 JSON_TEXT = {"primitivesAsString": "true", "maxStringLen": str(2**31 - 1)}
-# Line ends of these are no single bytes, by which Spark splits files.
+# Line ends of these are no single bytes, by which Spark splits files. So Java calls them.
 _WIDE = ("utf-16", "utf-32")
 # Which files are read, and of which folders the names have columns.
 _LISTING = {
@@ -69,8 +69,12 @@ def from_csv_files(
     declared: list[str],
     allow_new: bool,
     has_header: bool,
+    wide: bool,
 ) -> Text:
-    """All columns as text, by the header that all files have or by their place."""
+    """All columns as text, by the header that all files have or by their place.
+
+    `wide` is what `check_encoding` says.
+    """
     from pyspark.sql import functions as F
 
     # RFC 4180: a quote within quotes is written twice.
@@ -92,7 +96,6 @@ def from_csv_files(
     if found:
         compare([*found, *folders], declared, path, allow_new)
     in_files = found or [name for name in declared if name not in folders]
-    wide = encoding.lower().startswith(_WIDE)
     lines = Lines(quoted=True)  # or taken for it: of these, no lines are seen from outside
     if not wide:
         lines = lines_of(raw, len(in_files), delimiter=delimiter, quote=quote, escape=escape)
@@ -184,24 +187,30 @@ def _folders(path: str) -> Iterator[None]:
         ) from None
 
 
-def check_encoding(spark: SparkSession, encoding: str, source_format: str) -> None:
-    """Raise ConfigError for an encoding that Java does not know, or cannot find lines in."""
+def check_encoding(spark: SparkSession, encoding: str, source_format: str) -> bool:
+    """Whether a character has two bytes or four in the encoding, under whatever name.
+
+    Raises:
+        ConfigError: Java does not know it, or cannot find lines in it.
+    """
     from pyspark.errors import IllegalArgumentException
 
-    jvm = spark.sparkContext._jvm
-    assert jvm is not None
+    jvm: Any = spark.sparkContext._jvm
+    charset = jvm.java.nio.charset.Charset
     try:
-        known = jvm.java.nio.charset.Charset.isSupported(encoding)
+        known = charset.isSupported(encoding)
     except IllegalArgumentException:  # no name that an encoding can have
         known = False
     if not known:
         raise ConfigError(f"there is no encoding {encoding!r}; write utf-8, say")
-    if source_format == "json" and encoding.lower() in _WIDE:
+    name = charset.forName(encoding).name().lower()
+    if source_format == "json" and name in _WIDE:
         # Files are split at line ends, and beyond its beginning none tells its byte order.
         raise ConfigError(
             f"JSON lines in {encoding} are read only if the byte order is in the name; write "
-            f"{encoding}LE (little endian, as Windows writes) or {encoding}BE"
+            f"{name.upper()}LE (little endian, as Windows writes) or {name.upper()}BE"
         )
+    return any(wide in name for wide in _WIDE)
 
 
 def as_text(names: Sequence[str]) -> StructType:

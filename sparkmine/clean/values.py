@@ -126,9 +126,26 @@ def typed(text: Column, kind: DataType, declared: ColumnFormat) -> Column:
     value = text.try_cast(kind)
     if kind.typeName() == "decimal":
         # A cast rounds digits away that the type has no place for.
-        exact = text.try_cast("decimal(38,18)")
-        return F.when(exact.isNull() | (exact == value), value)
+        return F.when(_kept(text, kind.scale), value)  # type: ignore[attr-defined]
     return value
+
+
+def _kept(text: Column, scale: int) -> Column:
+    """Whether a number has no digit but 0 behind the last place that a decimal has.
+
+    It is read from the text: a decimal with room for all digits that a text may have there is not.
+    """
+    from pyspark.sql import functions as F
+
+    plain = text.rlike(rf"^[^.eE]*(\.\d{{0,{scale}}}0*)?[\x00-\x20\x7f]*$")
+    digits, power = (F.regexp_extract(text, r"([\d.]+)[eE]([+-]?\d+)", group) for group in (1, 2))
+    whole = F.substring_index(digits, ".", 1)
+    fraction = F.rtrim(F.regexp_extract(digits, r"\.(\d+)", 1), F.lit("0"))
+    # The place of the last digit that is not 0, behind the point; before it, 0 or less.
+    before = F.length(F.rtrim(whole, F.lit("0"))) - F.length(whole)
+    place = F.when(F.length(fraction) > 0, F.length(fraction)).otherwise(before)
+    shifted = digits.rlike("^[0.]*$") | (place - power.try_cast("int") <= scale)
+    return plain | (text.rlike("[eE]") & shifted)
 
 
 def _is_number(kind: DataType) -> bool:

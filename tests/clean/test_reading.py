@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import datetime
+import decimal
 import gzip
 import json
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from sparkmine.clean.reading import good_rows, read_source, source_column
 from sparkmine.clean.rules import REASONS
 from sparkmine.clean.text_sources import CORRUPT
-from sparkmine.clean.values import ColumnFormat, Columns, check_formats, declared_schema
+from sparkmine.clean.values import ColumnFormat, Columns, check_formats, declared_schema, typed
 from sparkmine.errors import ConfigError, DataError, SourceColumnsError
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ BYTES = {
     "utf-16le": ("id,name\r\n1,Käse\r\n2,b\r\n".encode("utf-16-le"), {"encoding": "UTF-16LE"}),
     "utf-32": ("id,name\n1,Käse\n2,b\n".encode("utf-32"), {"encoding": "UTF-32"}),
     "windows": ("id,name\n1,Käse\n2,b\n".encode("cp1252"), {"encoding": "windows-1252"}),
+    "alias": ("id,name\n1,Käse\n2,b\n".encode("utf-16"), {"encoding": "UTF_16"}),
+    "charset": ("id,name\n1,Käse\n2,b\n".encode("utf-16-be"), {"CharSet": "utf_16be"}),
     "latin-1": ("id,name\n1,Käse\n2,b\n".encode("latin-1"), {"encoding": "ISO-8859-1"}),
     "delimiter": ("name;id\n'Käse';1\nb;2\n".encode(), {"sep": ";", "quote": "'"}),
 }
@@ -66,9 +69,12 @@ def test_quotes_and_lines(spark: SparkSession, tmp_path: Path) -> None:
     # Inches open no value; a quote that nothing closes would take in all rows behind it.
     file.write_text('id,name\n1,5"\n2,b\n')
     assert found(spark, file, TWO) == ([(1, '5"'), (2, "b")], [])
-    file.write_text('id,name\n1,"5\n2,b\n')
-    with pytest.raises(DataError, match=r"rows\.csv: a quoted value is not closed"):
-        read_source(spark, str(file), "csv", TWO, {})
+    file.write_text('id,name\n1,"a\nb"\n2,5"\n')
+    assert found(spark, file, TWO) == ([(1, "a\nb"), (2, '5"')], [])
+    for text in ('id,name\n1,"5\n2,b\n', 'id,name\n1,5"\n2,"b\n3,c\n'):
+        file.write_text(text)
+        with pytest.raises(DataError, match=r"rows\.csv: a quoted value is not closed"):
+            read_source(spark, str(file), "csv", TWO, {})
     file.write_text("id,name\n1,'a\\'\nb'\n2,b\n")
     options = {"quote": "'", "escape": "\\"}
     assert found(spark, file, TWO, options=options) == ([(1, "a'\nb"), (2, "b")], [])
@@ -118,6 +124,26 @@ def test_without_header(spark: SparkSession, tmp_path: Path) -> None:
     assert bad == [[("type int", "id")], [("unreadable row", "")]]
     with pytest.raises(SourceColumnsError, match=r"rows\.csv: its first record has 2 .* are 3"):
         found(spark, file, {**TWO, "more": "int"}, has_header=False)
+
+
+def test_long_values_without_header(spark: SparkSession, tmp_path: Path) -> None:
+    """The first record has a value beyond the 128 KiB that Python's reader takes unasked."""
+    file, long = tmp_path / "rows.csv", "x" * (200 << 10)
+    file.write_text(f"1,{long}\n2,b\n")
+    assert found(spark, file, TWO, has_header=False) == ([(1, long), (2, "b")], [])
+    with pytest.raises(SourceColumnsError, match=r"its first record has 2 .* are 3"):
+        found(spark, file, {**TWO, "more": "int"}, has_header=False)
+
+
+@pytest.mark.slow
+def test_a_first_value_beyond_the_beginning(spark: SparkSession, tmp_path: Path) -> None:
+    file, long = tmp_path / "rows.csv", "xy" * (10 << 20)
+    file.write_text(f"1,{long}\n2,b\n3\n")
+    good, bad = found(spark, file, TWO, has_header=False)
+    assert good == [(1, long), (2, "b")] and bad == [[("unreadable row", "")]]
+    file.write_text(f"id,{long}\n2,b\n")
+    with pytest.raises(ConfigError, match="its first record is longer than 16 MiB, no header"):
+        read_source(spark, str(file), "csv", TWO, {})
 
 
 def test_blank_lines(spark: SparkSession, tmp_path: Path) -> None:
@@ -288,6 +314,32 @@ def test_values_as_they_are_written(spark: SparkSession, tmp_path: Path) -> None
         "4": {"price"},  # its groups have not three digits
         "5": {"price"},  # a digit too many
     }
+
+
+DECIMALS = [
+    *("1.5", "1.50", " 1.500 ", "1.05", "7", "7.", ".5", "-0.05", "+12", "99.95", "99.94", "100"),
+    *("12.30e1", "1.5e-2", "1500e-2", "1.23E1", "1.234e1", "0.000e-9", "0e9", "5e-1", "150e-2"),
+    *("0.12345678901234567890", "0.123456789012345678901", "1e-40", "10e-21", "1.0e-20"),
+    *("1234567890123456789012345.67", "1234567890123456789012345.678", "1e27", "1e28", "x", "1_0"),
+]
+
+
+@pytest.mark.parametrize(("precision", "scale"), [(3, 1), (38, 20), (30, 2), (5, 0), (38, 38)])
+def test_decimals_that_fit(spark: SparkSession, precision: int, scale: int) -> None:
+    """A text fits if Python's decimals can write it with so many digits."""
+    from pyspark.sql.types import DataType
+
+    wanted = {}
+    for text in DECIMALS:
+        with decimal.localcontext(prec=80, traps=[]):
+            value = decimal.Decimal(text.replace("_", "x"))
+            places = value.quantize(decimal.Decimal(1).scaleb(-scale))
+            fits = value == places and abs(value) < 10 ** (precision - scale)
+        wanted[text] = places if fits else None
+    df = spark.createDataFrame([(text,) for text in DECIMALS], "t string").coalesce(1)
+    declared = ColumnFormat(type=f"decimal({precision},{scale})")
+    value = typed(df.t, DataType.fromDDL(declared.type), declared)
+    assert dict(df.select("t", value).collect()) == wanted
 
 
 @pytest.mark.parametrize(
