@@ -16,10 +16,16 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from sparkmine.errors import ConfigError, RankFailedError, TooFewSlotsError
+from sparkmine.errors import (
+    ConfigError,
+    RankFailedError,
+    TableDamagedError,
+    TooFewSlotsError,
+)
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.train import MLP, fit
 from sparkmine.train.layout import Feature, Layout
@@ -47,9 +53,12 @@ def table(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Snap
 
 
 class Watched:
-    """Takes the events of a fit, and does something to rank 1 at the first that `when` names."""
+    """Takes the events of a fit, and sends rank 1 a signal at the first that `when` names.
 
-    def __init__(self, when: str, number: signal.Signals) -> None:
+    `done_at` is when that was; without a signal, when the last event came.
+    """
+
+    def __init__(self, when: str = "", number: signal.Signals | None = None) -> None:
         self.events: list[dict[str, Any]] = []
         self.processes: dict[int, int] = {}
         self.every: set[int] = set()
@@ -59,12 +68,20 @@ class Watched:
 
     def __call__(self, event: dict[str, Any]) -> None:
         self.events.append(event)
+        if self._number is None:
+            self.done_at = time.monotonic()
         if event["event"] == "started":
             self.processes[event["rank"]] = event["pid"]
             self.every.add(event["pid"])
-        if event["event"] == self._when and not self.done_at:
+        elif event["event"] == self._when and self._number is not None and not self.done_at:
             self.done_at = time.monotonic()
             os.kill(self.processes[1], self._number)
+
+    def check_end(self, survivors: Survivors) -> None:
+        """Both ranks have been there, and have ended in time."""
+        assert len(self.every) == 2
+        left = self.done_at + END_SECONDS - time.monotonic()
+        assert left > 0 and not survivors(self.every, left)
 
 
 def settings(table: Snapshot, spark: SparkSession, **more: Any) -> dict[str, Any]:
@@ -86,8 +103,7 @@ def test_a_stopped_rank_ends_all(
     watched = Watched("step", signal.SIGSTOP)
     with pytest.raises(RankFailedError, match=r"rank 1 of 2 on .*: no sign of life for 5 s"):
         fit(MLP(), **settings(table, spark, progress=watched, silence_seconds=5.0))
-    assert len(watched.every) == 2
-    assert not survivors(watched.every, watched.done_at + END_SECONDS - time.monotonic())
+    watched.check_end(survivors)
 
 
 def before_each_step(width: int, work: Callable[[Any, Any], Any]) -> Any:
@@ -128,19 +144,18 @@ def hungry(width: int) -> Any:
 
 
 @pytest.mark.slow
-def test_a_rank_out_of_memory_is_named(table: Snapshot, spark: SparkSession) -> None:
-    steps: list[int] = []
-
-    def note(event: dict[str, Any]) -> None:
-        if event["event"] == "step":
-            steps.append(event["step"])
-
+def test_a_rank_out_of_memory_is_named(
+    table: Snapshot, spark: SparkSession, survivors: Survivors
+) -> None:
+    watched = Watched()
     text = (
         r"rank 1 of 2 on .*: ResourceExhaustedError: .*OOM when allocating tensor with "
         r"shape\[1073741824\].*; last output: "
     )
     with pytest.raises(RankFailedError, match=text):
-        fit(hungry, **settings(table, spark, progress=note))
+        fit(hungry, **settings(table, spark, progress=watched))
+    watched.check_end(survivors)
+    steps = [event["step"] for event in watched.events if event["event"] == "step"]
     assert steps and max(steps) < 20  # in the middle of an epoch of 50 steps
 
 
@@ -202,7 +217,23 @@ def test_a_rank_that_stands_still_is_named(
     assert not survivors(processes, 5.0)
 
 
-def test_the_rank_with_the_extreme_row_is_named(table: Snapshot, spark: SparkSession) -> None:
+def broken(width: int) -> Any:
+    raise RuntimeError(f"no model for {width} columns")
+
+
+@pytest.mark.slow
+def test_a_rank_that_raises_is_quoted(
+    table: Snapshot, spark: SparkSession, survivors: Survivors
+) -> None:
+    watched = Watched()
+    with pytest.raises(RankFailedError, match=r"rank \d of 2 .*RuntimeError: no model for 1 col"):
+        fit(broken, **settings(table, spark, progress=watched))
+    watched.check_end(survivors)
+
+
+def test_the_rank_with_the_extreme_row_is_named(
+    table: Snapshot, spark: SparkSession, survivors: Survivors
+) -> None:
     with opened(table, ("extreme", "y"), spark) as source:
         order = Order(rows=source.rows, ranks=2, seed=0)
         blocks = [
@@ -218,21 +249,59 @@ def test_the_rank_with_the_extreme_row_is_named(table: Snapshot, spark: SparkSes
         )
     ]
     text = rf"rank {expected} of 2 on .*a gradient of this rank is NaN or infinite"
+    watched = Watched()
+    more: dict[str, Any] = {"features": ["extreme"], "progress": watched}
     with pytest.raises(RankFailedError, match=text):
-        fit(MLP(task="regression"), **settings(table, spark, features=["extreme"]))
+        fit(MLP(task="regression"), **settings(table, spark, **more))
+    watched.check_end(survivors)
 
 
 @pytest.mark.slow
-def test_a_restart_goes_on_after_the_last_checkpoint(
-    table: Snapshot, spark: SparkSession, tmp_path: Path, survivors: Survivors
+def test_a_damaged_data_file_is_no_failed_rank(
+    table: Snapshot, spark: SparkSession, tmp_path: Path
 ) -> None:
-    watched = Watched("epoch", signal.SIGKILL)
+    """Only the pages of `x` are, which the driver does not read; and it would be so again."""
+    lake = tmp_path / "lake"
+    Lake(lake, spark).table("rows").write(table.dataframe(spark))
+    damaged = Lake(lake, spark).table("rows").snapshot()
+    file = Path(damaged.files[-1].path)
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    (x,) = [
+        chunk
+        for chunk in map(group.column, range(group.num_columns))
+        if chunk.path_in_schema == "x"
+    ]
+    begin = x.dictionary_page_offset or x.data_page_offset
+    with file.open("r+b") as stream:
+        stream.seek(begin)
+        stream.write(b"\xff" * x.total_compressed_size)
+    events: list[dict[str, Any]] = []
+    more = {"progress": events.append, "checkpoint": tmp_path / "deep", "max_restarts": 2}
+    with pytest.raises(TableDamagedError, match=f"data file {file} cannot be read .*RESTORE"):
+        fit(MLP(), **settings(damaged, spark, **more))
+    assert not [event for event in events if event["event"] == "restart"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(signal.SIGKILL, "killed by SIGKILL"), (signal.SIGSTOP, "no sign of life for 5 s")],
+)
+def test_a_restart_goes_on_after_the_last_checkpoint(
+    number: signal.Signals,
+    text: str,
+    table: Snapshot,
+    spark: SparkSession,
+    tmp_path: Path,
+    survivors: Survivors,
+) -> None:
+    watched = Watched("epoch", number)
     changed = {"epochs": 60, "checkpoint": tmp_path, "max_restarts": 1, "progress": watched}
-    trained = fit(MLP(hidden=[8]), **settings(table, spark, **changed))
+    trained = fit(MLP(hidden=[8]), **settings(table, spark, **changed, silence_seconds=5.0))
     assert [record["epoch"] for record in trained.history] == list(range(1, 61))
     (restart,) = [event for event in watched.events if event["event"] == "restart"]
     assert (restart["restart"], restart["restarts"]) == (1, 1)
-    assert "rank 1 of 2" in restart["reason"] and "killed by SIGKILL" in restart["reason"]
+    assert "rank 1 of 2" in restart["reason"] and text in restart["reason"]
     later = watched.events[watched.events.index(restart) :]
     assert next(event["epoch"] for event in later if event["event"] == "epoch") > 1
     assert len(watched.every) == 4  # two ranks, twice

@@ -272,16 +272,6 @@ def test_a_function_from_a_dataframe_with_classes(table: Snapshot, spark: SparkS
     assert all(row.prediction == int(np.argmax(row.probability)) for row in rows)
 
 
-def broken(width: int) -> Any:
-    raise RuntimeError(f"no model for {width} columns")
-
-
-@pytest.mark.slow
-def test_a_rank_that_raises_is_quoted(table: Snapshot, spark: SparkSession) -> None:
-    with pytest.raises(RankFailedError, match=r"rank \d of 2 .*RuntimeError: no model for 1 col"):
-        fit(broken, train=table, features=["x"], ranks=2, batch_size=32, spark=spark)
-
-
 @pytest.mark.slow
 def test_an_interrupted_driver_leaves_no_process(fitted: Fitted, survivors: Survivors) -> None:
     processes: list[int] = []
