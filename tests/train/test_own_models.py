@@ -140,12 +140,15 @@ def compiled_by(optimizer: Callable[[], Any]) -> Callable[[int], Any]:
 @pytest.mark.parametrize(
     ("optimizer", "text"),
     [
-        (lambda: keras.optimizers.Adam(use_ema=True), "adam: use_ema is not supported"),
+        (lambda: keras.optimizers.Adam(use_ema=True), "optimizer Adam: use_ema is not supported"),
         (
             lambda: keras.optimizers.SGD(gradient_accumulation_steps=2),
             "gradient_accumulation_steps is not supported",
         ),
-        (lambda: keras.optimizers.LossScaleOptimizer("adam"), "mixed precision is not supported"),
+        (
+            lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()),
+            "mixed precision is not supported",
+        ),
     ],
 )
 def test_an_optimizer_that_breaks_resuming_is_refused(
