@@ -249,7 +249,7 @@ def test_a_subclass_of_keras_model(
     [
         ("two_outputs", r"returns several outputs, \[\(1, 1\), \(1, 2\)\]: return a model"),
         ("named_outputs", r"returns several outputs, \{'a': \(1, 1\)\}: return a model"),
-        ("sequences", r"returns arrays of shape \(None, 2, 2\): return a model with one output"),
+        ("sequences", r"returns arrays of shape \(1, 2, 2\): return a model with one output"),
     ],
 )
 def test_other_outputs_are_refused(
