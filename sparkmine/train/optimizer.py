@@ -54,7 +54,7 @@ def distribute(optimizer: Any) -> Any:
     for key, off in OFF.items():
         if getattr(optimizer, key, off) != off:
             raise ConfigError(
-                f"optimizer {optimizer.name}: {key} is not supported here; leave it out"
+                f"optimizer {type(optimizer).__name__}: {key} is not supported here; leave it out"
             )
     if not getattr(type(optimizer), "reduces_gradients", False):
         object.__setattr__(optimizer, "__class__", _reducing(type(optimizer)))

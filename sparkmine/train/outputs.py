@@ -25,9 +25,9 @@ def units(model: Any, width: int, called: str) -> int:
         return 1
     if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, width))
-    if has_layers_in_order(model):
+    if type(model) is keras.Sequential and has_layers_in_order(model):
         shape = model.output_shape
-    else:  # a subclass says only by being called
+    else:  # others say it only by being called
         found = model(np.zeros((1, width), np.float32), training=False)
         shape = keras.tree.map_structure(lambda one: tuple(one.shape), found)
     if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
