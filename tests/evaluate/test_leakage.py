@@ -181,7 +181,7 @@ def test_scaled_ids_are_told_from_measures() -> None:
         "all": generator.permutation(5_000),
         "some": generator.choice(10_000_000, 50_000, replace=False),
         "far from 0": 10**9 + np.arange(2_000),
-        "clipped": np.clip(np.arange(5_000), 25.3, 4_974.6),
+        "clipped": np.clip(np.arange(5_000), 25.3, 4_998.6),  # the last one alone
         "with gaps filled": np.where(np.arange(5_000) % 200 == 0, 2_345.6, np.arange(5_000)),
     }
     measures = {

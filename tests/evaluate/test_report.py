@@ -618,6 +618,19 @@ def test_json_round_trip() -> None:
         ReportData.from_json({"heading": "x"})
 
 
+def test_ensembles_from_metrics_and_block() -> None:
+    members = {"members": ["a", "b"]}
+    given = Combined.of("mean", {**members, "method": "averaging"}, {"weights": [3.0, 1.0]})
+    assert (given.weights, given.found) == ((0.75, 0.25), False)
+    equal = Combined.of("mean", {**members, "method": "averaging"}, {"weights": None})
+    assert equal.weights == (0.5, 0.5)
+    votes = Combined.of("votes", {**members, "method": "voting"}, {"weights": None})
+    assert votes.weights == ()
+    final = {"kind": "scikit_learn", "estimator_class": "sklearn.linear_model:Ridge"}
+    stacked = Combined.of("stack", {"stacking": {**members, "folds": 3}}, {"final": final})
+    assert (stacked.final, stacked.folds) == ("sklearn.linear_model:Ridge", 3)
+
+
 def test_histogram_needs_one_edge_more() -> None:
     with pytest.raises(DataError, match="2 bins has 3 edges"):
         Histogram(edges=(0.0, 1.0), counts=(1, 2))

@@ -66,7 +66,7 @@ stages:
         kind: scikit_learn
         estimator: sklearn.tree:DecisionTreeClassifier
         parameters: {{max_depth: 2}}
-    final: {{kind: scikit_learn, estimator: "sklearn.linear_model:LogisticRegression"}}
+    final: {{kind: logistic}}
     folds: {{kind: stratified, k: 2}}
   - stage: ensemble
     name: both
@@ -175,5 +175,9 @@ def test_models_are_searched_stacked_and_weighted(spark: SparkSession, tmp_path:
     assert "(chosen)" in text
     assert f"<span>boosted</span><span>{100 * found['weights']['boosted']:.1f}" in text
     assert f'<td class="n">{wanted.fun:.4f}</td>' in text
-    assert "LogisticRegression learns from predictions on 2 folds" in text.replace("<wbr>", "")
+    assert "logistic learns from predictions on 2 folds" in text
+    # What the final model makes of its members.
+    heaviest = next(iter(tables["stacked"].commits())).metadata["metrics"]["heaviest"]
+    assert {name for name, *_ in heaviest["top"]} == {"linear", "tree"}
+    assert 'aria-label="Coefficients of stacked"' in text
     assert f"{6 - sum(failed)} candidates of boosted; best ROC-AUC {best['mean']:.4f}" in text
