@@ -69,7 +69,7 @@ class Part:
     """
 
     rows: int
-    samples: dict[str, Sample | Packed]
+    samples: Mapping[str, Sample | Packed]
     drawn: dict[str, dict[str, Floats]]
     values: dict[str, dict[str, float]] = field(default_factory=dict)
 

@@ -91,7 +91,8 @@ def check_unseen(context: Context, tables: Mapping[str, str], where: str) -> Non
     for name, table in tables.items():
         for one in learnt(context.lake, context.commits[table]):
             for key, condition in one.conditions:
-                rows, place = _narrowed(scores, where, condition), (condition,)
+                rows = _narrowed(scores, where, condition)
+                place: tuple[Any, ...] = (condition,)
                 if rows is None:
                     place = (condition, one.table, one.version, one.score)
                     if place not in counts:

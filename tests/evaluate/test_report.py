@@ -299,6 +299,7 @@ def full(name: str = "network") -> ReportData:
                 version=3,
                 why=f"{name} beats the majority",
                 promoted=False,
+                challenge="forest is worse than the champion",
             ),
         ),
         rules=(
@@ -448,6 +449,7 @@ def test_page_is_whole_and_has_every_section(page: str, read_page: ReadPage) -> 
     assert set(targets) <= set(parsed.ids)
     for expected in (
         "beats the best baseline, majority",
+        "forest is worse than the champion",
         "The classes are lopsided",
         "stays away",
         "1,461,002",
