@@ -74,7 +74,7 @@ def leave(ids: DataFrame, kept: Kept, matching: Matching) -> Left:
     texts = staying.where("key is not null").select("key", "cluster").distinct()
     left = leaving.where("key is not null").select(F.col("key").alias("_key")).distinct()
     still = texts.join(left, F.col("key") == F.col("_key"), "left_semi").select("key").distinct()
-    dead = np.setdiff1d(*(uints(rows.toArrow()[0]) for rows in (left, still)))
+    dead = np.setdiff1d(uints(left.toArrow()[0]), uints(still.toArrow()[0]))
     touched, edges, found = leaving.select("cluster"), kept.edges().frame, None
     before = kept.dead()
     if len(dead):

@@ -27,6 +27,8 @@ _FORMS = (
     "ab|ag|as|bv|co|company|corp|corporation|gmbh|group|holding|holdings|inc|incorporated|kg|"
     "limited|llc|llp|ltd|nv|oy|plc|pty|sa|sarl|se|spa|srl|the"
 )
+# The dots of G.m.b.H. and S.p.A. between single letters at the end; A.G. Edwards keeps its own.
+_DOTTED = r"(?<=\b\p{L})\.(?=(\p{L}\.)*\p{L}\.?$)"
 _PHONE_DIGITS = 9  # country and trunk prefixes come before them
 _PREFIX = 3  # characters of a postcode that name its region in most countries
 
@@ -57,6 +59,8 @@ def alike(column: Column, kind: str) -> Column:
     if kind in ("name", "full_name"):
         found = _spaced(F.regexp_replace(plain, "[^\\p{L}\\p{N}]+", " "))
     elif kind in ("company", "words"):
+        if kind == "company":
+            plain = F.regexp_replace(plain, _DOTTED, "")
         found = _spaced(F.regexp_replace(plain, "[^\\p{L}\\p{N}]+", " "))
         if kind == "company":
             bare = _spaced(F.regexp_replace(found, f"\\b({_FORMS})\\b", " "))
