@@ -29,41 +29,37 @@ def moment(text: str) -> int | None:
     A time without a date is one of today, as in Spark.
     """
     bare = text.strip(CONTROL)
-    day, time = _MOMENT.fullmatch(bare), None
-    if day is None:
-        time = _TODAY.fullmatch(bare)
-        alone = bare.startswith("T")
-        if time is None or (alone and not text.startswith("T")) or (not alone and ":" not in bare):
+    found = _MOMENT.fullmatch(bare)
+    today = found is None
+    if today:
+        found = _TODAY.fullmatch(bare)
+        if not (text.startswith("T") or (":" in bare and bare[0] != "T")):  # as Spark has it
             return None
-    parts = (day or time).groupdict()  # type: ignore[union-attr]
+    if found is None:
+        return None
+    parts = found.groupdict()
     zone = _zone((parts["zone"] or "Z").strip(BLANK))
     if zone is None:
         return None
-    if day is None:
-        today = datetime.datetime.now(datetime.UTC if isinstance(zone, int) else zone)
-        if isinstance(zone, int):
-            today += datetime.timedelta(seconds=zone)
-        parts |= {"year": today.year, "month": today.month, "day": today.day, "sign": None}
+    if today:
+        now = datetime.datetime.now(zone)
+        parts |= {"year": now.year, "month": now.month, "day": now.day, "sign": ""}
     year = int(parts["year"]) * (-1 if parts["sign"] == "-" else 1)
     cycles, within = divmod(year - 2000, 400)
-    fraction = int((parts["fraction"] or "")[:6].ljust(6, "0"))
+    month, day = int(parts["month"] or 1), int(parts["day"] or 1)
+    hour, minute, second = (int(parts[name] or 0) for name in ("hour", "minute", "second"))
     try:
-        at = datetime.datetime(
-            *(2000 + within, int(parts["month"] or 1), int(parts["day"] or 1)),
-            *(int(parts[name] or 0) for name in ("hour", "minute", "second")),
-        )
+        at = datetime.datetime(2000 + within, month, day, hour, minute, second)
     except ValueError:
         return None
     days = at.toordinal() - _EPOCH + cycles * _CYCLE
-    seconds = days * 86_400 + at.hour * 3600 + at.minute * 60 + at.second - _offset(zone, at, year)
-    micros = seconds * 1_000_000 + fraction
+    seconds = days * 86_400 + hour * 3600 + minute * 60 + second - _offset(zone, at, year)
+    micros = seconds * 1_000_000 + int((parts["fraction"] or "")[:6].ljust(6, "0"))
     return micros if -(2**63) <= micros < 2**63 else None
 
 
-def _offset(zone: int | datetime.tzinfo, at: datetime.datetime, year: int) -> int:
+def _offset(zone: datetime.tzinfo, at: datetime.datetime, year: int) -> int:
     """Seconds east of UTC."""
-    if isinstance(zone, int):
-        return zone
     if year <= 9999:  # of later years the last rules hold; the first years are all alike
         at = at.replace(year=max(year, 4))
     found = zone.utcoffset(at)
@@ -105,21 +101,20 @@ _SHORT = {
 
 
 @functools.lru_cache(1024)
-def _zone(name: str) -> int | datetime.tzinfo | None:
-    """Seconds east of UTC, or a zone with rules; None where Java knows none."""
+def _zone(name: str) -> datetime.tzinfo | None:
+    """The zone, or None where Java knows none."""
     # Spark's own: hours and minutes of one digit.
     name = re.sub(r"([+-])([0-9]):", r"\g<1>0\2:", name, count=1)
     name = re.sub(r"([+-])([0-9]{2}):([0-9])$", r"\1\2:0\3", name, count=1)
     name = _SHORT.get(name, name)
     if name in ("Z", "UTC", "GMT", "UT"):
-        return 0
+        return datetime.UTC
     offset = _OFFSET.fullmatch(re.sub(r"^(UTC|GMT|UT)(?=[+-])", "", name))
     if offset is None:
         return zoneinfo.ZoneInfo(name) if name in zoneinfo.available_timezones() else None
-    digits = offset[2].replace(":", "")
-    digits = digits.zfill(2).ljust(6, "0")
+    digits = offset[2].replace(":", "").zfill(2).ljust(6, "0")
     hours, minutes, seconds = int(digits[:2]), int(digits[2:4]), int(digits[4:])
-    total = hours * 3600 + minutes * 60 + seconds
-    if max(minutes, seconds) > 59 or total > 18 * 3600:
+    east = datetime.timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if max(minutes, seconds) > 59 or east > datetime.timedelta(hours=18):
         return None
-    return -total if offset[1] == "-" else total
+    return datetime.timezone(-east if offset[1] == "-" else east)

@@ -37,7 +37,7 @@ def shared(pattern: str) -> str:
     place, inside = 0, False
     while place < len(pattern):
         taken, text = _piece(pattern, place, inside)
-        if not inside and text.startswith("["):
+        if not inside and pattern[place] == "[":  # `\s` is written as a class, and opens none
             inside = True
         elif inside and text == "]":
             inside = False
