@@ -284,11 +284,15 @@ def test_a_damaged_data_file_is_no_failed_rank(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "text"),
-    [(signal.SIGKILL, "killed by SIGKILL"), (signal.SIGSTOP, "no sign of life for 5 s")],
+    ("number", "silence", "text"),
+    [
+        (signal.SIGKILL, 30.0, "killed by SIGKILL"),
+        (signal.SIGSTOP, 5.0, "no sign of life for 5 s"),
+    ],
 )
 def test_a_restart_goes_on_after_the_last_checkpoint(
     number: signal.Signals,
+    silence: float,
     text: str,
     table: Snapshot,
     spark: SparkSession,
@@ -297,7 +301,7 @@ def test_a_restart_goes_on_after_the_last_checkpoint(
 ) -> None:
     watched = Watched("epoch", number)
     changed = {"epochs": 60, "checkpoint": tmp_path, "max_restarts": 1, "progress": watched}
-    trained = fit(MLP(hidden=[8]), **settings(table, spark, **changed, silence_seconds=5.0))
+    trained = fit(MLP(hidden=[8]), **settings(table, spark, **changed, silence_seconds=silence))
     assert [record["epoch"] for record in trained.history] == list(range(1, 61))
     (restart,) = [event for event in watched.events if event["event"] == "restart"]
     assert (restart["restart"], restart["restarts"]) == (1, 1)
