@@ -35,7 +35,7 @@ def units(model: Any, width: int, called: str) -> int:
             f"the model of {called} returns {_described(shape)}: return a model with one output "
             "[rows, numbers], such as that of a last Dense layer"
         )
-    return shape[1]
+    return int(shape[1])
 
 
 def has_layers_in_order(model: Any) -> bool:
