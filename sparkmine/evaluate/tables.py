@@ -21,6 +21,7 @@ from sparkmine.errors import DataError, raised_by_workers
 from sparkmine.evaluate.bags import Bag, Question, Rows, bag_of
 from sparkmine.evaluate.class_names import labels_of
 from sparkmine.evaluate.comparison import Comparison, Evaluation, conclude
+from sparkmine.evaluate.driver_memory import check_driver
 from sparkmine.evaluate.few_groups import LEAST_GROUPS, bag_by_groups, sizes_of
 from sparkmine.evaluate.measured import Measured, values_of
 from sparkmine.evaluate.metrics import Options
@@ -40,10 +41,6 @@ if TYPE_CHECKING:
 BAG_PREDICTIONS = 10_000_000
 # Values of a column that are segments of their own.
 MOST_SEGMENTS = 100
-# What the driver needs for a compacted row, and more for each probability that it has: packed, and
-# of one model at a time unpacked, ordered and measured.
-PACKED_BYTES = 12, 8
-UNPACKED_BYTES = 250, 90
 
 
 def measure_table(
@@ -177,7 +174,7 @@ def evaluate_table(
             )
         bag = bag_by_groups(df, label, group, models, weight, question, count, MOST_SEGMENTS)
         return conclude(comparison, question, [bag])
-    _check_driver(sizes.of_bags(bags), rankings, question)
+    check_driver(sizes.of_bags(bags), rankings, question)
     return conclude(
         comparison, question, _bags(df.repartition(bags, group), _BagTask(reader, bags))
     )
@@ -198,30 +195,6 @@ def _bags(df: DataFrame, task: _BagTask) -> list[Bag]:
             return received(found.toLocalIterator())
     finally:
         found.unpersist()
-
-
-def _check_driver(rows: Sequence[int], rankings: int, question: Question) -> None:
-    """Raise DataError unless the driver has memory for so many compacted rows of each model."""
-    ranked = question.segments if question.kind.needs_ranks([question.metric]) else ()
-    packed, unpacked = (row + rankings * number for row, number in (PACKED_BYTES, UNPACKED_BYTES))
-    needed = packed * sum(rows) * (1 + len(ranked)) + unpacked * max(rows, default=0)
-    free = free_memory()
-    if needed > free:
-        segments = f", and again for each of the segments {', '.join(ranked)}" if ranked else ""
-        raise DataError(
-            f"the models have about {sum(rows):,} different predictions{segments}: the driver "
-            f"would need {needed / 1e9:.1f} GB to put them together, and {free / 1e9:.1f} GB are "
-            "free: round the predictions (to 4 digits, say), measure fewer models at once"
-            + (", leave out segments" if ranked else "")
-            + ", or take a driver with more memory"
-        )
-
-
-def free_memory() -> int:
-    """Bytes that this machine can still give."""
-    import psutil
-
-    return int(psutil.virtual_memory().available)
 
 
 @dataclass(frozen=True)

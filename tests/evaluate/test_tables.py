@@ -11,7 +11,14 @@ import pytest
 from sklearn import metrics as reference
 
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.evaluate import evaluate_models, evaluate_table, measure_table, packed, tables
+from sparkmine.evaluate import (
+    driver_memory,
+    evaluate_models,
+    evaluate_table,
+    measure_table,
+    packed,
+    tables,
+)
 from sparkmine.evaluate.metrics import Options
 from sparkmine.evaluate.tasks import task_of
 from sparkmine.stats import here
@@ -154,7 +161,7 @@ def test_many_distinct_scores_in_several_bags(
         assert one.best.low < value < one.best.high
         other = reference.roc_auc_score(some.label, some.other)
         assert one.difference.value == pytest.approx(value - other, rel=1e-9)
-    monkeypatch.setattr(tables, "free_memory", lambda: 1 << 24)
+    monkeypatch.setattr(driver_memory, "free_memory", lambda: 1 << 24)
     with pytest.raises(DataError, match=r"about 1\d\d,\d{3} different predictions, and again for"):
         evaluate_table(df, "label", "household", models, rows=count, **how)
 
