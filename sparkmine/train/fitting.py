@@ -247,7 +247,7 @@ def fit(
                 _packed(job),
                 placing,
                 data=source.first_files(
-                    training.scan.snapshot, validating and validating.scan.snapshot
+                    training.scan.snapshot, validating.scan.snapshot if validating else None
                 ),
                 limits=Limits(
                     start_seconds=start_seconds,
