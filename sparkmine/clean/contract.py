@@ -51,9 +51,9 @@ class ColumnRule:
     """What the values of one column must be. Null passes all but `not_null`.
 
     Attributes:
-        type: `double`, `long`, `string`, `boolean`, `date` or `timestamp`. The value must fit into
-            it (`typed.py`), all other rules see it as such, and the clean table's column is of that
-            type.
+        type: `double`, `long`, `decimal(p,s)`, `string`, `boolean`, `date` or `timestamp`. The
+            value must fit into it (`typed.py`), all other rules see it as such, and the clean
+            table's column is of that type.
         minimum, maximum: Limits, themselves allowed. NaN is larger than every number.
         min_length, max_length: Limits of the text's length, in characters.
         pattern: Regular expression that the whole text matches (`expr/pattern.py` says which).

@@ -1,9 +1,10 @@
 """A column in the type that a contract names: the value there, or null where it does not fit.
 
-Text fits as its cast says. Any other value fits if the type holds it: 3.7 is no `long`, a moment
-after midnight no `date`, 2^53 + 1 no `double`. A decimal fits a `double` that reads back as the
-same decimal. Numbers and moments meet in seconds since 1970, to the microsecond. Where a type holds
-all values of the other, nothing is compared.
+Text fits as its cast says, and as a `decimal(p,s)` if no digit of it is rounded away. Any other
+value fits if the type holds it: 3.7 is no `long`, a moment after midnight no `date`, 2^53 + 1 no
+`double`. A decimal fits a `double` that reads back as the same decimal, and a `double` a decimal.
+Numbers and moments meet in seconds since 1970, to the microsecond. Where a type holds all values of
+the other, nothing is compared.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def _same(value: Expr, cast: Expr, to: str, source: str) -> Expr | None:
     """Whether the cast value is the value; None where it always is, and of text."""
     kind = source.partition("(")[0]
     number = kind in (*_FLOATS, *_INTEGERS, "decimal")
+    if to.startswith("decimal"):
+        return _same_decimal(value, cast, to, source)
     if kind == "decimal" and to in ("long", "double", "boolean"):
         return cast.cast(source) == value
     if number and to == "boolean":
@@ -53,3 +56,15 @@ def _same(value: Expr, cast: Expr, to: str, source: str) -> Expr | None:
     if kind in ("timestamp", "timestamp_ntz") and to == "date":
         return cast == value
     return None
+
+
+def _same_decimal(value: Expr, cast: Expr, to: str, source: str) -> Expr | None:
+    if source == "string":
+        scale = int(to.rpartition(",")[2].rstrip(")"))
+        plain = value.matches(rf"^[^.eE]*(\.\d{{0,{scale}}}0*)?\s*$")
+        # With a power of ten, of so few digits that doubles tell such numbers apart.
+        power = value.matches(r"^\s*[+-]?[\d.]{1,15}[eE]")
+        return plain | (power & (cast.cast("double") == value.cast("double")))
+    if source.startswith("decimal") and source != to:
+        return cast.cast(source) == value
+    return cast.cast("double") == value if source in _FLOATS else None

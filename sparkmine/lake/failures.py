@@ -106,6 +106,11 @@ def _coded(path: str, error: Exception) -> SparkmineError | None:
         found = re.search(r"[\w:./=%-]+\.(?:parquet|json|crc)\b", text)
         # What is written may be whole, and what it is made from not.
         table = (_table_of(found.group(0)) if found else None) or path
+        if table != path and Path(table).is_dir() and not (Path(table) / "_delta_log").is_dir():
+            return DataError(
+                f"{found and found.group(0)}: the file cannot be read: {first}; {path} is as "
+                "before; write the file again, or take it out of the source"
+            )
         return damaged(table, found.group(0) if found else _missing_entry(path), first)
     return None
 

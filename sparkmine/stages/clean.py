@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from sparkmine.clean import contract as contracts
 from sparkmine.clean.again import judged_again, returned
@@ -21,6 +22,7 @@ from sparkmine.clean.table_rules import findings, measured, measures, refuse
 from sparkmine.errors import ExpressionError
 from sparkmine.expr import to_column
 from sparkmine.expr.columns import quoted
+from sparkmine.expr.nodes import CASTS
 from sparkmine.expr.pattern import shared
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
@@ -34,6 +36,15 @@ Share = Annotated[float, Field(ge=0.0, le=1.0, strict=False)]
 Length = Annotated[int, Field(ge=0)]
 
 
+def _type(value: str) -> str:
+    found = re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", value)
+    if found and 0 < int(found[1]) <= 38 and int(found[2]) <= int(found[1]):
+        return f"decimal({found[1]},{found[2]})"
+    if value in CASTS:
+        return value
+    raise ValueError(f"there is no type {value!r}; there are {', '.join(CASTS)}, decimal(p,s)")
+
+
 class InTable(Block):
     """The values of a column of another table."""
 
@@ -44,7 +55,7 @@ class InTable(Block):
 class ColumnBlock(Block):
     """What the values of one column must be (`clean.contract.ColumnRule`)."""
 
-    type: Literal["double", "long", "string", "boolean", "date", "timestamp"] | None = None
+    type: Annotated[str, AfterValidator(_type)] | None = None
     not_null: bool = False
     minimum: Constant | None = None
     maximum: Constant | None = None

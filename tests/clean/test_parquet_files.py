@@ -11,6 +11,7 @@ import pytest
 
 from sparkmine.clean.reading import good_rows, read_source
 from sparkmine.errors import DataError, SourceColumnsError
+from sparkmine.lake import Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -71,3 +72,15 @@ def test_a_damaged_file_is_named(spark: SparkSession, tmp_path: Path) -> None:
     (folder / "b.parquet").write_bytes(raw[: len(raw) // 2])
     with pytest.raises(DataError, match=r"rows: a file of it cannot be read .*b\.parquet"):
         read_source(spark, str(folder), "parquet", COLUMNS, {})
+
+
+def test_a_file_that_breaks_while_it_is_read(spark: SparkSession, tmp_path: Path) -> None:
+    """It is a source's: nothing can be restored."""
+    file = write(tmp_path / "day=1", {"id": list(range(1000))}) / "a.parquet"
+    raw = bytearray(file.read_bytes())
+    raw[4:200] = bytes(196)
+    file.write_bytes(raw)
+    read = read_source(spark, str(tmp_path), "parquet", {"id": "bigint", "day": "int"}, {})
+    lines = Lake(tmp_path.parent / "lake", spark).table("raw/rows")
+    with pytest.raises(DataError, match=r"day=1/a\.parquet: the file cannot be read.*source"):
+        lines.write(read.rows.select("id"))

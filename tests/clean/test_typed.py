@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pytest
 
 from sparkmine.clean import ColumnRule, Condition, Contract, Key, Validation
 from sparkmine.clean.drift import earlier_bins
@@ -17,6 +19,7 @@ from sparkmine.clean.table_rules import measures
 from sparkmine.clean.typed import fitted
 from sparkmine.clean.validation import of_snapshot
 from sparkmine.expr import evaluate, to_column
+from sparkmine.stages.clean import ColumnBlock
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -90,6 +93,31 @@ CASES: list[tuple[pa.DataType, str, str, list[tuple[Any, Any]]]] = [
         ],
     ),
     (pa.string(), "string", "long", [("07", 7), ("x", None)]),
+    (
+        pa.string(),
+        "string",
+        "decimal(5,2)",
+        [
+            (" 1.500 ", Decimal("1.50")),
+            ("1.239", None),
+            ("1000", None),
+            ("123.45e0", Decimal("123.45")),
+        ],
+    ),
+    (
+        pa.string(),
+        "string",
+        "decimal(6,2)",
+        [("12.3e1", Decimal("123.00")), ("1e-3", None), ("0.1000000000000001e1", None)],
+    ),
+    (pa.float64(), "double", "decimal(5,2)", [(0.1, Decimal("0.10")), (0.125, None), (NAN, None)]),
+    (pa.int64(), "bigint", "decimal(5,2)", [(7, Decimal("7.00")), (1000, None)]),
+    (
+        pa.decimal128(9, 3),
+        "decimal(9,3)",
+        "decimal(5,2)",
+        [(Decimal("1.230"), Decimal("1.23")), (Decimal("1.234"), None), (Decimal("1000"), None)],
+    ),
 ]
 
 
@@ -108,13 +136,24 @@ def test_what_fits_by_hand(spark: SparkSession) -> None:
     )
     found = df.select(*(to_column(expr).alias(name) for name, expr in exprs.items()))
     assert found.toArrow().to_pydict() == wanted
-    spark_alone = [i for i, (kind, _, to, _) in enumerate(CASES) if pa.types.is_decimal(kind)]
+    spark_alone = [
+        i
+        for i, (kind, _, to, _) in enumerate(CASES)
+        if pa.types.is_decimal(kind) or to.startswith("decimal")
+    ]
     spark_alone += [
         i for i, (_, name, to, _) in enumerate(CASES) if (name, to) == ("double", "timestamp")
     ]
     for name, expr in exprs.items():
         if int(name[1:]) not in spark_alone:
             assert evaluate(expr, pa.table(table)).to_pylist() == wanted[name], name
+
+
+def test_types_that_a_block_takes() -> None:
+    assert ColumnBlock(type="decimal(12, 2)").type == "decimal(12,2)"
+    for name in ("decimal(39,2)", "decimal(3,4)", "decimal", "float"):
+        with pytest.raises(ValueError, match=f"there is no type '{re.escape(name)}'"):
+            ColumnBlock(type=name)
 
 
 # id, ref, amount
