@@ -11,12 +11,12 @@ from sparkmine.errors import ConfigError
 from sparkmine.train.adversarial import Adversarial
 
 
-def units(model: Any, width: int, called: str) -> int:
+def units(model: Any, width: int, called: str | None) -> int:
     """Build `model` if it is not, and return how many numbers it gives for a row.
 
     Args:
         width: Numbers of a row that it takes.
-        called: Whose model it is, for the error.
+        called: The user's function that made it; None of a network of ours.
 
     Raises:
         ConfigError: it does not return one tensor [rows, numbers].
@@ -25,9 +25,9 @@ def units(model: Any, width: int, called: str) -> int:
         return 1
     if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, width))
-    if type(model) is keras.Sequential and has_layers_in_order(model):
+    if called is None or (type(model) is keras.Sequential and has_layers_in_order(model)):
         shape = model.output_shape
-    else:  # others say it only by being called
+    else:  # what others return is known when they are called
         found = model(np.zeros((1, width), np.float32), training=False)
         shape = keras.tree.map_structure(lambda one: tuple(one.shape), found)
     if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):

@@ -24,7 +24,6 @@ from sparkmine.train.dense import DenseChain
 from sparkmine.train.examples import Examples
 from sparkmine.train.job import Job
 from sparkmine.train.loader import Blocks, Loader
-from sparkmine.train.models.base import FunctionNetwork
 from sparkmine.train.order import Rest
 from sparkmine.train.own_metrics import OwnMetrics
 from sparkmine.train.validation import Validation
@@ -49,9 +48,9 @@ def train(job: Job, control: Control, folder: Path) -> dict[str, Any]:
     """
     keras.utils.set_random_seed(derived_seed(job.seed, 0))
     model = job.network.build(job.layout)
-    called = job.network_identity.get("function", type(job.network).__name__)
+    called = job.network_identity.get("function")  # None of our own networks
     units = outputs.units(model, job.layout.width, called)
-    custom = loadable.check(model) if isinstance(job.network, FunctionNetwork) else {}
+    custom = {} if called is None else loadable.check(model)
     control.advance()
     task, classes = _task(job, model, units)
     _compile(job, model, task)

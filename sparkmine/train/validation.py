@@ -101,18 +101,19 @@ class Validation:
         target = _gathered(targets, "validation.targets") if self._widths[0] else output[:, :0]
         own = self._own.figures(self._own.sums())
         if self._all:
-            own.update(self._own.figures_of((target[at], output[at]) for at in self._cuts()))
+            batches = ((target[low:high], output[low:high]) for low, high in self._cuts())
+            own.update(self._own.figures_of(batches))
             output = _reduced(self._task, tf.constant(output), tf.constant(target)).numpy()
         self._own.reset()
         found = metrics.figures(self._task, target, output, self._labels)
         return {"loss": float(total) / len(output), **found, **own}
 
-    def _cuts(self) -> Iterator[slice]:
-        """The batches that one process would make of all rows."""
+    def _cuts(self) -> Iterator[tuple[int, int]]:
+        """The batches that one process would make of all rows: the first row and the end."""
         first = 0
         for rows in self._rows:
             for start in range(first, first + rows, self._batch_size):
-                yield slice(start, min(start + self._batch_size, first + rows))
+                yield start, min(start + self._batch_size, first + rows)
             first += rows
 
 
