@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from sparkmine import mine
 from sparkmine.errors import ConfigError, DataError
-from sparkmine.mine import ScikitLearn, best_weights
+from sparkmine.mine import Averaging, ScikitLearn, best_weights
 from sparkmine.model import Model
 from sparkmine.selection import KFold, StackedModel, Stacking, StratifiedKFold
 
@@ -175,6 +175,13 @@ def test_networks_are_members_like_others(
     model.save(tmp_path / "stacked")
     found = by_id(Model.load(tmp_path / "stacked"), spark, households)
     assert ((found > 0) & (found < 1)).all()
+    # Averages take fitted networks, too.
+    averaging = Averaging(("deep", "tree"), (1.0, 3.0))
+    mixed = averaging.fit(households.snapshot, "shops", model.members, spark=spark)
+    mixed.save(tmp_path / "mixed")
+    found = by_id(Model.load(tmp_path / "mixed"), spark, households)
+    deep_alone, tree_alone = (by_id(one, spark, households) for one in model.members.values())
+    np.testing.assert_allclose(found, 0.25 * deep_alone + 0.75 * tree_alone, rtol=1e-6)
 
 
 def test_stackings_that_cannot_be(spark: SparkSession, households: Any) -> None:
