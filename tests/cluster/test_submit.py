@@ -72,6 +72,7 @@ def test_a_stage_that_fails_ends_with_a_coded_error(
     assert ("ingest", ledger.FAILED) in {(r["stage"], r["status"]) for r in ledger.read(lake)}
 
 
+@pytest.mark.slow
 def test_without_the_delta_jars_the_error_says_what_to_add(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -223,6 +223,7 @@ def test_all_parts_at_once(
     assert kept.clusters() == brute_force(kept.texts, 2, 0.4)
 
 
+@pytest.mark.slow
 def test_all_parts_at_once_may_be_no_document(kept: Kept) -> None:
     kept.add({1: "one two three four", 2: "these go away"})
     none = kept.spark.createDataFrame([], "id long, text string, day string")

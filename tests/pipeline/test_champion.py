@@ -66,6 +66,7 @@ def run(finished: Path, small: Callable[..., Path], spark: SparkSession, tmp_pat
     return go
 
 
+@pytest.mark.slow
 def test_a_champion_is_taken_back(run) -> None:
     lake, events = run(start="champion")
     assert events["champion"]["rows_out"] == 1
@@ -102,6 +103,7 @@ def test_a_champion_keeps_its_data_and_all_metrics(run) -> None:
     assert measured[row["metric"]] == (row["value"], row["low"], row["high"])
 
 
+@pytest.mark.slow
 def test_a_worse_challenger_does_not_take_its_place(run, tmp_path: Path) -> None:
     first = {MODELS: "models: {logistic: scores/logistic}"}
     run(first, only="evaluate")

@@ -105,6 +105,7 @@ def test_every_day_has_its_survivors_and_what_was_removed(spark: SparkSession, l
     assert figures[0]["largest"] == [['{"email":"ann@x.org"}', 2]]
 
 
+@pytest.mark.slow
 def test_the_report_and_replays(spark: SparkSession, lake: Lake) -> None:
     pages = sorted((Path(lake.root) / "_artifacts/report").rglob("report.html"))
     text = max(pages, key=lambda page: page.stat().st_mtime).read_text()

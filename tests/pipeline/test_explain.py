@@ -39,6 +39,7 @@ STAGES = """
 """
 
 
+@pytest.mark.slow
 def test_a_model_is_explained_in_a_pipeline(
     finished: Path, small: Callable[..., Path], spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ STAGES = """
 """
 
 
+@pytest.mark.slow
 def test_outliers_and_leakage_of_a_pipeline(
     finished: Path, small: Callable[..., Path], spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -120,6 +120,7 @@ def test_what_the_yaml_refuses(tmp_path: Path) -> None:
             load_pipeline(written(tmp_path, **wrong))
 
 
+@pytest.mark.slow
 def test_models_are_searched_stacked_and_weighted(spark: SparkSession, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake", spark)
     Runner(load_pipeline(written(tmp_path)), lake, lambda event: None).run()

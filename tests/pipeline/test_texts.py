@@ -84,6 +84,7 @@ def test_settings_are_checked_before_anything_runs(tmp_path: Path) -> None:
             load_pipeline(written(tmp_path, words, topics))
 
 
+@pytest.mark.slow
 def test_keywords_and_topics_are_written_and_shown(spark: SparkSession, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake", spark)
     file = written(tmp_path, "stop_words: english")

@@ -169,6 +169,7 @@ def test_a_vocabulary_outgrows_the_driver(
     assert expected.equals(shrunk.transform_arrow(SAMPLE))
 
 
+@pytest.mark.slow
 def test_training_rows_are_encoded_out_of_fold(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +185,7 @@ def test_training_rows_are_encoded_out_of_fold(
     assert plain.describe() == fitted.describe()
 
 
+@pytest.mark.slow
 def test_a_cluster_needs_a_folder_that_all_see(
     spark: SparkSession,
     stored: tuple[Snapshot, Snapshot],

@@ -108,6 +108,7 @@ def test_an_ensemble_is_that_of_scikit_learn(
     assert (apart[0] != apart[1]).mean() > 0.05
 
 
+@pytest.mark.slow
 def test_weights_by_validation(
     spark: SparkSession,
     households: Any,

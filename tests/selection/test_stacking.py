@@ -41,6 +41,7 @@ def by_id(model: Model, spark: SparkSession, households: Any) -> np.ndarray:
     return np.stack(found.loc[households.rows["id"]].to_list())
 
 
+@pytest.mark.slow
 def test_stacking_is_that_of_scikit_learn(
     spark: SparkSession, households: Any, tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_numbers_are_stacked_and_features_passed_through(
     np.testing.assert_allclose(by_id(model, spark, households), expected, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_members_and_final_may_be_sparks(spark: SparkSession, households: Any) -> None:
     model = Stacking(
         members={"a": mine.DecisionTree(max_depth=2), "b": TREE},

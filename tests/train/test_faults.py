@@ -231,6 +231,7 @@ def test_a_rank_that_raises_is_quoted(
     watched.check_end(survivors)
 
 
+@pytest.mark.slow
 def test_the_rank_with_the_extreme_row_is_named(
     table: Snapshot, spark: SparkSession, survivors: Survivors
 ) -> None:
