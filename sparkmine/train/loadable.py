@@ -95,7 +95,7 @@ def _named(config: Any) -> Iterator[tuple[str, str]]:
             if not _of_keras(config):
                 yield config["config"], config["config"].rpartition(">")[2]
         elif name is not None and str(config.get("module")).partition(".")[0] not in _KERAS:
-            yield name, called
+            yield name, str(called)
         for one in config.values():
             yield from _named(one)
 
