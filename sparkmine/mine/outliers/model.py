@@ -101,20 +101,41 @@ class OutlierModel(PythonModel):
 
     def scores(self, rows: Floats) -> dict[str, Floats]:
         """The raw score [n] of each method; more is stranger."""
-        centred = (rows - self.mean) / self.scale
+        return self._scores(rows, self._summands(self._centred(rows)))
+
+    def _centred(self, rows: Floats) -> Floats:
+        found: Floats = (rows - self.mean) / self.scale
+        return found
+
+    def _summands(self, centred: Floats) -> dict[str, Floats]:
+        """What each column adds [n, d] to each method's squared distance.
+
+        Of Mahalanobis z (P z), of the residual of PCA its square, else z squared, for a method that
+        looks at single columns: the univariate one, and the trees, whose cuts are along the axes.
+        """
         found: dict[str, Floats] = {}
         for method in self.methods:
+            if method == "mahalanobis":
+                found[method] = centred * (centred @ self.precision)
+            elif method == "pca":
+                rest = centred - (centred @ self.components) @ self.components.T
+                found[method] = rest * rest
+            else:
+                found[method] = centred * centred
+        return found
+
+    def _scores(self, rows: Floats, summands: dict[str, Floats]) -> dict[str, Floats]:
+        found: dict[str, Floats] = {}
+        for method, parts in summands.items():
             if method == "isolation_forest":
                 assert self.forest is not None
                 found[method] = self.forest.scores(rows)
             elif method == "mahalanobis":
-                squares = np.einsum("ij,ij->i", centred @ self.precision, centred)
-                found[method] = np.sqrt(np.clip(squares, 0.0, None))
+                found[method] = np.sqrt(np.clip(parts.sum(axis=1), 0.0, None))
             elif method == "pca":
-                rest = self._residual(centred)
-                found[method] = np.einsum("ij,ij->i", rest, rest)
+                found[method] = parts.sum(axis=1)
             else:
-                found[method] = np.abs(centred).max(axis=1, initial=0.0)
+                found[method] = np.sqrt(parts.max(axis=1, initial=0.0))
         return found
 
     def given_scores(self, table: pa.Table | pa.RecordBatch) -> dict[str, Floats]:
@@ -128,41 +149,23 @@ class OutlierModel(PythonModel):
     def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.Table:
         """`score`, the percentiles and `reasons` of the rows of an Arrow table."""
         rows = self.rows_of(table)
-        scores = {**self.scores(rows), **self.given_scores(table)}
+        centred = self._centred(rows)
+        summands = self._summands(centred)
+        scores = {**self._scores(rows, summands), **self.given_scores(table)}
         shares = {
             f"score_{name}": _percentile(found, self.percentiles[name])
             for name, found in scores.items()
         }
         score = np.mean(list(shares.values()), axis=0)
-        return pa.table({"score": score, **shares, "reasons": self._reasons(rows)})
+        return pa.table({"score": score, **shares, "reasons": self._reasons(centred, summands)})
 
-    def _parts(self, centred: Floats) -> Floats:
-        """How much of a row's strangeness is each column's [n, d], the mean of the methods' shares.
-
-        Of a distance the share is the column's summand: of Mahalanobis z (P z), of the residual of
-        PCA its square, else z squared, for a method that looks at single columns: the univariate
-        one, and the trees, whose cuts are along the axes.
-        """
-        total = np.zeros_like(centred)
-        for method in self.methods:
-            if method == "mahalanobis":
-                part = np.clip(centred * (centred @ self.precision), 0.0, None)
-            elif method == "pca":
-                part = self._residual(centred) ** 2
-            else:
-                part = centred**2
-            whole = part.sum(axis=1, keepdims=True)
-            total += np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-        return total / len(self.methods)
-
-    def _residual(self, centred: Floats) -> Floats:
-        """What the principal components do not reach [n, d]."""
-        found: Floats = centred - (centred @ self.components) @ self.components.T
-        return found
-
-    def _reasons(self, rows: Floats) -> pa.Array:
-        centred = (rows - self.mean) / self.scale
-        part = self._parts(centred)
+    def _reasons(self, centred: Floats, summands: dict[str, Floats]) -> pa.Array:
+        """The columns of the largest shares, the mean of the methods' own."""
+        part = np.zeros_like(centred)
+        for parts in summands.values():
+            added = np.clip(parts, 0.0, None)
+            whole = added.sum(axis=1, keepdims=True)
+            part += np.divide(added, whole, out=np.zeros_like(added), where=whole > 0)
         count = min(self.reasons, part.shape[1])
         largest = np.argsort(-part, axis=1, kind="stable")[:, :count]
         names = self.names
