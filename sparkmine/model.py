@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from sparkmine.errors import ModelError
 from sparkmine.lake.inputs import as_frame, need_columns
+from sparkmine.lake.snapshot import Snapshot
+from sparkmine.stats import here
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
-
-    from sparkmine.lake import Snapshot
 
 Task = Literal["binary", "multiclass", "regression"]
 # What a supervised model adds to the rows that it scores; the second of several classes only.
@@ -49,12 +49,25 @@ class Model(ABC):
     ) -> DataFrame:
         """The columns `keep` of the rows, and beside them what `transform` adds.
 
+        Of a small snapshot it is computed at once, in this process, where `transform_arrow` can.
+
         Args:
             spark: Where a snapshot is read; the active session if left out.
 
         Raises:
             ConfigError: a column is missing, or an added one is among `keep`.
         """
+        scored = self.score_by_spark(data, keep, spark)
+        # A column of the rows that is called like one that is added would be taken for it.
+        added = set(scored.columns) - set(keep)
+        if not isinstance(data, Snapshot) or added & set(data.schema.names):
+            return scored
+        return here.computed(data, scored, self.transform_arrow)
+
+    def score_by_spark(
+        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None
+    ) -> DataFrame:
+        """`score` by Spark."""
         need_columns(data, keep)
         df = as_frame(data, spark)
         scored = self.transform(df)

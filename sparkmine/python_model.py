@@ -64,11 +64,11 @@ class PythonModel(Model):
         """
         return _of_rows(df, self.scorer(df.sparkSession))
 
-    def score(
-        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None = None
+    def score_by_spark(
+        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None
     ) -> DataFrame:
         if not isinstance(data, Snapshot):
-            return super().score(data, keep, spark)
+            return super().score_by_spark(data, keep, spark)
         spark = session_of(data, spark)
         scorer = self.scorer(spark)
         need_columns(data, [*keep, *scorer.features])
@@ -78,7 +78,7 @@ class PythonModel(Model):
             scan = Scan.of(data, read)
         except DirectScanRefused:
             frame = data.dataframe(spark).select(*(f"`{name}`" for name in read))
-            return super().score(frame, keep, spark)
+            return super().score_by_spark(frame, keep, spark)
         return _of_files(spark, scan, keep, scorer)
 
 

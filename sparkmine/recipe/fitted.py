@@ -12,18 +12,20 @@ import pyarrow as pa
 
 from sparkmine.errors import ModelError, RecipeError
 from sparkmine.expr import Expr, Lookup, Vocabulary, evaluate, join_lookups, to_column
+from sparkmine.lake.inputs import as_frame
+from sparkmine.lake.snapshot import Snapshot
 from sparkmine.model import Model
 from sparkmine.recipe.block import BlockFunction
 from sparkmine.recipe.columns import ColumnInfo
 from sparkmine.recipe.learned import Learned
 from sparkmine.recipe.operator import Outcome, operator_from, operator_named
 from sparkmine.recipe.spark_vector import TYPE, vector_array, vector_column
+from sparkmine.stats import here
 from sparkmine.stats.sparse import spark_type
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkmine.lake import Snapshot
     from sparkmine.recipe.recipe import Recipe
     from sparkmine.recipe.spark_ml import RecipeModel
 
@@ -128,15 +130,33 @@ class FittedRecipe(Model):
             names.update(dict.fromkeys([*step.outcome.outputs, *step.outcome.blocks]))
         return list(names)
 
-    def transform(self, df: DataFrame) -> DataFrame:
-        """Apply all steps to a DataFrame; rows and their order within partitions are kept, the
-        order but where a vocabulary of more than five million keys is joined.
+    def transform(self, data: DataFrame | Snapshot, spark: SparkSession | None = None) -> DataFrame:
+        """Apply all steps; rows and their order within partitions are kept, the order but where a
+        vocabulary of more than five million keys is joined.
+
+        A small snapshot is transformed at once, in this process.
+
+        Args:
+            spark: Where a snapshot is read; the active session if left out.
 
         Raises:
             RecipeError: columns of the fitted schema are missing or have another type; all of
                 them are listed.
         """
-        return self._applied(df, [step.outcome for step in self.steps])
+        transformed = self._applied(as_frame(data, spark), [step.outcome for step in self.steps])
+        if not isinstance(data, Snapshot) or self._needs_spark():
+            return transformed
+        return here.computed(data, transformed, self.transform_arrow)
+
+    def _needs_spark(self) -> bool:
+        """Whether it makes or takes Spark ML's vectors, or looks up in vocabularies in files."""
+        outcomes = [step.outcome for step in self.steps]
+        exprs = (expr for outcome in outcomes for expr in outcome.outputs.values())
+        return (
+            "vector" in self.inputs.values()
+            or any(outcome.spark_vectors for outcome in outcomes)
+            or any(isinstance(n, Lookup) and not n.table.inline for e in exprs for n in e.walk())
+        )
 
     def transform_training(self, df: DataFrame) -> DataFrame:
         """As `transform`, for the rows of the fit: see `Recipe.fit_transform`."""

@@ -63,9 +63,8 @@ class Features(Stage):
         scratch = None if is_local(context.spark) else f"{context.target.root}/_scratch"
         fitted = recipe.fit(training, context.spark, scratch)
         fitted.save(context.artifact())
-        frame = snapshot.dataframe(context.spark)
         return Result(
-            frame=fitted.transform(frame),
+            frame=fitted.transform(snapshot, context.spark),
             rows_in=snapshot.rows,
             quarantined=0,
             removed=0 if snapshot.rows is not None else None,

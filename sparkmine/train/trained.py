@@ -104,11 +104,11 @@ class TrainedModel(PythonModel):
         check_columns(df.schema, self.layout.features)
         return super().transform(df)
 
-    def score(
-        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None = None
+    def score_by_spark(
+        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None
     ) -> DataFrame:
         check_columns(data.schema, self.layout.features)
-        return super().score(data, keep, spark)
+        return super().score_by_spark(data, keep, spark)
 
     def scorer(self, spark: SparkSession) -> Scorer:
         sent = spark.sparkContext.broadcast(self._files())

@@ -34,10 +34,10 @@ class WrappedModel(Model):
     def transform(self, df: DataFrame) -> DataFrame:
         return self.changed(self.model.transform(df))
 
-    def score(
-        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None = None
+    def score_by_spark(
+        self, data: DataFrame | Snapshot, keep: Sequence[str], spark: SparkSession | None
     ) -> DataFrame:
-        return self.changed(self.model.score(data, keep, spark))
+        return self.changed(self.model.score_by_spark(data, keep, spark))
 
     def transform_arrow(self, table: pa.Table) -> pa.Table | None:
         scored = self.model.transform_arrow(table)
