@@ -185,6 +185,14 @@ def test_rows_are_brought_whichever_partitions_hold_them(
     assert scanned_baskets.brought(df, "basket", "item") is not None
 
 
+def test_a_large_table_is_a_frame_of_few_partitions_in_its_order(spark: SparkSession) -> None:
+    most = PARTS_PER_CORE * spark.sparkContext.defaultParallelism
+    table = pa.table({"n": np.arange(20_000 * most)})  # Spark alone makes twice as many
+    found = frame(spark, table, "n long")
+    assert found.rdd.getNumPartitions() == most
+    assert found.toArrow().column("n").to_pylist() == list(range(20_000 * most))
+
+
 def test_nothing_to_find(spark: SparkSession) -> None:
     empty = spark.createDataFrame([], "basket_id long, category string")
     assert frequent_itemsets(empty, keep="closed").collect() == []
