@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from mlxtend.frequent_patterns import fpgrowth, fpmax
 from pyspark.sql import DataFrame, SparkSession
@@ -16,6 +17,7 @@ import sparkmine as sm
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.mine import baskets, bounded, frequent_itemsets, mining, scanned_baskets
 from sparkmine.mine.eclat import Baskets, by_length, count, frequent
+from sparkmine.mine.lattice import PARTS_PER_CORE, frame
 from sparkmine.mine.mining import minimum_count
 
 Make = Callable[[int, int], pd.DataFrame]
