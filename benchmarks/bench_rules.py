@@ -147,7 +147,7 @@ def rules(df: DataFrame, support: float, model: Any, runs: int) -> None:
     search = median_seconds(
         lambda: Search(ranges={"confidence": (CONFIDENCE, None)}).rules(found), runs
     )
-    fast, slow = median_seconds(ours, runs), median_seconds(peers, 1)
+    fast, slow = median_seconds(ours, runs), median_seconds(peers, runs)
     counts["peer"] = model.associationRules.count()
     print(
         f"  rules at {support}: {counts['ours']:,} in {fast:.2f} s, Spark {counts['peer']:,} in "

@@ -154,8 +154,7 @@ def encode(batches: Batches) -> Iterator[pa.RecordBatch]:
     columns: list[tuple[pa.Array, pa.Array, Array]] = []
     ignored = 0
     for batch in batches:
-        known = pc.and_(pc.is_valid(batch.column(0)), pc.is_valid(batch.column(1)))
-        kept = batch.filter(known)
+        kept = _known(batch)
         ignored += batch.num_rows - kept.num_rows
         # The texts of the items are dropped here: a task holds some bytes for each of its rows.
         items = kept.column(1).dictionary_encode()
@@ -175,7 +174,7 @@ def encode(batches: Batches) -> Iterator[pa.RecordBatch]:
     # Where a bucket begins and the last one ends; a task without baskets has one piece of nothing.
     edges = np.flatnonzero(np.diff(bucket, prepend=-1, append=-1)) if len(ids) else [0, 0]
     for begin, end in pairwise(edges):
-        used, places = np.unique(codes[ends[begin] : ends[end]], return_inverse=True)
+        used, places = _used(codes[ends[begin] : ends[end]], len(names))
         yield pa.record_batch(
             [
                 pa.array([int(bucket[begin]) if len(ids) else 0], pa.int32()),
@@ -218,7 +217,7 @@ def _merge(batches: Batches) -> Iterator[pa.RecordBatch]:
     ends = np.concatenate([[0], np.cumsum(baskets.lengths)])
     for begin in range(0, len(baskets.lengths), BLOCK_BASKETS):
         end = min(begin + BLOCK_BASKETS, len(baskets.lengths))
-        used, places = np.unique(baskets.codes[ends[begin] : ends[end]], return_inverse=True)
+        used, places = _used(baskets.codes[ends[begin] : ends[end]], len(baskets.names))
         counts = pa.array(np.bincount(places, minlength=len(used)), pa.int64())
         yield pa.record_batch(
             [
@@ -241,6 +240,26 @@ def read_blocks(batches: Batches) -> Iterator[CodedBaskets]:
                 codes=np.frombuffer(codes.as_buffer(), "<i4"),
                 lengths=np.frombuffer(lengths.as_buffer(), "<i4"),
             )
+
+
+def _known(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows that have a basket and an item; most batches lack none."""
+    basket, item = batch.column(0), batch.column(1)
+    if not basket.null_count and not item.null_count:
+        return batch
+    return batch.filter(pc.and_(pc.is_valid(basket), pc.is_valid(item)))
+
+
+def _used(codes: Array, names: int) -> tuple[Array, Array]:
+    """Which of the names occur, and for each code its place among these."""
+    if names > len(codes):
+        used, places = np.unique(codes, return_inverse=True)
+        return used, places
+    # A table of all names takes a tenth of the time that a sort does.
+    used = np.flatnonzero(np.bincount(codes, minlength=names))
+    table = np.empty(names, np.int32)
+    table[used] = np.arange(len(used), dtype=np.int32)
+    return used, table[codes]
 
 
 def _dictionary(arrays: list[pa.Array]) -> tuple[pa.Array, Array]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sparkmine.mine.eclat import Array
 
 SCHEMA = "items array<string>, support double, count long"
+PARTS_PER_CORE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Itemsets:
                 "count": counts[order],
             }
         )
-        return spark.createDataFrame(table, SCHEMA)
+        return frame(spark, table, SCHEMA)
 
 
 def _lists(codes: Array, ends: Array, texts: pa.Array) -> pa.ListArray:
@@ -81,6 +82,15 @@ def _lists(codes: Array, ends: Array, texts: pa.Array) -> pa.ListArray:
 def plain_lists(lists: pa.ListArray) -> pa.ListArray:
     """Lists of codes with a dictionary as lists of its texts, which Spark and Parquet take."""
     return pa.ListArray.from_arrays(lists.offsets, lists.values.dictionary_decode())
+
+
+def frame(spark: SparkSession, table: pa.Table, schema: str) -> DataFrame:
+    """The table as a DataFrame, in its order, in a few partitions for each core.
+
+    Spark makes one of every 10,000 rows, and starting its task costs more than so few rows do.
+    """
+    parts = PARTS_PER_CORE * spark.sparkContext.defaultParallelism
+    return spark.createDataFrame(table, schema).coalesce(parts)
 
 
 class Lattice:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -16,10 +17,11 @@ import pyarrow as pa
 
 from sparkmine.errors import ConfigError, ModelError
 from sparkmine.lake.inputs import as_frame
-from sparkmine.mine.lattice import plain_lists
+from sparkmine.mine.lattice import frame, plain_lists
 from sparkmine.mine.measures import MEASURES
 from sparkmine.mine.recommend import How, recommend
 from sparkmine.model import Model
+from sparkmine.stats.here import threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -53,9 +55,11 @@ class RulesModel(Model):
 
     def to_frame(self, spark: SparkSession) -> DataFrame:
         """The rules as a DataFrame, see `SCHEMA`; making it takes longer than finding them."""
-        sides = [plain_lists(self.rules.column(place).combine_chunks()) for place in (0, 1)]
-        plain = pa.table([*sides, *self.rules.columns[2:]], self.rules.column_names)
-        return spark.createDataFrame(plain, SCHEMA)
+        sides = [self.rules.column(place).combine_chunks() for place in (0, 1)]
+        with ThreadPoolExecutor(threads()) as pool:  # Arrow lets the other thread work
+            texts = pool.map(plain_lists, sides)
+        plain = pa.table([*texts, *self.rules.columns[2:]], self.rules.column_names)
+        return frame(spark, plain, SCHEMA)
 
     def transform(
         self, df: DataFrame, top_k: int = 5, *, score: str = "confidence", how: How = "auto"

@@ -20,7 +20,7 @@ from sparkmine.lake.scan import DirectScanRefused, Scan
 from sparkmine.mine.baskets import CodedBaskets, comparable, encode, merged, warn_of_nulls
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
     from sparkmine.lake import Snapshot
 
@@ -33,6 +33,7 @@ READ_BYTES = 1 << 28
 PARTS = 4
 PART_ROWS = 1 << 21
 TEXT_BYTES = 64
+MORE = "x" * (TEXT_BYTES + 1)  # the item of a row that says that there is more
 # Further partitions bring less and less, those from this number on nothing.
 MOST_PARTS = 1 << 10
 # A row's number has its partition above these bits.
@@ -73,8 +74,6 @@ def brought(df: DataFrame, basket: str, item: str) -> CodedBaskets | None:
         F.col(item).cast("string").alias("item"),
         F.monotonically_increasing_id().alias("number"),
     )
-    texts = [name for name, kind in numbered.dtypes if kind == "string"]
-    long = [F.coalesce(F.octet_length(name) > TEXT_BYTES, F.lit(False)) for name in texts]
     # Any of the partitions may be the one that has the rows, but behind the first few the n-th may
     # bring a share of 1/n. One row too many of a partition says that there are more.
     allowed = (
@@ -83,17 +82,17 @@ def brought(df: DataFrame, basket: str, item: str) -> CodedBaskets | None:
         .otherwise(F.lit(0))
     )
     more = within >= allowed
-    some = numbered.where(within <= allowed)
-
-    def short(name: str) -> Column:
-        if name not in texts:
-            return F.col(name)
-        return F.when(F.octet_length(name) <= TEXT_BYTES, F.col(name)).alias(name)
-
-    for each in long:
-        more = more | each
-    table = some.select(short("basket"), short("item"), more.alias("more")).toArrow()
-    return None if pc.any(table.column("more")).as_py() else _coded([table])
+    for name, kind in numbered.dtypes:
+        if kind == "string":
+            more = more | F.coalesce(F.octet_length(name) > TEXT_BYTES, F.lit(False))
+    # A third column would take Spark as long as the basket does; a text too long says it as well.
+    marked = [
+        F.when(~more, F.col("basket")).alias("basket"),
+        F.when(more, F.lit(MORE)).otherwise(F.col("item")).alias("item"),
+    ]
+    table = numbered.where(within <= allowed).select(*marked).toArrow()
+    long = pc.greater(pc.binary_length(table.column("item")), TEXT_BYTES)
+    return None if pc.any(long).as_py() else _coded([table])
 
 
 def _bytes_read(df: DataFrame) -> int:

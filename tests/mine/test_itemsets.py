@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from mlxtend.frequent_patterns import fpgrowth, fpmax
 from pyspark.sql import DataFrame, SparkSession
@@ -16,6 +17,7 @@ import sparkmine as sm
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.mine import baskets, bounded, frequent_itemsets, mining, scanned_baskets
 from sparkmine.mine.eclat import Baskets, by_length, count, frequent
+from sparkmine.mine.lattice import PARTS_PER_CORE, frame
 from sparkmine.mine.mining import minimum_count
 
 Make = Callable[[int, int], pd.DataFrame]
@@ -183,6 +185,14 @@ def test_rows_are_brought_whichever_partitions_hold_them(
     assert scanned_baskets.brought(df, "basket", "item") is None
     monkeypatch.setattr(scanned_baskets, "PART_ROWS", 80)
     assert scanned_baskets.brought(df, "basket", "item") is not None
+
+
+def test_a_large_table_is_a_frame_of_few_partitions_in_its_order(spark: SparkSession) -> None:
+    most = PARTS_PER_CORE * spark.sparkContext.defaultParallelism
+    table = pa.table({"n": np.arange(20_000 * most)})  # Spark alone makes twice as many
+    found = frame(spark, table, "n long")
+    assert found.rdd.getNumPartitions() == most
+    assert found.toArrow().column("n").to_pylist() == list(range(20_000 * most))
 
 
 def test_nothing_to_find(spark: SparkSession) -> None:
