@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparkmine.errors import ModelError
+from sparkmine.python_model import spare_imports
 from sparkmine.train import folders
 from sparkmine.train.dense import DenseChain
 
@@ -110,9 +111,11 @@ def _prepare(threads: int | None) -> None:
     if gpus := _gpus_of_task():
         # A process keeps what it saw first, also when it works for later tasks.
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    import keras  # noqa: F401
     import tensorflow as tf
 
     if threads is not None and not _loaded:
+        spare_imports()
         # Each task has its cores; a pool as wide as the machine in every worker would fight.
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
