@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparkmine.errors import ModelError
+from sparkmine.python_model import spare_imports
+from sparkmine.train import folders
 from sparkmine.train.dense import DenseChain
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Files:
             return DenseChain.from_bytes(self.dense)
         if self.digest not in _loaded:
             _prepare(threads)
-            compiled = self._compiled()
+            compiled = self._compiled() if threads is None else self._compiled_by_worker()
             _loaded.clear()  # a worker that is reused for another model need not keep this one
             _loaded[self.digest] = compiled
         call, rows = _loaded[self.digest]
@@ -88,7 +90,18 @@ class Files:
             return model(features, training=False)
 
         signature = [tf.TensorSpec([None, self.width], tf.float32)]
-        return tf.function(call, input_signature=signature), rows_at_once(model)
+        function = tf.function(call, input_signature=signature)
+        function.get_concrete_function()
+        return function, rows_at_once(model)
+
+    def _compiled_by_worker(self) -> tuple[Any, int]:
+        """The same without a trace on the disk.
+
+        AutoGraph deletes the source that it writes when the process exits, which Spark's Python
+        workers do not: they are ended. It is not read again.
+        """
+        with folders.of_worker("network") as folder, folders.temporary_files(folder):
+            return self._compiled()
 
 
 def _prepare(threads: int | None) -> None:
@@ -98,9 +111,11 @@ def _prepare(threads: int | None) -> None:
     if gpus := _gpus_of_task():
         # A process keeps what it saw first, also when it works for later tasks.
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    import keras  # noqa: F401
     import tensorflow as tf
 
     if threads is not None and not _loaded:
+        spare_imports()
         # Each task has its cores; a pool as wide as the machine in every worker would fight.
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pyarrow as pa
 
 from sparkmine.errors import RankUnreachableError
-from sparkmine.train import network, priority, probe, worker
+from sparkmine.train import folders, network, priority, probe, worker
 from sparkmine.train.channel import Event, Sender
 from sparkmine.train.process import RankProcess
 
@@ -75,8 +74,8 @@ def rank_task(launch: Launch) -> Callable[[Iterator[pa.RecordBatch]], Iterator[p
         for _ in batches:
             pass  # the partition only stands for the rank
         context = BarrierTaskContext.get()
-        with tempfile.TemporaryDirectory(prefix="sparkmine-rank-") as folder:
-            yield from _run(context, launch, Path(folder))
+        with folders.of_worker("rank") as folder:
+            yield from _run(context, launch, folder)
 
     return run
 

@@ -16,9 +16,11 @@ from sklearn.preprocessing import StandardScaler
 
 from sparkmine.errors import ConfigError, DataError, ModelError, TooLittleMemoryError
 from sparkmine.mine import ScikitLearn, ScikitLearnModel
-from sparkmine.mine.scikit import memory
+from sparkmine.mine.scikit import job, memory
+from sparkmine.mine.scikit.rows import Reading
 from sparkmine.mine.scikit.stored import dumped, loaded
 from sparkmine.model import Model
+from sparkmine.sessions import slots
 
 FEATURES = ["spend", "visits", "taste"]
 SCALED = {
@@ -202,3 +204,23 @@ def test_only_known_types_are_stored_and_read(
 
     with pytest.raises(ModelError, match="cannot be read"):
         loaded(b"PK nothing", ("sklearn",))
+
+
+def test_a_worker_looks_through_its_imports_once(spark: SparkSession, households: Any) -> None:
+    """Spark collects the garbage after each task; what was frozen is left out."""
+
+    def work(rows: Any, threads: int) -> tuple[str, bytes]:
+        import gc
+        import os
+        import time
+
+        return json.dumps([os.getpid(), time.monotonic(), gc.get_freeze_count()]), b""
+
+    reading = Reading.of(households.snapshot, FEATURES, "shops", "binary", "float64")
+    works = [work] * (slots(spark) + 2)
+    by_worker: dict[int, list[tuple[float, int]]] = {}
+    for text, _ in job.run(reading, works, spark, 1.0):
+        worker, at, frozen = json.loads(text)
+        by_worker.setdefault(worker, []).append((at, frozen))
+    later = [frozen for found in by_worker.values() for _, frozen in sorted(found)[1:]]
+    assert later and min(later) > 10_000

@@ -357,10 +357,14 @@ def test_without_slots_there_is_no_restart() -> None:
 def test_nothing_is_left_of_a_driver_that_ends(
     number: signal.Signals, group: bool, code: int, tmp_path: Path, survivors: Survivors
 ) -> None:
+    folders = {"TMPDIR": tmp_path / "python", "SPARK_LOCAL_DIRS": tmp_path / "spark"}
+    for folder in folders.values():
+        folder.mkdir()
     with subprocess.Popen(
         [sys.executable, str(DRIVER)],
         stdout=subprocess.PIPE,
         stderr=(tmp_path / "stderr").open("wb"),
+        env={**os.environ, **{name: str(folder) for name, folder in folders.items()}},
         start_new_session=True,
     ) as driver:
         try:
@@ -379,6 +383,12 @@ def test_nothing_is_left_of_a_driver_that_ends(
             began = time.monotonic()
             assert driver.wait(END_SECONDS) == code, (tmp_path / "stderr").read_text()[-2000:]
             assert not survivors(family, began + END_SECONDS - time.monotonic())
+            # The workers were killed; their folders went with Spark's. A killed driver leaves its
+            # own table.
+            left = [path.name for folder in folders.values() for path in folder.iterdir()]
+            if number == signal.SIGKILL:
+                left = [name for name in left if not name.startswith(".sparkmine-scratch-")]
+            assert left == []
         finally:
             driver.kill()
 

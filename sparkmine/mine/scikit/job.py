@@ -1,7 +1,8 @@
 """Many fits as one Spark job: a task for each, which reads the rows by itself.
 
 A Python worker keeps the rows that it has read until another job needs it, so that of 250 fits on
-two cores each core reads once. Nothing but what was asked for comes back to the driver.
+two cores each core reads once, and what is imported for the first fit is not looked through after
+each one (`spare_imports`). Nothing but what was asked for comes back to the driver.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sparkmine.errors import ConfigError, DataError, SparkmineError, raised_by_w
 from sparkmine.mine.scikit import memory
 from sparkmine.mine.scikit.building import build, ready
 from sparkmine.mine.scikit.rows import Reading, Rows
+from sparkmine.python_model import spare_imports
 from sparkmine.sessions import task_cores
 from sparkmine.stats.sparse import is_sparse
 
@@ -94,7 +96,10 @@ def _task(
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number in batch.column(0).to_pylist():
+                first = not _held
                 facts, state = works[number](_rows(key, reading), threads)
+                if first:
+                    spare_imports()
                 columns = [
                     pa.array([number], pa.int64()),
                     pa.array([facts]),
