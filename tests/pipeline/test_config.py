@@ -29,6 +29,12 @@ def edited(small: Small, old: str, new: str) -> Path:
         ("max_bad_fraction", "max_bad_fractoin", r"stages\[0\]\.max_bad_fractoin: .*did you mean"),
         ("minimum: 0", "minimun: 0", r"stages\[1\]\.columns\.amount\.minimun: unknown key"),
         ("max_depth: 3", "max_depth: deep", r"stages\[7\]\.model\.max_depth: .*'deep'"),
+        ("max_depth: 3", "max_dept: 3", r"\.max_dept: .*did you mean 'max_depth'\?; .* min_rows"),
+        (
+            "kind: tree, max_depth: 3",
+            "kind: svm, l3: 1",
+            r"\[7\]\.model\.l3: .*class_weight, folds",
+        ),
         ("kind: tree", "kind: forest", r"stages\[7\]\.model: .*forest"),
         ("seed: 3", "seed: [3]", "seed: must be a whole number"),
         ("seed: 3", "seed: 3\nseed: 4", "seed: the key stands twice"),
