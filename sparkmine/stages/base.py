@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from sparkmine.clean.quarantine import Tally, quarantine
-from sparkmine.errors import ConfigError, ExpressionError, SparkmineError
+from sparkmine.errors import ConfigError, ExpressionError, RecipeError, SparkmineError
 from sparkmine.expr import equalities, parse
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.log import Commit
 from sparkmine.lake.table import LOGS, TABLE_NAME
+from sparkmine.recipe import parse_selector
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -46,9 +47,19 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _features(value: Any) -> Any:
+    """A selector as text; names in a list are selected one by one."""
+    try:
+        chosen = parse_selector(value)
+    except RecipeError as error:
+        raise ValueError(error.text) from None
+    return value if isinstance(value, str) else str(chosen)
+
+
 TableName = Annotated[str, AfterValidator(_table_name)]
 Condition = Annotated[str, AfterValidator(_condition)]
 Names = Annotated[list[str], BeforeValidator(_one_or_more)]
+FeatureSelector = Annotated[str, BeforeValidator(_features)]
 
 
 class Block(BaseModel):
@@ -236,6 +247,25 @@ def part_name(constants: Mapping[str, Any]) -> str:
     return json.dumps(constants, sort_keys=True, default=str)
 
 
+@dataclass(frozen=True)
+class Need:
+    """Columns of the table `table` that the key `key` of a stage's block names."""
+
+    key: str
+    table: str
+    columns: Collection[str]
+
+
+def named(key: str, table: str, *columns: str | None) -> Need:
+    """The columns that a key names, without those that are left out."""
+    return Need(key, table, [name for name in columns if name is not None])
+
+
+def asked(key: str, table: str, condition: str | None) -> Need:
+    """The columns of a condition."""
+    return Need(key, table, parse(condition).columns if condition else ())
+
+
 class Stage(Block, ABC):
     """Base of all stage kinds. Subclasses set `kind`; the class docstring is the manual."""
 
@@ -269,6 +299,11 @@ class Stage(Block, ABC):
     @abstractmethod
     def reads(self) -> dict[str, str]:
         """The tables read, by the key path in the stage's block that names each."""
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        """The columns that the block names, which must be there before the work begins."""
+        return ()
 
     @property
     def reads_all(self) -> bool:

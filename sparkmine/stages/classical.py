@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from sparkmine.errors import ConfigError
 from sparkmine.model import Model
-from sparkmine.stages.base import Context
+from sparkmine.stages.base import Context, FeatureSelector
 from sparkmine.stages.estimators import EstimatorBlock
 from sparkmine.stages.features import feature_columns
 from sparkmine.stages.scored import ModelStage
@@ -20,7 +20,7 @@ class Classical(ModelStage):
     kind: ClassVar[str] = "classical"
     stage: Literal["classical"]
     model: EstimatorBlock
-    features: str | None = None
+    features: FeatureSelector | None = None
 
     def check(self, base: Path) -> None:
         super().check(base)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,7 +15,17 @@ from sparkmine.errors import BaselineNotBeatenError, ConfigError, DataError
 from sparkmine.evaluate import TASKS, Evaluation, Interval, evaluate_table, measure_table
 from sparkmine.evaluate.metrics import better
 from sparkmine.model import DECISION, SCORES, Task
-from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import (
+    Condition,
+    Context,
+    Names,
+    Need,
+    Result,
+    Stage,
+    TableName,
+    asked,
+    named,
+)
 from sparkmine.stages.judged import judged_decisions
 from sparkmine.stages.learnt import check_unseen, counted, learnt
 from sparkmine.stages.scored import check_joined, joined_scores
@@ -72,6 +82,14 @@ class Evaluate(Stage):
             **{f"baselines.{name}": table for name, table in self.baselines.items()},
             **({"segments_from": self.segments_from} if self.segments_from else {}),
         }
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        for table in (*self.models.values(), *self.baselines.values()):
+            yield named("label", table, self.label)
+            yield named("group", table, self.group)
+            yield asked("where", table, self.where)
+            yield asked("choose_on", table, self.choose_on)
 
     def check(self, base: Path) -> None:
         both = sorted(set(self.models) & set(self.baselines))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -27,7 +27,19 @@ from sparkmine.evaluate.explain import (
     features_of,
 )
 from sparkmine.model import Model, Task
-from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import (
+    Block,
+    Condition,
+    Context,
+    FeatureSelector,
+    Names,
+    Need,
+    Result,
+    Stage,
+    TableName,
+    asked,
+    named,
+)
 from sparkmine.stages.chosen import chosen_model
 from sparkmine.stages.explained import ends, ends_here, importance_table
 from sparkmine.stages.features import feature_columns
@@ -92,7 +104,7 @@ class Explain(Stage):
     task: Task = "binary"
     classes: tuple[str, ...] | None = Field(default=None, strict=False)
     group: str | None = None
-    features: str | None = None
+    features: FeatureSelector | None = None
     groups: Mapping[str, Names] = {}
     values_from: TableName | None = None
     metric: str | None = None
@@ -116,6 +128,16 @@ class Explain(Stage):
     def reads(self) -> dict[str, str]:
         names = ("input", "model", "champion", "evaluation", "values_from")
         return {name: table for name in names if (table := getattr(self, name))}
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield named("label", self.input, self.label)
+        yield named("group", self.input, self.group)
+        yield asked("where", self.input, self.where)
+        yield asked("reasons.where", self.input, self.reasons and self.reasons.where)
+        if self.values_from:
+            yield named("keys", self.values_from, *self.keys)
 
     def check(self, base: Path) -> None:
         given = [name for name in ("model", "champion", "evaluation") if getattr(self, name)]

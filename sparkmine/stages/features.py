@@ -11,7 +11,18 @@ from pydantic import Field
 
 from sparkmine.errors import ConfigError, RecipeError
 from sparkmine.recipe import FittedRecipe, Recipe, operator_from, parse_selector
-from sparkmine.recipe.columns import BOOLEAN, BUCKET, NUMBER, ONE_HOT, SPARSE, VECTOR, columns_of
+from sparkmine.recipe.columns import (
+    BOOLEAN,
+    BUCKET,
+    INDEX,
+    NUMBER,
+    ONE_HOT,
+    SPARSE,
+    TEXT,
+    VECTOR,
+    ColumnInfo,
+    columns_of,
+)
 from sparkmine.sessions import is_local
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 
@@ -129,17 +140,38 @@ def feature_columns(
         indexes: Index columns that the model takes too, as it embeds them.
 
     Raises:
-        ConfigError: none is left.
+        ConfigError: none is left, or one that is named is no feature.
+        RecipeError: there is no such column.
     """
     recipe = recipe_of(context, table)
     untouched = without if recipe is None else recipe.untouched
+    every = columns_of(context.inputs[table].schema)
     columns = [
         column
-        for column in columns_of(context.inputs[table].schema)
+        for column in every
         if (column.kind in FEATURE_KINDS or column.name in indexes) and column.name not in untouched
     ]
     if selector is not None:
-        columns = parse_selector(selector).pick(columns)
+        chosen = parse_selector(selector)
+        named = [column for column in chosen.pick(every) if column.name in chosen.names()]
+        for column in named:
+            if column not in columns:
+                raise ConfigError(
+                    f"stage {context.stage}: features name {column.name} of {table}, which is "
+                    + _no_feature(column, untouched)
+                )
+        columns = [column for column in columns if chosen.matches(column)]
     if not columns:
         raise ConfigError(f"stage {context.stage}: no column of {table} is a feature")
     return [column.name for column in columns]
+
+
+def _no_feature(column: ColumnInfo, untouched: Collection[str]) -> str:
+    """What a column is that models cannot learn from, and what to do."""
+    if column.name in untouched:
+        return "a key, the label or a kept column: leave it out"
+    if column.kind == TEXT:
+        return "text: encode it in a recipe (OneHot, TargetEncode, TfIdf), or leave it out"
+    if column.kind == INDEX:
+        return "an index: only networks take it, by `embeddings`"
+    return f"no number ({column.kind}): make numbers of it in a recipe, or leave it out"

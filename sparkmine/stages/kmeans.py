@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import (
+    Condition,
+    Context,
+    FeatureSelector,
+    Names,
+    Need,
+    Result,
+    Stage,
+    TableName,
+    asked,
+    named,
+)
 from sparkmine.stages.features import feature_columns
 
 # Numbers of a picture: the features by which the clusters differ most.
@@ -27,7 +39,7 @@ class KMeans(Stage):
     stage: Literal["kmeans"]
     input: TableName
     table: TableName
-    features: str | None = None
+    features: FeatureSelector | None = None
     keys: Names
     fit_on: Condition | None = None
     k: int | None = Field(default=None, ge=1)
@@ -50,6 +62,11 @@ class KMeans(Stage):
     @property
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield asked("fit_on", self.input, self.fit_on)
 
     def run(self, context: Context) -> Result:
         from sparkmine import mine

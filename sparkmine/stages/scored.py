@@ -8,14 +8,24 @@ Then the table has `probability` too, an array with one number a class, where th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sparkmine.errors import ConfigError
 from sparkmine.evaluate.report.weights import weights_of
 from sparkmine.model import DECISION, SCORES, Model, Task
-from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import (
+    Condition,
+    Context,
+    Names,
+    Need,
+    Result,
+    Stage,
+    TableName,
+    asked,
+    named,
+)
 from sparkmine.stages.decisions import CalibrationBlock, CostsBlock, check_decisions, decided
 from sparkmine.stages.learnt import counted
 
@@ -53,6 +63,15 @@ class ModelStage(Stage):
     @property
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield named("label", self.input, self.label)
+        yield asked("train", self.input, self.train)
+        yield asked("score", self.input, self.score)
+        for key, block in (("calibration", self.calibration), ("costs", self.costs)):
+            yield asked(f"{key}.where", self.input, block and block.where)
 
     def check(self, base: Path) -> None:
         check_decisions(self, self.task)

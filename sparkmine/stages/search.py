@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from sparkmine.errors import ConfigError
 from sparkmine.model import Model
-from sparkmine.stages.base import Block, Context, Result
+from sparkmine.stages.base import Block, Context, FeatureSelector, Result
 from sparkmine.stages.estimators import EstimatorBlock
 from sparkmine.stages.features import feature_columns
 from sparkmine.stages.scored import ModelStage
@@ -77,7 +77,7 @@ class Search(ModelStage):
     kind: ClassVar[str] = "search"
     stage: Literal["search"]
     model: EstimatorBlock
-    features: str | None = None
+    features: FeatureSelector | None = None
     grid: Mapping[str, list[Any]] | list[Mapping[str, list[Any]]] | None = None
     random: RandomBlock | None = None
     folds: FoldsBlock

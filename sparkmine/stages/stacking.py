@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sparkmine.evaluate.report.weights import weights_of
 from sparkmine.model import Model
-from sparkmine.stages.base import Context
+from sparkmine.stages.base import Context, FeatureSelector
 from sparkmine.stages.estimators import EstimatorBlock
 from sparkmine.stages.features import feature_columns
 from sparkmine.stages.scored import ModelStage
@@ -32,7 +32,7 @@ class Stacking(ModelStage):
     members: Mapping[str, EstimatorBlock] = Field(min_length=1)
     final: EstimatorBlock
     folds: FoldsBlock
-    features: str | None = None
+    features: FeatureSelector | None = None
     passthrough: bool = False
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:

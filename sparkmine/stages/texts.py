@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
-from sparkmine.stages.base import Condition, Stage, TableName
+from sparkmine.stages.base import Condition, Need, Stage, TableName, asked, named
 from sparkmine.stats.stop_words import stop_words
 from sparkmine.stats.tokens import Tokens
 
@@ -40,6 +41,11 @@ class TextStage(Stage):
     @property
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("text", self.input, self.text)
+        yield asked("where", self.input, self.where)
 
     @property
     def tokens(self) -> Tokens:

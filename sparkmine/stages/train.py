@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,7 +11,16 @@ from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.model import Model
-from sparkmine.stages.base import Block, Condition, Context, Result
+from sparkmine.stages.base import (
+    Block,
+    Condition,
+    Context,
+    FeatureSelector,
+    Need,
+    Result,
+    asked,
+    named,
+)
 from sparkmine.stages.features import feature_columns, recipe_of
 from sparkmine.stages.scored import ModelStage
 
@@ -125,7 +134,7 @@ class Train(ModelStage):
     model: Annotated[
         MlpModel | CnnModel | RnnModel | AutoencoderModel | GanModel, Field(discriminator="kind")
     ]
-    features: str | None = None
+    features: FeatureSelector | None = None
     classes: int | None = Field(default=None, ge=2)
     validation: Condition | None = None
     weight: str | None = None
@@ -144,6 +153,12 @@ class Train(ModelStage):
     gpus_per_rank: int = Field(default=0, ge=0)
     max_restarts: int = Field(default=0, ge=0)
     stall_seconds: float = Field(default=600.0, gt=0.0, strict=False)
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield from super().needs
+        yield named("weight", self.input, self.weight)
+        yield asked("validation", self.input, self.validation)
 
     def check(self, base: Path) -> None:
         super().check(base)
