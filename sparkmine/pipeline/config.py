@@ -15,6 +15,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from sparkmine.errors import ConfigError, SparkmineError
+from sparkmine.pipeline.together import check_together
 from sparkmine.pipeline.yaml_file import Document, Place, read_yaml, scalar, substitute
 from sparkmine.stages import STAGES, Stage
 from sparkmine.stages.base import Block
@@ -106,6 +107,7 @@ def load_pipeline(
             raise document.error(("spark", key), "Spark settings are text; put it in quotes")
     stages = _stages(document)
     ordered, after = _ordered(document, stages)
+    check_together(document, stages)
     pipeline = Pipeline(
         name=name,
         file=Path(file),

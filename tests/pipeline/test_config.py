@@ -52,6 +52,21 @@ def edited(small: Small, old: str, new: str) -> Path:
         ("OneHot, columns:", "OneHot, column:", r"recipe\[2\].*no parameter 'column'"),
         ("    input: clean/visits\n", "", r"stages\[2\]\.input: is missing"),
         ("stages:", "stages: {", "not YAML"),
+        (
+            "label: again\n    group: household",
+            "label: again\n    task: regression\n    group: household",
+            r"stages\[10\]\.models\.logistic: the task .* evaluate is regression, .* task binary;",
+        ),
+        (
+            "evaluation: evaluation/models",
+            "evaluation: scores/tree",
+            r"stages\[11\]\.evaluation: scores/tree is written by stage tree, of kind classical",
+        ),
+        (
+            "where: day = 24",
+            "task: multiclass\n    where: day = 24",
+            r"stages\[11\]\.evaluation: the task of stage predict is multiclass, .* task binary;",
+        ),
     ],
 )
 def test_mistakes_name_their_place(small: Small, old: str, new: str, message: str) -> None:
