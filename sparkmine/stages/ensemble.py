@@ -59,7 +59,8 @@ class Ensemble(Stage):
 
     @property
     def needs(self) -> Iterable[Need]:
-        for table in self.members.values():
+        for key, table in self.reads.items():
+            yield named(key, table, SCORES[0])
             yield named("keys", table, *self.keys)
             yield named("label", table, self.label)
             yield asked("choose_on", table, self.choose_on)

@@ -85,7 +85,11 @@ class Evaluate(Stage):
 
     @property
     def needs(self) -> Iterable[Need]:
-        for table in (*self.models.values(), *self.baselines.values()):
+        for key, table in self.reads.items():
+            if key == "segments_from":
+                yield named("segments", table, *self.segments)
+                continue
+            yield named(key, table, SCORES[0])
             yield named("label", table, self.label)
             yield named("group", table, self.group)
             yield asked("where", table, self.where)
@@ -223,6 +227,11 @@ class Evaluate(Stage):
         )
         columns = [found.column(name).to_pylist() for name in ("prediction", metric)]
         values = dict(zip(*columns, strict=True))
+        if len(values) > 1 and set(values.values()) == {None}:
+            raise DataError(
+                f"stage {self.name}: {metric} is not defined on the rows of choose_on "
+                f"({self.choose_on}), so no model is the best; choose on others"
+            )
         best = next(iter(values))
         for name, value in values.items():
             if better(metric, value, values[best]):

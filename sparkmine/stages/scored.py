@@ -101,8 +101,14 @@ def joined_scores(
     That is its probabilities of several classes where it has them, else its prediction.
 
     Raises:
-        ConfigError: the models did not score the same rows.
+        ConfigError: the models did not score the same rows, or one is called like a key.
     """
+    taken = sorted(set(tables) & set(keys))
+    if taken:
+        raise ConfigError(
+            f"stage {context.stage}: the name {taken[0]!r} of a model is a column of the scores; "
+            "name it otherwise"
+        )
     frames = {
         name: context.frame(table, where).select(
             *keys, score_column(context.inputs[table].schema.names).alias(name)
