@@ -169,8 +169,11 @@ def _set(document: Document, parameters: dict[str, Any], setting: str) -> None:
             target[rest[-1]] = value
             return
     known = [*parameters, "seed", "warehouse"]
+    blocks = (one for one in document.values.get("stages") or [] if isinstance(one, dict))
+    names = [str(one.get("name")) for one in blocks]
     raise ConfigError(
-        f"--set {setting}: no parameter or stage {head!r}; parameters are {known}, and "
+        f"--set {setting}: no parameter or stage {head!r}{_hint(head, [*known, *names])}; "
+        f"parameters are {known}, and "
         "STAGE.KEY=VALUE sets a key of a stage"
     )
 
@@ -226,7 +229,8 @@ def _validation(
         path.append(part)
     if first["type"] == "extra_forbidden":
         known = _fields(kind, path[:-1], blocks[place[-1]])
-        message = f"unknown key{_hint(str(path[-1]), known)}; there are {', '.join(sorted(known))}"
+        message = f"unknown key{_hint(str(path[-1]), known)}"
+        message += f" (there are {', '.join(sorted(known))})" if known else ""
     elif first["type"] == "missing":
         message = "is missing"
     else:

@@ -29,7 +29,11 @@ def edited(small: Small, old: str, new: str) -> Path:
         ("max_bad_fraction", "max_bad_fractoin", r"stages\[0\]\.max_bad_fractoin: .*did you mean"),
         ("minimum: 0", "minimun: 0", r"stages\[1\]\.columns\.amount\.minimun: unknown key"),
         ("max_depth: 3", "max_depth: deep", r"stages\[7\]\.model\.max_depth: .*'deep'"),
-        ("max_depth: 3", "max_dept: 3", r"\.max_dept: .*did you mean 'max_depth'\?; .* min_rows"),
+        (
+            "max_depth: 3",
+            "max_dept: 3",
+            r"\.max_dept: .*did you mean 'max_depth'\? \(there .* min_rows",
+        ),
         (
             "kind: tree, max_depth: 3",
             "kind: svm, l3: 1",
@@ -121,6 +125,8 @@ def test_settings_and_dates(small: Small) -> None:
     for setting in ("limit", "nothing=1", "logistic.model.l3=1"):
         with pytest.raises(SparkmineError):
             load_pipeline(file, settings=[setting])
+    with pytest.raises(ConfigError, match="stage 'logistics'; did you mean 'logistic'"):
+        load_pipeline(file, settings=["logistics.model.l2=0.5"])
     with pytest.raises(ConfigError, match="no date"):
         load_pipeline(file, date="31.01.2026")
     with pytest.raises(ConfigError, match="did you mean 'logistic'"):
