@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
+from sparkmine.evaluate import TASKS
 from sparkmine.evaluate.explain import (
     Beside,
     Example,
@@ -135,7 +136,7 @@ class Explain(Stage):
         yield named("label", self.input, self.label)
         yield named("group", self.input, self.group)
         yield asked("where", self.input, self.where)
-        yield asked("reasons.where", self.input, self.reasons and self.reasons.where)
+        yield asked("reasons.where", self.input, self.reasons.where if self.reasons else None)
         if self.values_from:
             yield named("keys", self.values_from, *self.keys)
 
@@ -145,6 +146,11 @@ class Explain(Stage):
             raise ConfigError(
                 f"stage {self.name}: name one of model, champion and evaluation, not "
                 f"{' and '.join(given) or 'none'}"
+            )
+        metrics = TASKS[self.task].metrics
+        if self.metric is not None and self.metric not in metrics:
+            raise ConfigError(
+                f"stage {self.name}: metric {self.metric!r}; there are {', '.join(metrics)}"
             )
 
     def run(self, context: Context) -> Result:

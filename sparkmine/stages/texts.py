@@ -64,4 +64,4 @@ class TextStage(Stage):
                 min_length=self.min_length,
             )
         except ConfigError as error:
-            raise ConfigError(f"stage {self.name}: {error}") from None
+            raise ConfigError(f"stage {self.name}: {error.text}") from None

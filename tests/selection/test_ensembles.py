@@ -175,6 +175,9 @@ def test_what_no_ensemble_is_made_of(spark: SparkSession) -> None:
         Voting(pair, task="multiclass").fit(df, "y", {"a": two, "b": nothing})
     with pytest.raises(DataError, match=r"1 labels \(y\) and predictions \(a, b\)"):
         Averaging(pair, "validation").fit(df, "y", {"a": number, "b": number})
+    with pytest.raises(DataError, match="no validation rows to choose weights on; look"):
+        nobody = df.where("y = 7")
+        Averaging(pair, "validation").fit(nobody, "y", {"a": number, "b": number})
     with pytest.raises(ConfigError, match="no column day"):
         Averaging(pair, "validation").fit(df, "y", {"a": number, "b": number}, keys=["day"])
     with pytest.raises(ConfigError, match="already has x"):
