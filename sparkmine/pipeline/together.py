@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparkmine.pipeline.yaml_file import Document
+from sparkmine.pipeline.yaml_file import Document, Place
 from sparkmine.stages import Stage
 
 # What writes the table that a key names, where only one kind of stage does.
@@ -23,7 +23,7 @@ def check_together(document: Document, stages: Sequence[Stage]) -> None:
     writers = {stage.writes: stage for stage in stages}
     for index, stage in enumerate(stages):
         for key, table in stage.reads.items():
-            place = ("stages", index, *key.split("."))
+            place: Place = ("stages", index, *key.split("."))
             wanted, writer = _WRITERS.get(key), writers[table]
             if wanted is not None and writer.kind != wanted:
                 raise document.error(
@@ -43,6 +43,6 @@ def check_together(document: Document, stages: Sequence[Stage]) -> None:
 def _task(stage: Stage, writers: Mapping[str, Stage]) -> Any:
     """The task of the model that a stage has fitted, measured or put into use; None without one."""
     below = stage.reads.get("evaluation")
-    if stage.kind == "champion" and below in writers:
+    if stage.kind == "champion" and below is not None and below in writers:
         return _task(writers[below], writers)
     return getattr(stage, "task", None)

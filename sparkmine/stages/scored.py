@@ -71,7 +71,7 @@ class ModelStage(Stage):
         yield asked("train", self.input, self.train)
         yield asked("score", self.input, self.score)
         for key, block in (("calibration", self.calibration), ("costs", self.costs)):
-            yield asked(f"{key}.where", self.input, block and block.where)
+            yield asked(f"{key}.where", self.input, block.where if block else None)
 
     def check(self, base: Path) -> None:
         check_decisions(self, self.task)
