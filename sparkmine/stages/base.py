@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -22,6 +22,7 @@ from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.log import Commit
 from sparkmine.lake.table import LOGS, TABLE_NAME
 from sparkmine.recipe import parse_selector
+from sparkmine.stages.needs import Need
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -245,25 +246,6 @@ def artifact_folder(lake: Lake, stage: str, fingerprint: str) -> Path:
 def part_name(constants: Mapping[str, Any]) -> str:
     """The name of the part of a table whose columns have these values; JSON."""
     return json.dumps(constants, sort_keys=True, default=str)
-
-
-@dataclass(frozen=True)
-class Need:
-    """Columns of the table `table` that the key `key` of a stage's block names."""
-
-    key: str
-    table: str
-    columns: Collection[str]
-
-
-def named(key: str, table: str, *columns: str | None) -> Need:
-    """The columns that a key names, without those that are left out."""
-    return Need(key, table, [name for name in columns if name is not None])
-
-
-def asked(key: str, table: str, condition: str | None) -> Need:
-    """The columns of a condition."""
-    return Need(key, table, parse(condition).columns if condition else ())
 
 
 class Stage(Block, ABC):

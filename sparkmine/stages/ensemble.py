@@ -10,17 +10,8 @@ from pydantic import Field
 
 from sparkmine.errors import ConfigError
 from sparkmine.model import SCORES, Model, Task
-from sparkmine.stages.base import (
-    Condition,
-    Context,
-    Names,
-    Need,
-    Result,
-    Stage,
-    TableName,
-    asked,
-    named,
-)
+from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.needs import Need, asked, named
 from sparkmine.stages.scored import MISMATCH, joined_scores
 
 if TYPE_CHECKING:

@@ -15,19 +15,10 @@ from sparkmine.errors import BaselineNotBeatenError, ConfigError, DataError
 from sparkmine.evaluate import TASKS, Evaluation, Interval, evaluate_table, measure_table
 from sparkmine.evaluate.metrics import better
 from sparkmine.model import DECISION, SCORES, Task
-from sparkmine.stages.base import (
-    Condition,
-    Context,
-    Names,
-    Need,
-    Result,
-    Stage,
-    TableName,
-    asked,
-    named,
-)
+from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.judged import judged_decisions
 from sparkmine.stages.learnt import check_unseen, counted, learnt
+from sparkmine.stages.needs import Need, asked, named
 from sparkmine.stages.scored import check_joined, joined_scores
 
 if TYPE_CHECKING:

@@ -34,16 +34,14 @@ from sparkmine.stages.base import (
     Context,
     FeatureSelector,
     Names,
-    Need,
     Result,
     Stage,
     TableName,
-    asked,
-    named,
 )
 from sparkmine.stages.chosen import chosen_model
 from sparkmine.stages.explained import ends, ends_here, importance_table
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need, asked, named
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparkmine.errors import ConfigError, RecipeError
+from sparkmine.errors import ConfigError, DataError, RecipeError
 from sparkmine.recipe import FittedRecipe, Recipe, operator_from, parse_selector
 from sparkmine.recipe.columns import (
     BOOLEAN,
@@ -25,6 +25,8 @@ from sparkmine.recipe.columns import (
 )
 from sparkmine.sessions import is_local
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.learnt import counted
+from sparkmine.stages.needs import Need, asked, named
 
 FEATURE_KINDS = (NUMBER, BOOLEAN, BUCKET, ONE_HOT, VECTOR, SPARSE)
 
@@ -53,6 +55,13 @@ class Features(Stage):
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
 
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield named("label", self.input, self.label)
+        yield named("keep", self.input, *self.keep)
+        yield asked("fit_on", self.input, self.fit_on)
+
     def files(self, base: Path) -> list[Path]:
         """The modules of operators that are not sparkmine's."""
         modules = {
@@ -69,6 +78,8 @@ class Features(Stage):
     def run(self, context: Context) -> Result:
         snapshot = context.inputs[self.input]
         training = context.rows(self.input, self.fit_on)
+        if self.fit_on is not None and not counted(context, training, most=1):
+            raise DataError(f"stage {self.name}: no row of {self.input} has fit_on: {self.fit_on}")
         recipe = self._recipe()
         # What executors write must be where all of them see it.
         scratch = None if is_local(context.spark) else f"{context.target.root}/_scratch"
@@ -113,7 +124,7 @@ class Features(Stage):
             try:
                 operators.append(operator_from(name, parameters))
             except RecipeError as error:
-                raise ConfigError(f"{place}: {error}") from None
+                raise ConfigError(f"{place}: {error.text}") from None
         return Recipe(*operators, keys=self.keys, label=self.label, keep=self.keep)
 
 

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sparkmine.evaluate.report.pictures import shortened
-from sparkmine.stages.base import Context, Need, Result, named
+from sparkmine.stages.base import Context, Result
+from sparkmine.stages.needs import Need, named
 from sparkmine.stages.texts import SHOWN, TextStage
 
 # Of the report: its groups, and the keywords of each.

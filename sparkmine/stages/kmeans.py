@@ -12,14 +12,12 @@ from sparkmine.stages.base import (
     Context,
     FeatureSelector,
     Names,
-    Need,
     Result,
     Stage,
     TableName,
-    asked,
-    named,
 )
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need, asked, named
 
 # Numbers of a picture: the features by which the clusters differ most.
 MAX_SHOWN = 30

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from sparkmine.lake import Snapshot
-from sparkmine.stages.base import Condition, Context, Need, Stage, TableName, asked, named
+from sparkmine.stages.base import Condition, Context, Stage, TableName
+from sparkmine.stages.needs import Need, asked, named
 
 Measure = Literal["support", "confidence", "lift", "leverage", "conviction", "zhang"]
 

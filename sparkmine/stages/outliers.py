@@ -13,14 +13,12 @@ from sparkmine.stages.base import (
     Context,
     FeatureSelector,
     Names,
-    Need,
     Result,
     Stage,
     TableName,
-    asked,
-    named,
 )
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need, asked, named
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

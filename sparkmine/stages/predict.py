@@ -10,18 +10,9 @@ from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.model import DECISION, SCORES, Model, Task
-from sparkmine.stages.base import (
-    Condition,
-    Context,
-    Names,
-    Need,
-    Result,
-    Stage,
-    TableName,
-    asked,
-    named,
-)
+from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.chosen import chosen_model
+from sparkmine.stages.needs import Need, asked, named
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -15,19 +15,10 @@ from typing import Any
 from sparkmine.errors import ConfigError
 from sparkmine.evaluate.report.weights import weights_of
 from sparkmine.model import DECISION, SCORES, Model, Task
-from sparkmine.stages.base import (
-    Condition,
-    Context,
-    Names,
-    Need,
-    Result,
-    Stage,
-    TableName,
-    asked,
-    named,
-)
+from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.decisions import CalibrationBlock, CostsBlock, check_decisions, decided
 from sparkmine.stages.learnt import counted
+from sparkmine.stages.needs import Need, asked, named
 
 MISMATCH = (
     "the models' scores do not join one to one; give their stages the same `score:`, and `keys:` "

@@ -13,9 +13,10 @@ from pydantic import Field, model_validator
 
 from sparkmine.errors import ConfigError
 from sparkmine.model import Model
-from sparkmine.stages.base import Block, Context, FeatureSelector, Need, Result
+from sparkmine.stages.base import Block, Context, FeatureSelector, Result
 from sparkmine.stages.estimators import EstimatorBlock, check_estimator
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need
 from sparkmine.stages.scored import ModelStage
 from sparkmine.stages.validated import FoldsBlock, folds_need, placed
 

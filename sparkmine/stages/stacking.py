@@ -10,9 +10,10 @@ from pydantic import Field
 
 from sparkmine.evaluate.report.weights import weights_of
 from sparkmine.model import Model
-from sparkmine.stages.base import Context, FeatureSelector, Need
+from sparkmine.stages.base import Context, FeatureSelector
 from sparkmine.stages.estimators import EstimatorBlock, check_estimator
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need
 from sparkmine.stages.scored import ModelStage
 from sparkmine.stages.validated import FoldsBlock, folds_need, placed
 

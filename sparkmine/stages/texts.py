@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
-from sparkmine.stages.base import Condition, Need, Stage, TableName, asked, named
+from sparkmine.stages.base import Condition, Stage, TableName
+from sparkmine.stages.needs import Need, asked, named
 from sparkmine.stats.stop_words import stop_words
 from sparkmine.stats.tokens import Tokens
 

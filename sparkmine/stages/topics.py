@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from sparkmine.evaluate.report.pictures import shortened
-from sparkmine.stages.base import Context, Names, Need, Result, named
+from sparkmine.stages.base import Context, Names, Result
+from sparkmine.stages.needs import Need, named
 from sparkmine.stages.texts import SHOWN, TextStage
 
 

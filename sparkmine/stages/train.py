@@ -11,17 +11,9 @@ from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.model import Model
-from sparkmine.stages.base import (
-    Block,
-    Condition,
-    Context,
-    FeatureSelector,
-    Need,
-    Result,
-    asked,
-    named,
-)
+from sparkmine.stages.base import Block, Condition, Context, FeatureSelector, Result
 from sparkmine.stages.features import feature_columns, recipe_of
+from sparkmine.stages.needs import Need, asked, named
 from sparkmine.stages.scored import ModelStage
 
 # Keys of YAML are texts: {"0": 1, "1": 5}.
@@ -253,9 +245,16 @@ class Train(ModelStage):
 
     def _classes(self, context: Context) -> int:
         from pyspark.sql import functions as F
+        from pyspark.sql.types import BooleanType, NumericType
 
-        labels = context.frame(self.input, self.train).select(F.max(f"`{self.label}`"))
-        largest = labels.first()
+        rows = context.frame(self.input, self.train)
+        if not isinstance(rows.schema[self.label].dataType, NumericType | BooleanType):
+            kind = rows.schema[self.label].dataType.simpleString()
+            raise ConfigError(
+                f"stage {self.name}: label {self.label} is {kind}, not a class from 0 to k - 1: "
+                "encode it in a recipe (OrdinalIndex)"
+            )
+        largest = rows.select(F.max(F.col(f"`{self.label}`").cast("double"))).first()
         if largest is None or largest[0] is None or largest[0] < 1:
             raise DataError(
                 f"stage {self.name}: label {self.label} of the training rows is no class from 0 to "

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from sparkmine.stages.base import Block, Context, Names, Need, named
+from sparkmine.stages.base import Block, Context, Names
+from sparkmine.stages.needs import Need, named
 
 if TYPE_CHECKING:
     from sparkmine.model import Estimator

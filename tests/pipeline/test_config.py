@@ -53,6 +53,7 @@ def edited(small: Small, old: str, new: str) -> Path:
         ("fit_on: ${train}", "fit_on: ${trian}", r"\$\{trian\} is not among"),
         ("where: day = 24", "where: day = (select 1)", r"stages\[11\]\.where: .*Subquery"),
         ("operator: Standardize", "operator: Standardise", r"recipe\[1\].*no operator"),
+        ("OneHot, columns:", "OneHot, top_k: many, columns:", r"recipe\[2\]: OneHot .*'many'"),
         ("OneHot, columns:", "OneHot, column:", r"recipe\[2\].*no parameter 'column'"),
         ("    input: clean/visits\n", "", r"stages\[2\]\.input: is missing"),
         ("stages:", "stages: {", "not YAML"),

@@ -67,3 +67,11 @@ def test_a_choice_that_cannot_be_made(lake: Lake, small: Callable[..., Path]) ->
         run("evaluate.group=househol")
     with pytest.raises(ConfigError, match=r"models\.rows: mart/visits has no column 'prediction'"):
         run("evaluate.models.rows=mart/visits")
+
+
+def test_a_recipe_is_not_fitted_to_nothing(lake: Lake, small: Callable[..., Path]) -> None:
+    before = lake.table("features/visits").snapshot().version
+    pipeline = load_pipeline(small(), settings=["features.fit_on=day > 99"])
+    with pytest.raises(DataError, match="features: no row of mart/visits has fit_on: day > 99"):
+        Runner(pipeline, lake, lambda event: None).run(only="features")
+    assert lake.table("features/visits").snapshot().version == before
