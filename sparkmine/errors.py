@@ -21,8 +21,13 @@ class SparkmineError(Exception):
         # Error texts of libraries span many lines; a log line must not.
         super().__init__(" ".join(message.split()))
 
+    @property
+    def text(self) -> str:
+        """The message without the code."""
+        return super().__str__()
+
     def __str__(self) -> str:
-        return f"{self.code}: {super().__str__()}"
+        return f"{self.code}: {self.text}"
 
 
 class ConfigError(SparkmineError):

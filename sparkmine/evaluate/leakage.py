@@ -95,7 +95,8 @@ def check_leakage(
             What is near by chance grows with it, most where there are few columns.
 
     Raises:
-        ConfigError: no such column, no features, a `time` that is neither moment nor number.
+        ConfigError: no such column, no features, a `time` that is neither moment nor number,
+            a `text` that is none.
         DataError: no training or no test rows.
     """
     learned, tested = as_frame(train, spark), as_frame(test, spark)
@@ -106,6 +107,13 @@ def check_leakage(
         raise ConfigError("no features are named")
     if time is not None:
         _check_time(learned, tested, time)
+    if text is not None:
+        for df in (learned, tested):
+            kind = df.schema[text].dataType.simpleString()
+            if kind != "string":
+                raise ConfigError(
+                    f"text column {text} is {kind}; near copies are looked for in text"
+                )
     sides = {"training": learned.count(), "test": tested.count()}
     empty = [name for name, rows in sides.items() if not rows]
     if empty:

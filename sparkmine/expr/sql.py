@@ -41,6 +41,17 @@ _FUNCTIONS = {
 }
 # Functions that sqlglot does not know by a class of their own.
 _BY_NAME = ("log1p", "expm1", "pmod", "weekday", "seconds", "hash")
+# What people write first of what is not in the language, and what does the same.
+_INSTEAD = {
+    "Mod": "pmod(a, b)",
+    "IntDiv": "floor(a / b)",
+    "Like": "a rlike r'^begins'",
+    "ILike": "lower(a) rlike r'^begins'",
+    "DPipe": "concat(a, b)",
+    "If": "case when a then b else c end",
+    "NullSafeEQ": "a = b or (a is null and b is null)",
+    "CurrentDate": "'${date}', the run's date",
+}
 _COMPARE = {"EQ": "=", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
 _TYPES = {
@@ -147,7 +158,11 @@ def _convert(tree: Any, text: str) -> n.Expr:
         return child(tree.this)  # sqlglot puts it around the argument of year() and the like
     if kind == "Anonymous" and tree.name.lower() in _BY_NAME:
         return n.Function(tree.name.lower(), tuple(child(part) for part in tree.expressions))
-    raise ExpressionError(f"{text!r}: {tree.sql()!r} ({kind}) is not in the expression language")
+    instead = _INSTEAD.get(kind)
+    raise ExpressionError(
+        f"{text!r}: {tree.sql()!r} ({kind}) is not in the expression language"
+        + (f"; write {instead}" if instead else "")
+    )
 
 
 def _substring(tree: Any, text: str) -> n.Expr:

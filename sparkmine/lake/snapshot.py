@@ -92,6 +92,13 @@ class Snapshot:
         df = reader.load(self.path)
         return df if self.predicate is None else df.where(to_column(self.predicate))
 
+    def __getattr__(self, name: str) -> Any:
+        # People take it for a DataFrame, `model.transform(snapshot)` does so too.
+        raise AttributeError(
+            f"a snapshot has no {name!r}, it is no DataFrame: take snapshot.dataframe(spark), or "
+            "model.score(snapshot, keep=[...]) in place of model.transform(df)"
+        )
+
 
 def typed(text: str | None, kind: DataType) -> Any:
     """A partition value or statistic, as Delta's log writes it, as a Python value."""

@@ -217,7 +217,8 @@ class Constant:
         df = as_frame(train, spark)
         need_columns(df, [label])
         if not isinstance(df.schema[label].dataType, NumericType):
-            raise ConfigError(f"label {label} is {df.schema[label].dataType.simpleString()}")
+            kind = df.schema[label].dataType.simpleString()
+            raise ConfigError(f"label {label} is {kind}, not a number; cast it in a query")
         value = F.col(f"`{label}`").cast("double")
         finite = F.coalesce(F.abs(value) < float("inf"), F.lit(False))
         function_ = F.mean if self.statistic == "mean" else F.median

@@ -7,6 +7,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from sparkmine.errors import ConfigError, DataError
+from sparkmine.expr.columns import free, quoted
 from sparkmine.model import SCORES, Model
 
 if TYPE_CHECKING:
@@ -26,15 +27,17 @@ def predictions(members: Mapping[str, Model], df: DataFrame) -> DataFrame:
     taken = sorted({*SCORES, *members} & set(columns))
     if taken:
         raise ConfigError(f"the table already has {', '.join(taken)}; drop or rename it first")
-    done: list[str] = []
+    # Under names that no model looks for: a member may be an ensemble, of members called alike.
+    own = free(columns, "member")
+    hidden = {name: f"{own}_{number}" for number, name in enumerate(members)}
+    kept = [quoted(column) for column in columns]
     for name, model in members.items():
-        done.append(name)
         # A model may add more than its prediction; the next must not see it.
         scored = model.transform(df)
-        df = scored.withColumnRenamed(_score(scored.columns), name).select(
-            *(f"`{column}`" for column in (*columns, *done))
-        )
-    return df
+        df = scored.withColumnRenamed(_score(scored.columns), hidden[name])
+        kept.append(hidden[name])
+        df = df.select(*kept)
+    return df.withColumnsRenamed({column: name for name, column in hidden.items()})
 
 
 def predictions_here(members: Mapping[str, Model], table: pa.Table) -> pa.Table | None:

@@ -97,6 +97,8 @@ def mine_itemsets(
 
     if not 0 < min_support <= 1:
         raise ConfigError(f"min_support is {min_support}; it must be above 0 and at most 1")
+    if basket == item:
+        raise ConfigError(f"basket and item are both {item!r}; each is a column of its own")
     numbers = {"max_length": max_length, "partitions": partitions, "max_itemsets": max_itemsets}
     for name, number in numbers.items():
         if number is not None and number < 1:

@@ -72,6 +72,8 @@ def choose_weights(
             f"{missing} labels ({label}) and predictions ({', '.join(members)}) of the rows that "
             "weights are chosen on are null; choose rows that every member scores"
         )
+    if not len(table):
+        raise DataError("there are no validation rows to choose weights on; look at the condition")
     found = [
         np.array(table.column(name).to_pylist(), np.float64).reshape(len(table), -1)
         for name in members

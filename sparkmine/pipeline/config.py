@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import difflib
 import graphlib
+import types
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +15,11 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from sparkmine.errors import ConfigError, SparkmineError
+from sparkmine.pipeline.together import check_together
 from sparkmine.pipeline.yaml_file import Document, Place, read_yaml, scalar, substitute
 from sparkmine.stages import STAGES, Stage
+from sparkmine.stages.base import Block
 
-# Names of union members, which pydantic puts into the path of an error.
-_UNION_TAGS = ("logistic", "tree", "majority", "persistence", "mlp")
 _TOP = ("pipeline", "warehouse", "seed", "parameters", "spark", "stages")
 
 
@@ -105,6 +107,7 @@ def load_pipeline(
             raise document.error(("spark", key), "Spark settings are text; put it in quotes")
     stages = _stages(document)
     ordered, after = _ordered(document, stages)
+    check_together(document, stages)
     pipeline = Pipeline(
         name=name,
         file=Path(file),
@@ -166,8 +169,11 @@ def _set(document: Document, parameters: dict[str, Any], setting: str) -> None:
             target[rest[-1]] = value
             return
     known = [*parameters, "seed", "warehouse"]
+    blocks = (one for one in document.values.get("stages") or [] if isinstance(one, dict))
+    names = [str(one.get("name")) for one in blocks]
     raise ConfigError(
-        f"--set {setting}: no parameter or stage {head!r}; parameters are {known}, and "
+        f"--set {setting}: no parameter or stage {head!r}{_hint(head, [*known, *names])}; "
+        f"parameters are {known}, and "
         "STAGE.KEY=VALUE sets a key of a stage"
     )
 
@@ -212,7 +218,7 @@ def _validation(
     path: list[str | int] = []
     for part in first["loc"]:
         # pydantic puts the chosen member of a union into the path; the file has no such key.
-        if isinstance(block, dict) and part not in block and part in _UNION_TAGS:
+        if isinstance(block, dict) and part not in block and part == block.get("kind"):
             continue
         key = isinstance(block, dict) and part in block
         item = isinstance(block, list) and isinstance(part, int) and part < len(block)
@@ -222,40 +228,47 @@ def _validation(
             break
         path.append(part)
     if first["type"] == "extra_forbidden":
-        known = _fields(kind, path[:-1])
-        message = f"unknown key{_hint(str(path[-1]), known)}; there are {', '.join(sorted(known))}"
+        known = _fields(kind, path[:-1], blocks[place[-1]])
+        message = f"unknown key{_hint(str(path[-1]), known)}"
+        message += f" (there are {', '.join(sorted(known))})" if known else ""
     elif first["type"] == "missing":
         message = "is missing"
     else:
-        message = f"{first['msg']}; it is {first['input']!r}"[:300]
+        message = first["msg"].removeprefix("Value error, ")
+        # What is wrong with a whole block stands in the file, at the line that is named.
+        if not (first["type"] == "value_error" and isinstance(first["input"], dict)):
+            message = f"{message}; it is {first['input']!r}"[:300]
     return document.error((*place, *path), message)
 
 
-def _fields(kind: Any, path: Sequence[str | int]) -> list[str]:
-    """The keys that a block may have, following nested blocks where they are blocks."""
-    import typing
-
-    from sparkmine.stages.base import Block
-
+def _fields(kind: type[Block], path: Sequence[str | int], block: Any) -> list[str]:
+    """The keys of the block at `path` in the block of a stage of this kind; empty if it is none."""
     current: Any = kind
     for part in path:
-        if (
-            isinstance(current, type)
-            and issubclass(current, Block)
-            and part in current.model_fields
-        ):
+        block = block[part]
+        if isinstance(current, type) and issubclass(current, Block):
             current = current.model_fields[str(part)].annotation
-        else:
-            inner = [a for a in typing.get_args(current) if a is not type(None)]
-            current = inner[-1] if inner else None
-        blocks = [
-            a for a in typing.get_args(current) if isinstance(a, type) and issubclass(a, Block)
-        ]
-        if blocks and not (isinstance(current, type) and issubclass(current, Block)):
-            current = blocks[0]
-    if isinstance(current, type) and issubclass(current, Block):
-        return list(current.model_fields)
+        else:  # a value of a mapping, an item of a list
+            current = next(iter(typing.get_args(current)[-1:]), None)
+        named = block.get("kind") if isinstance(block, dict) else None
+        found = _blocks(current)
+        apart = [one for one in found if named in _kinds(one)]
+        current = next(iter(apart or found), current)
+    return list(current.model_fields) if _blocks(current) else []
+
+
+def _blocks(annotation: Any) -> list[type[Block]]:
+    """The blocks among which a value of this type is one."""
+    if isinstance(annotation, type) and issubclass(annotation, Block):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Annotated, typing.Union, types.UnionType):
+        return [one for part in typing.get_args(annotation) for one in _blocks(part)]
     return []
+
+
+def _kinds(block: type[Block]) -> tuple[Any, ...]:
+    field = block.model_fields.get("kind")
+    return typing.get_args(field.annotation) if field else ()
 
 
 def _ordered(

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from sparkmine.errors import InternalError, SparkmineError, WarehouseError, worker_error
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def of_stage(error: BaseException, stage: str) -> BaseException:
+    """The error as one of ours that names the stage: its line may be all that is read."""
+    problem = coded(error)
+    named = re.compile(rf"\bstage {re.escape(stage)}(?![\w/])")
+    if not isinstance(problem, SparkmineError) or named.search(problem.text):
+        return problem
+    return type(problem)(f"stage {stage}: {problem.text}")
 
 
 def coded(error: BaseException) -> BaseException:

@@ -15,9 +15,10 @@ from sparkmine.lake.failures import translated
 from sparkmine.lake.log import Commit
 from sparkmine.pipeline.again import Sent, send_again, stage_of
 from sparkmine.pipeline.book import Book
+from sparkmine.pipeline.columns import check_columns
 from sparkmine.pipeline.config import Pipeline
 from sparkmine.pipeline.decision import Decision, Decisions, adds_up
-from sparkmine.pipeline.failures import coded
+from sparkmine.pipeline.failures import coded, of_stage
 from sparkmine.pipeline.fingerprint import code_version
 from sparkmine.pipeline.record import record
 from sparkmine.sessions import reconnect
@@ -204,7 +205,7 @@ class Runner:
             self.decisions.follow(stage, commit)
             return commit
         except BaseException as error:
-            problem = coded(error)
+            problem = of_stage(error, stage.name)
             self.emit(
                 {
                     "event": "stage",
@@ -254,6 +255,7 @@ class Runner:
         context = self.context(stage, decision.fingerprint)
         try:
             with translated(f"an input of stage {stage.name}"):
+                check_columns(stage, context.inputs)
                 result = stage.run(context)
                 commit = self._commit(stage, decision, result, context, began)
         except KeyboardInterrupt:

@@ -220,7 +220,7 @@ def operator_from(name: str, parameters: Mapping[str, Any]) -> Operator:
     """An operator from its name and parameters, as YAML and saved recipes have them.
 
     Raises:
-        RecipeError: unknown operator or parameter; names what there is.
+        RecipeError: unknown operator or parameter, and what there is; a value of another type.
     """
     kind = operator_named(name)
     known = {f.name for f in dataclasses.fields(kind)}
@@ -230,7 +230,10 @@ def operator_from(name: str, parameters: Mapping[str, Any]) -> Operator:
     values = dict(parameters)
     if "columns" in values and not isinstance(values["columns"], Selector):
         values["columns"] = parse_selector(values["columns"])
-    return kind(**values)
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:  # a text where a number belongs, a missing parameter
+        raise RecipeError(f"{name} cannot take {dict(parameters)}: {error}") from None
 
 
 def safe_name(value: str) -> str:

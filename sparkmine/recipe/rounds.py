@@ -117,7 +117,7 @@ class Rounds:
             picked = operator.columns.pick(self._view(index).columns)
         except RecipeError as error:
             raise RecipeError(
-                f"operator {index + 1} ({type(operator).__name__}): {error}"
+                f"operator {index + 1} ({type(operator).__name__}): {error.text}"
             ) from None
         self._fits[index] = operator.fitting(picked, self.recipe.label)
         self._send(index, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from sparkmine.clean.quarantine import Tally, quarantine
-from sparkmine.errors import ConfigError, ExpressionError, SparkmineError
+from sparkmine.errors import ConfigError, ExpressionError, RecipeError, SparkmineError
 from sparkmine.expr import equalities, parse
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.log import Commit
 from sparkmine.lake.table import LOGS, TABLE_NAME
+from sparkmine.recipe import parse_selector
+from sparkmine.stages.needs import Need
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -46,9 +48,19 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _features(value: Any) -> Any:
+    """A selector as text; names in a list are selected one by one."""
+    try:
+        chosen = parse_selector(value)
+    except RecipeError as error:
+        raise ValueError(error.text) from None
+    return value if isinstance(value, str) else str(chosen)
+
+
 TableName = Annotated[str, AfterValidator(_table_name)]
 Condition = Annotated[str, AfterValidator(_condition)]
 Names = Annotated[list[str], BeforeValidator(_one_or_more)]
+FeatureSelector = Annotated[str, BeforeValidator(_features)]
 
 
 class Block(BaseModel):
@@ -269,6 +281,11 @@ class Stage(Block, ABC):
     @abstractmethod
     def reads(self) -> dict[str, str]:
         """The tables read, by the key path in the stage's block that names each."""
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        """The columns that the block names, which must be there before the work begins."""
+        return ()
 
     @property
     def reads_all(self) -> bool:

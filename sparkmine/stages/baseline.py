@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sparkmine.errors import ConfigError
 from sparkmine.model import Model
-from sparkmine.stages.base import Block, Context
+from sparkmine.stages.base import Block, Context, FeatureSelector
 from sparkmine.stages.features import feature_columns
 from sparkmine.stages.scored import ModelStage
 
@@ -59,7 +59,7 @@ class Baseline(ModelStage):
         MajorityModel | PersistenceModel | RandomModel | ConstantModel | RuleModel,
         Field(discriminator="kind"),
     ]
-    features: str | None = None
+    features: FeatureSelector | None = None
 
     def check(self, base: Path) -> None:
         super().check(base)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from sparkmine.errors import ConfigError
 from sparkmine.model import Model
-from sparkmine.stages.base import Context
-from sparkmine.stages.estimators import EstimatorBlock
+from sparkmine.stages.base import Context, FeatureSelector
+from sparkmine.stages.estimators import EstimatorBlock, check_estimator
 from sparkmine.stages.features import feature_columns
 from sparkmine.stages.scored import ModelStage
 from sparkmine.stages.validated import placed
@@ -20,14 +19,11 @@ class Classical(ModelStage):
     kind: ClassVar[str] = "classical"
     stage: Literal["classical"]
     model: EstimatorBlock
-    features: str | None = None
+    features: FeatureSelector | None = None
 
     def check(self, base: Path) -> None:
         super().check(base)
-        try:
-            self.model.estimator(self.task)
-        except ConfigError as error:
-            raise ConfigError(f"stage {self.name}: {error.args[0]}") from None
+        check_estimator(self.name, "model", self.model, self.task)
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         features = feature_columns(context, self.input, self.features, [*self.keys, self.label])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field
 from sparkmine.errors import ConfigError
 from sparkmine.model import SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.needs import Need, asked, named
 from sparkmine.stages.scored import MISMATCH, joined_scores
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ class Ensemble(Stage):
     @property
     def reads(self) -> dict[str, str]:
         return {f"members.{name}": table for name, table in self.members.items()}
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        for key, table in self.reads.items():
+            yield named(key, table, SCORES[0])
+            yield named("keys", table, *self.keys)
+            yield named("label", table, self.label)
+            yield asked("choose_on", table, self.choose_on)
 
     def check(self, base: Path) -> None:
         if (self.weights == "validation") != (self.choose_on is not None):

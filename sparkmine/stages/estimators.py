@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sparkmine.errors import ConfigError
 from sparkmine.model import Estimator, Task
 from sparkmine.stages.base import Block
 from sparkmine.stages.library import NetworkModel, ScikitLearnModel
@@ -153,3 +154,11 @@ EstimatorBlock = Annotated[
     | NetworkModel,
     Field(discriminator="kind"),
 ]
+
+
+def check_estimator(stage: str, key: str, block: EstimatorBlock, task: Task) -> None:
+    """Raise ConfigError, with the key, if an estimator does not go together with the task."""
+    try:
+        block.estimator(task)
+    except ConfigError as error:
+        raise ConfigError(f"stage {stage}: {key}: {error.text}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -18,6 +18,7 @@ from sparkmine.model import DECISION, SCORES, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.judged import judged_decisions
 from sparkmine.stages.learnt import check_unseen, counted, learnt
+from sparkmine.stages.needs import Need, asked, named
 from sparkmine.stages.scored import check_joined, joined_scores
 
 if TYPE_CHECKING:
@@ -72,6 +73,18 @@ class Evaluate(Stage):
             **{f"baselines.{name}": table for name, table in self.baselines.items()},
             **({"segments_from": self.segments_from} if self.segments_from else {}),
         }
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        for key, table in self.reads.items():
+            if key == "segments_from":
+                yield named("segments", table, *self.segments)
+                continue
+            yield named(key, table, SCORES[0])
+            yield named("label", table, self.label)
+            yield named("group", table, self.group)
+            yield asked("where", table, self.where)
+            yield asked("choose_on", table, self.choose_on)
 
     def check(self, base: Path) -> None:
         both = sorted(set(self.models) & set(self.baselines))
@@ -205,6 +218,11 @@ class Evaluate(Stage):
         )
         columns = [found.column(name).to_pylist() for name in ("prediction", metric)]
         values = dict(zip(*columns, strict=True))
+        if len(values) > 1 and set(values.values()) == {None}:
+            raise DataError(
+                f"stage {self.name}: {metric} is not defined on the rows of choose_on "
+                f"({self.choose_on}), so no model is the best; choose on others"
+            )
         best = next(iter(values))
         for name, value in values.items():
             if better(metric, value, values[best]):

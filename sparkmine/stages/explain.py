@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
+from sparkmine.evaluate import TASKS
 from sparkmine.evaluate.explain import (
     Beside,
     Example,
@@ -27,10 +28,20 @@ from sparkmine.evaluate.explain import (
     features_of,
 )
 from sparkmine.model import Model, Task
-from sparkmine.stages.base import Block, Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import (
+    Block,
+    Condition,
+    Context,
+    FeatureSelector,
+    Names,
+    Result,
+    Stage,
+    TableName,
+)
 from sparkmine.stages.chosen import chosen_model
 from sparkmine.stages.explained import ends, ends_here, importance_table
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need, asked, named
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -92,7 +103,7 @@ class Explain(Stage):
     task: Task = "binary"
     classes: tuple[str, ...] | None = Field(default=None, strict=False)
     group: str | None = None
-    features: str | None = None
+    features: FeatureSelector | None = None
     groups: Mapping[str, Names] = {}
     values_from: TableName | None = None
     metric: str | None = None
@@ -117,12 +128,27 @@ class Explain(Stage):
         names = ("input", "model", "champion", "evaluation", "values_from")
         return {name: table for name in names if (table := getattr(self, name))}
 
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield named("label", self.input, self.label)
+        yield named("group", self.input, self.group)
+        yield asked("where", self.input, self.where)
+        yield asked("reasons.where", self.input, self.reasons.where if self.reasons else None)
+        if self.values_from:
+            yield named("keys", self.values_from, *self.keys)
+
     def check(self, base: Path) -> None:
         given = [name for name in ("model", "champion", "evaluation") if getattr(self, name)]
         if len(given) != 1:
             raise ConfigError(
                 f"stage {self.name}: name one of model, champion and evaluation, not "
                 f"{' and '.join(given) or 'none'}"
+            )
+        metrics = TASKS[self.task].metrics
+        if self.metric is not None and self.metric not in metrics:
+            raise ConfigError(
+                f"stage {self.name}: metric {self.metric!r}; there are {', '.join(metrics)}"
             )
 
     def run(self, context: Context) -> Result:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparkmine.errors import ConfigError, RecipeError
+from sparkmine.errors import ConfigError, DataError, RecipeError
 from sparkmine.recipe import FittedRecipe, Recipe, operator_from, parse_selector
-from sparkmine.recipe.columns import BOOLEAN, BUCKET, NUMBER, ONE_HOT, SPARSE, VECTOR, columns_of
+from sparkmine.recipe.columns import (
+    BOOLEAN,
+    BUCKET,
+    INDEX,
+    NUMBER,
+    ONE_HOT,
+    SPARSE,
+    TEXT,
+    VECTOR,
+    ColumnInfo,
+    columns_of,
+)
 from sparkmine.sessions import is_local
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.learnt import counted
+from sparkmine.stages.needs import Need, asked, named
 
 FEATURE_KINDS = (NUMBER, BOOLEAN, BUCKET, ONE_HOT, VECTOR, SPARSE)
 
@@ -42,6 +55,13 @@ class Features(Stage):
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
 
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield named("label", self.input, self.label)
+        yield named("keep", self.input, *self.keep)
+        yield asked("fit_on", self.input, self.fit_on)
+
     def files(self, base: Path) -> list[Path]:
         """The modules of operators that are not sparkmine's."""
         modules = {
@@ -58,6 +78,8 @@ class Features(Stage):
     def run(self, context: Context) -> Result:
         snapshot = context.inputs[self.input]
         training = context.rows(self.input, self.fit_on)
+        if self.fit_on is not None and not counted(context, training, most=1):
+            raise DataError(f"stage {self.name}: no row of {self.input} has fit_on: {self.fit_on}")
         recipe = self._recipe()
         # What executors write must be where all of them see it.
         scratch = None if is_local(context.spark) else f"{context.target.root}/_scratch"
@@ -101,7 +123,7 @@ class Features(Stage):
             try:
                 operators.append(operator_from(name, parameters))
             except RecipeError as error:
-                raise ConfigError(f"{place}: {error}") from None
+                raise ConfigError(f"{place}: {error.text}") from None
         return Recipe(*operators, keys=self.keys, label=self.label, keep=self.keep)
 
 
@@ -128,17 +150,38 @@ def feature_columns(
         indexes: Index columns that the model takes too, as it embeds them.
 
     Raises:
-        ConfigError: none is left.
+        ConfigError: none is left, or one that is named is no feature.
+        RecipeError: there is no such column.
     """
     recipe = recipe_of(context, table)
     untouched = without if recipe is None else recipe.untouched
+    every = columns_of(context.inputs[table].schema)
     columns = [
         column
-        for column in columns_of(context.inputs[table].schema)
+        for column in every
         if (column.kind in FEATURE_KINDS or column.name in indexes) and column.name not in untouched
     ]
     if selector is not None:
-        columns = parse_selector(selector).pick(columns)
+        chosen = parse_selector(selector)
+        named = [column for column in chosen.pick(every) if column.name in chosen.names()]
+        for column in named:
+            if column not in columns:
+                raise ConfigError(
+                    f"stage {context.stage}: features name {column.name} of {table}, which is "
+                    + _no_feature(column, untouched)
+                )
+        columns = [column for column in columns if chosen.matches(column)]
     if not columns:
         raise ConfigError(f"stage {context.stage}: no column of {table} is a feature")
     return [column.name for column in columns]
+
+
+def _no_feature(column: ColumnInfo, untouched: Collection[str]) -> str:
+    """What a column is that models cannot learn from, and what to do."""
+    if column.name in untouched:
+        return "a key, the label or a kept column: leave it out"
+    if column.kind == TEXT:
+        return "text: encode it in a recipe (OneHot, TargetEncode, TfIdf), or leave it out"
+    if column.kind == INDEX:
+        return "an index: only networks take it, by `embeddings`"
+    return f"no number ({column.kind}): make numbers of it in a recipe, or leave it out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from sparkmine.evaluate.report.pictures import shortened
 from sparkmine.stages.base import Context, Result
+from sparkmine.stages.needs import Need, named
 from sparkmine.stages.texts import SHOWN, TextStage
 
 # Of the report: its groups, and the keywords of each.
@@ -27,6 +29,11 @@ class Keywords(TextStage):
     top: int = Field(default=20, ge=1)
     min_documents: int = Field(default=5, ge=1)
     min_score: float = Field(default=10.83, ge=0.0, strict=False)
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield from super().needs
+        yield named("group", self.input, self.group)
 
     def check(self, base: Path) -> None:
         _ = self.tokens

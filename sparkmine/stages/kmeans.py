@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import (
+    Condition,
+    Context,
+    FeatureSelector,
+    Names,
+    Result,
+    Stage,
+    TableName,
+)
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need, asked, named
 
 # Numbers of a picture: the features by which the clusters differ most.
 MAX_SHOWN = 30
@@ -27,7 +37,7 @@ class KMeans(Stage):
     stage: Literal["kmeans"]
     input: TableName
     table: TableName
-    features: str | None = None
+    features: FeatureSelector | None = None
     keys: Names
     fit_on: Condition | None = None
     k: int | None = Field(default=None, ge=1)
@@ -50,6 +60,11 @@ class KMeans(Stage):
     @property
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield asked("fit_on", self.input, self.fit_on)
 
     def run(self, context: Context) -> Result:
         from sparkmine import mine

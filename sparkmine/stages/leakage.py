@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
@@ -9,8 +10,17 @@ import pyarrow as pa
 from pydantic import Field
 
 from sparkmine.errors import LeakageError
-from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import (
+    Condition,
+    Context,
+    FeatureSelector,
+    Names,
+    Result,
+    Stage,
+    TableName,
+)
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need, asked, named
 
 SCHEMA = pa.schema(
     [
@@ -43,7 +53,7 @@ class Leakage(Stage):
     train: Condition
     test: Condition
     label: str
-    features: str | None = None
+    features: FeatureSelector | None = None
     keys: Names = Field(default=[])
     time: str | None = None
     horizon_days: float = Field(default=0.0, ge=0.0, strict=False)
@@ -60,6 +70,15 @@ class Leakage(Stage):
     @property
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield named("label", self.input, self.label)
+        yield named("time", self.input, self.time)
+        yield named("text", self.input, self.text)
+        yield asked("train", self.input, self.train)
+        yield asked("test", self.input, self.test)
 
     def run(self, context: Context) -> Result:
         from sparkmine.evaluate.leakage import check_leakage

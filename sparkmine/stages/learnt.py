@@ -107,13 +107,18 @@ def check_unseen(context: Context, tables: Mapping[str, str], where: str) -> Non
                     )
 
 
-def counted(context: Context, rows: Snapshot) -> int:
-    """How many rows there are."""
+def counted(context: Context, rows: Snapshot, most: int | None = None) -> int:
+    """How many rows there are; with `most`, so many are enough, and the rest is not read."""
     try:
-        scan = Scan.of(rows, [])
-        return sum(scan.count(block) for block in scan.blocks())
+        scan, count = Scan.of(rows, []), 0
+        for block in scan.blocks():
+            count += scan.count(block)
+            if most is not None and count >= most:
+                break
+        return count
     except DirectScanRefused:
-        return rows.dataframe(context.spark).count()
+        frame = rows.dataframe(context.spark)
+        return (frame if most is None else frame.limit(most)).count()
 
 
 def _read(lake: Lake, one: Learnt) -> Snapshot | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
 
 from sparkmine.lake import Snapshot
 from sparkmine.stages.base import Condition, Context, Stage, TableName
+from sparkmine.stages.needs import Need, asked, named
 
 Measure = Literal["support", "confidence", "lift", "leverage", "conviction", "zhang"]
 
@@ -28,6 +30,12 @@ class BasketStage(Stage):
     @property
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("basket", self.input, self.basket)
+        yield named("item", self.input, self.item)
+        yield asked("where", self.input, self.where)
 
     def rows(self, context: Context) -> Snapshot:
         """What is mined, as a snapshot: a small one is read without a Spark job."""

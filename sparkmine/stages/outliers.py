@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
-from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
+from sparkmine.stages.base import (
+    Condition,
+    Context,
+    FeatureSelector,
+    Names,
+    Result,
+    Stage,
+    TableName,
+)
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need, asked, named
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -37,7 +46,7 @@ class Outliers(Stage):
     input: TableName
     table: TableName
     keys: Names
-    features: str | None = None
+    features: FeatureSelector | None = None
     train: Condition | None = None
     score: Condition | None = None
     scores: Mapping[str, TableName] = {}
@@ -60,6 +69,15 @@ class Outliers(Stage):
             "input": self.input,
             **{f"scores.{name}": table for name, table in self.scores.items()},
         }
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield named("label", self.input, self.label)
+        yield asked("train", self.input, self.train)
+        yield asked("score", self.input, self.score)
+        for name, table in self.scores.items():
+            yield named(f"scores.{name}", table, *self.keys)
 
     def run(self, context: Context) -> Result:
         from sparkmine import mine

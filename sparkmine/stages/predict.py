@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,6 +12,7 @@ from sparkmine.errors import ConfigError, DataError
 from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.chosen import chosen_model
+from sparkmine.stages.needs import Need, asked, named
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -48,6 +50,11 @@ class Predict(Stage):
     def reads(self) -> dict[str, str]:
         model = {"champion": self.champion, "evaluation": self.evaluation}
         return {"input": self.input, **{key: name for key, name in model.items() if name}}
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield asked("where", self.input, self.where)
 
     def check(self, base: Path) -> None:
         if (self.champion is None) == (self.evaluation is None):

@@ -58,7 +58,9 @@ class Query(Stage):
         try:
             frame = context.spark.sql(self._text(context.base))
         except AnalysisException as error:
-            raise ConfigError(f"stage {self.name}: {self.sql}: {error}") from error
+            # What follows its first line is Spark's plan.
+            first = next((line for line in str(error).splitlines() if line.strip()), "")
+            raise ConfigError(f"stage {self.name}: {self.sql}: {first.rstrip(';')}") from error
         finally:
             # The analysed query holds the pinned tables; the names must not leak to other stages.
             for view in views:

@@ -8,7 +8,7 @@ Then the table has `probability` too, an array with one number a class, where th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.decisions import CalibrationBlock, CostsBlock, check_decisions, decided
 from sparkmine.stages.learnt import counted
+from sparkmine.stages.needs import Need, asked, named
 
 MISMATCH = (
     "the models' scores do not join one to one; give their stages the same `score:`, and `keys:` "
@@ -54,6 +55,15 @@ class ModelStage(Stage):
     def reads(self) -> dict[str, str]:
         return {"input": self.input}
 
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield named("keys", self.input, *self.keys)
+        yield named("label", self.input, self.label)
+        yield asked("train", self.input, self.train)
+        yield asked("score", self.input, self.score)
+        for key, block in (("calibration", self.calibration), ("costs", self.costs)):
+            yield asked(f"{key}.where", self.input, block.where if block else None)
+
     def check(self, base: Path) -> None:
         check_decisions(self, self.task)
 
@@ -82,8 +92,14 @@ def joined_scores(
     That is its probabilities of several classes where it has them, else its prediction.
 
     Raises:
-        ConfigError: the models did not score the same rows.
+        ConfigError: the models did not score the same rows, or one is called like a key.
     """
+    taken = sorted(set(tables) & set(keys))
+    if taken:
+        raise ConfigError(
+            f"stage {context.stage}: the name {taken[0]!r} of a model is a column of the scores; "
+            "name it otherwise"
+        )
     frames = {
         name: context.frame(table, where).select(
             *keys, score_column(context.inputs[table].schema.names).alias(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 
 from sparkmine.errors import ConfigError
 from sparkmine.model import Model
-from sparkmine.stages.base import Block, Context, Result
-from sparkmine.stages.estimators import EstimatorBlock
+from sparkmine.stages.base import Block, Context, FeatureSelector, Result
+from sparkmine.stages.estimators import EstimatorBlock, check_estimator
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need
 from sparkmine.stages.scored import ModelStage
-from sparkmine.stages.validated import FoldsBlock, placed
+from sparkmine.stages.validated import FoldsBlock, folds_need, placed
 
 if TYPE_CHECKING:
     from sparkmine.selection import Distribution, SearchResult
@@ -77,7 +78,7 @@ class Search(ModelStage):
     kind: ClassVar[str] = "search"
     stage: Literal["search"]
     model: EstimatorBlock
-    features: str | None = None
+    features: FeatureSelector | None = None
     grid: Mapping[str, list[Any]] | list[Mapping[str, list[Any]]] | None = None
     random: RandomBlock | None = None
     folds: FoldsBlock
@@ -91,6 +92,11 @@ class Search(ModelStage):
         return self
 
     @property
+    def needs(self) -> Iterable[Need]:
+        yield from super().needs
+        yield folds_need(self.folds, self.input)
+
+    @property
     def sides(self) -> tuple[str, ...]:
         return (f"trials/{self.name}",)
 
@@ -98,12 +104,18 @@ class Search(ModelStage):
         from sparkmine.evaluate import TASKS
 
         super().check(base)
+        check_estimator(self.name, "model", self.model, self.task)
         known = TASKS[self.task].metrics
         if self.metric is not None and self.metric not in known:
             raise ConfigError(
                 f"stage {self.name}: no metric {self.metric} of task {self.task}; there are "
                 f"{', '.join(known)}"
             )
+        for name, drawn in (self.random.of if self.random else {}).items():
+            try:
+                drawn.distribution()
+            except ConfigError as error:
+                raise ConfigError(f"stage {self.name}: random.of.{name}: {error.text}") from None
         if self.choose == "one_standard_error" and self.grid is None:
             raise ConfigError(f"stage {self.name}: one_standard_error needs a grid")
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from sparkmine.evaluate.report.weights import weights_of
 from sparkmine.model import Model
-from sparkmine.stages.base import Context
-from sparkmine.stages.estimators import EstimatorBlock
+from sparkmine.stages.base import Context, FeatureSelector
+from sparkmine.stages.estimators import EstimatorBlock, check_estimator
 from sparkmine.stages.features import feature_columns
+from sparkmine.stages.needs import Need
 from sparkmine.stages.scored import ModelStage
-from sparkmine.stages.validated import FoldsBlock, placed
+from sparkmine.stages.validated import FoldsBlock, folds_need, placed
 
 
 class Stacking(ModelStage):
@@ -32,8 +34,19 @@ class Stacking(ModelStage):
     members: Mapping[str, EstimatorBlock] = Field(min_length=1)
     final: EstimatorBlock
     folds: FoldsBlock
-    features: str | None = None
+    features: FeatureSelector | None = None
     passthrough: bool = False
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield from super().needs
+        yield folds_need(self.folds, self.input)
+
+    def check(self, base: Path) -> None:
+        super().check(base)
+        for name, block in self.members.items():
+            check_estimator(self.name, f"members.{name}", block, self.task)
+        check_estimator(self.name, "final", self.final, self.task)
 
     def fit(self, context: Context) -> tuple[Model, dict[str, Any]]:
         from sparkmine import selection

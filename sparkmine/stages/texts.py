@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
 
 from sparkmine.errors import ConfigError
 from sparkmine.stages.base import Condition, Stage, TableName
+from sparkmine.stages.needs import Need, asked, named
 from sparkmine.stats.stop_words import stop_words
 from sparkmine.stats.tokens import Tokens
 
@@ -42,6 +44,11 @@ class TextStage(Stage):
         return {"input": self.input}
 
     @property
+    def needs(self) -> Iterable[Need]:
+        yield named("text", self.input, self.text)
+        yield asked("where", self.input, self.where)
+
+    @property
     def tokens(self) -> Tokens:
         """How the texts become terms.
 
@@ -58,4 +65,4 @@ class TextStage(Stage):
                 min_length=self.min_length,
             )
         except ConfigError as error:
-            raise ConfigError(f"stage {self.name}: {error}") from None
+            raise ConfigError(f"stage {self.name}: {error.text}") from None

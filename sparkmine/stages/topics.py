@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 
 from sparkmine.evaluate.report.pictures import shortened
 from sparkmine.stages.base import Context, Names, Result
+from sparkmine.stages.needs import Need, named
 from sparkmine.stages.texts import SHOWN, TextStage
 
 
@@ -42,6 +44,11 @@ class Topics(TextStage):
         if (self.k is None) == (self.ks is None):
             raise ValueError("give k, or ks to choose from")
         return self
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield from super().needs
+        yield named("keys", self.input, *self.keys)
 
     def check(self, base: Path) -> None:
         _ = self.tokens

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,8 +11,9 @@ from pydantic import Field
 
 from sparkmine.errors import ConfigError, DataError
 from sparkmine.model import Model
-from sparkmine.stages.base import Block, Condition, Context, Result
+from sparkmine.stages.base import Block, Condition, Context, FeatureSelector, Result
 from sparkmine.stages.features import feature_columns, recipe_of
+from sparkmine.stages.needs import Need, asked, named
 from sparkmine.stages.scored import ModelStage
 
 # Keys of YAML are texts: {"0": 1, "1": 5}.
@@ -125,7 +126,7 @@ class Train(ModelStage):
     model: Annotated[
         MlpModel | CnnModel | RnnModel | AutoencoderModel | GanModel, Field(discriminator="kind")
     ]
-    features: str | None = None
+    features: FeatureSelector | None = None
     classes: int | None = Field(default=None, ge=2)
     validation: Condition | None = None
     weight: str | None = None
@@ -144,6 +145,12 @@ class Train(ModelStage):
     gpus_per_rank: int = Field(default=0, ge=0)
     max_restarts: int = Field(default=0, ge=0)
     stall_seconds: float = Field(default=600.0, gt=0.0, strict=False)
+
+    @property
+    def needs(self) -> Iterable[Need]:
+        yield from super().needs
+        yield named("weight", self.input, self.weight)
+        yield asked("validation", self.input, self.validation)
 
     def check(self, base: Path) -> None:
         super().check(base)
@@ -238,9 +245,16 @@ class Train(ModelStage):
 
     def _classes(self, context: Context) -> int:
         from pyspark.sql import functions as F
+        from pyspark.sql.types import BooleanType, NumericType
 
-        labels = context.frame(self.input, self.train).select(F.max(f"`{self.label}`"))
-        largest = labels.first()
+        rows = context.frame(self.input, self.train)
+        if not isinstance(rows.schema[self.label].dataType, NumericType | BooleanType):
+            kind = rows.schema[self.label].dataType.simpleString()
+            raise ConfigError(
+                f"stage {self.name}: label {self.label} is {kind}, not a class from 0 to k - 1: "
+                "encode it in a recipe (OrdinalIndex)"
+            )
+        largest = rows.select(F.max(F.col(f"`{self.label}`").cast("double"))).first()
         if largest is None or largest[0] is None or largest[0] < 1:
             raise DataError(
                 f"stage {self.name}: label {self.label} of the training rows is no class from 0 to "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from sparkmine.stages.base import Block, Context, Names
+from sparkmine.stages.needs import Need, named
 
 if TYPE_CHECKING:
     from sparkmine.model import Estimator
@@ -72,6 +73,13 @@ class TimeBlock(Block):
         from sparkmine.selection import TimeSeriesSplit
 
         return TimeSeriesSplit(column=self.column, k=self.k, gap=self.gap)
+
+
+def folds_need(folds: Any, table: str) -> Need:
+    """The columns that folds are made by."""
+    by_column = isinstance(folds, GroupBlock | TimeBlock)
+    names = [folds.column] if by_column else folds.keys
+    return named("folds.column" if by_column else "folds.keys", table, *names)
 
 
 # What a stage's `folds:` may be; each has `folds(keys, seed)`.

@@ -244,6 +244,9 @@ def test_mistakes_end_with_a_coded_error(df: DataFrame, probe: Probe) -> None:
         Probe.of(REGRESSION, df, NAMES, label="other")
     with pytest.raises(DataError, match="no rows to explain"):
         Probe.of(REGRESSION, df.where("false"), NAMES)
+    with pytest.raises(DataError, match="column house is null in 400 of 400 rows"):
+        houses = df.selectExpr("*", "int(null) as house")
+        Probe.of(REGRESSION, houses, NAMES, task="regression", group="house")
     with pytest.raises(ConfigError, match="must have 2 to 100000"):
         Probe.of(REGRESSION, df, NAMES, rows=1)
     with pytest.raises(DataError, match="unknown metric roc_auc; there are rmse"):

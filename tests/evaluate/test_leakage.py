@@ -313,3 +313,5 @@ def test_bad_input(spark: SparkSession, train, test) -> None:
         check_leakage(frames[0], frames[1].where("id < 0"), FEATURES, "label")
     with pytest.raises(ConfigError, match="time column shop is string; it must be a date"):
         check(spark, train, test, time="shop")
+    with pytest.raises(ConfigError, match="text column sales is double"):
+        check(spark, train, test, text="sales")

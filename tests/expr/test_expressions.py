@@ -164,6 +164,27 @@ def test_text_outside_the_language_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "says", "instead", "expected"),
+    [
+        ("i % 3 = 0", "pmod", "pmod(i, 3) = 0", [0, 0, None, 0, 0, 1, 1, 0, 1]),
+        ("i div 4 = 1", "floor", "floor(i / 4) = 1", [0, 0, None, 1, 1, 1, 0, 0, 0]),
+        ("s like '1%'", "rlike", "s rlike r'^1'", [0, 0, None, 0, 1, 0, 0, 0, 0]),
+        ("if(i > 4, true, false)", "case when", None, []),
+        ("s || 'x' = 'ax'", "concat", "concat(s, 'x') = 'ax'", [1, 0, None, 0, 0, 0, 0, 0, 0]),
+        ("d < current_date()", r"\$\{date\}", None, []),
+    ],
+)
+def test_what_people_write_first_is_answered_by_what_there_is(
+    text: str, says: str, instead: str | None, expected: list[int | None]
+) -> None:
+    with pytest.raises(ExpressionError, match=f"language; write .*{says}"):
+        parse(text)
+    if instead is not None:
+        found = evaluate(parse(instead), TABLE).to_pylist()
+        assert found == [None if one is None else bool(one) for one in expected]
+
+
+@pytest.mark.parametrize(
     "pattern", ["(?i)a", r"\bx", "a++", "(?=x)", r"\1", "a{,2}", r"\p{Greek}", "[", "x{1001}"]
 )
 def test_patterns_that_the_engines_read_apart_are_refused(pattern: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import multiprocessing
 import pickle
@@ -24,6 +25,7 @@ from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.lock import lock
 from sparkmine.lake.scan import DirectScanRefused, Scan
 from sparkmine.lake.table import check_writable
+from sparkmine.mine import RulesModel
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,6 +93,14 @@ def test_where_prunes_files(spark: SparkSession, lake: Lake) -> None:
     assert by_statistics.rows is None and by_statistics.dataframe(spark).count() == 50
     with pytest.raises(RecipeError, match="'nope'"):
         snapshot.where("nope = 1")
+
+
+def test_a_snapshot_says_that_it_is_no_dataframe() -> None:
+    snapshot = Snapshot("orders", 0, '{"type": "struct", "fields": []}', (), frozenset(), ())
+    with pytest.raises(AttributeError, match=r"no 'sparkSession', .* snapshot\.dataframe\(spark\)"):
+        RulesModel(basket="b", item="i", baskets=0, itemsets=0, rules=None).transform(snapshot)  # type: ignore[arg-type]
+    assert not hasattr(snapshot, "show")
+    assert copy.deepcopy(snapshot) == pickle.loads(pickle.dumps(snapshot)) == snapshot
 
 
 def test_versions_are_pinned(spark: SparkSession, lake: Lake) -> None:

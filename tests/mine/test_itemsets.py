@@ -224,6 +224,8 @@ def test_bad_parameters(shop: DataFrame) -> None:
             frequent_itemsets(shop, min_support=support)
     with pytest.raises(ConfigError, match=r"no column receipt.*basket_id"):
         frequent_itemsets(shop, basket="receipt")
+    with pytest.raises(ConfigError, match="basket and item are both 'category'"):
+        frequent_itemsets(shop, basket="category", item="category")
     for name in ("max_length", "partitions", "max_itemsets"):
         with pytest.raises(ConfigError, match=name):
             frequent_itemsets(shop, **{name: 0})

@@ -29,6 +29,16 @@ def edited(small: Small, old: str, new: str) -> Path:
         ("max_bad_fraction", "max_bad_fractoin", r"stages\[0\]\.max_bad_fractoin: .*did you mean"),
         ("minimum: 0", "minimun: 0", r"stages\[1\]\.columns\.amount\.minimun: unknown key"),
         ("max_depth: 3", "max_depth: deep", r"stages\[7\]\.model\.max_depth: .*'deep'"),
+        (
+            "max_depth: 3",
+            "max_dept: 3",
+            r"\.max_dept: .*did you mean 'max_depth'\? \(there .* min_rows",
+        ),
+        (
+            "kind: tree, max_depth: 3",
+            "kind: svm, l3: 1",
+            r"\[7\]\.model\.l3: .*class_weight, folds",
+        ),
         ("kind: tree", "kind: forest", r"stages\[7\]\.model: .*forest"),
         ("seed: 3", "seed: [3]", "seed: must be a whole number"),
         ("seed: 3", "seed: 3\nseed: 4", "seed: the key stands twice"),
@@ -43,9 +53,25 @@ def edited(small: Small, old: str, new: str) -> Path:
         ("fit_on: ${train}", "fit_on: ${trian}", r"\$\{trian\} is not among"),
         ("where: day = 24", "where: day = (select 1)", r"stages\[11\]\.where: .*Subquery"),
         ("operator: Standardize", "operator: Standardise", r"recipe\[1\].*no operator"),
+        ("OneHot, columns:", "OneHot, top_k: many, columns:", r"recipe\[2\]: OneHot .*'many'"),
         ("OneHot, columns:", "OneHot, column:", r"recipe\[2\].*no parameter 'column'"),
         ("    input: clean/visits\n", "", r"stages\[2\]\.input: is missing"),
         ("stages:", "stages: {", "not YAML"),
+        (
+            "label: again\n    group: household",
+            "label: again\n    task: regression\n    group: household",
+            r"stages\[10\]\.models\.logistic: the task .* evaluate is regression, .* task binary;",
+        ),
+        (
+            "evaluation: evaluation/models",
+            "evaluation: scores/tree",
+            r"stages\[11\]\.evaluation: scores/tree is written by stage tree, of kind classical",
+        ),
+        (
+            "where: day = 24",
+            "task: multiclass\n    where: day = 24",
+            r"stages\[11\]\.evaluation: the task of stage predict is multiclass, .* task binary;",
+        ),
     ],
 )
 def test_mistakes_name_their_place(small: Small, old: str, new: str, message: str) -> None:
@@ -100,6 +126,8 @@ def test_settings_and_dates(small: Small) -> None:
     for setting in ("limit", "nothing=1", "logistic.model.l3=1"):
         with pytest.raises(SparkmineError):
             load_pipeline(file, settings=[setting])
+    with pytest.raises(ConfigError, match="stage 'logistics'; did you mean 'logistic'"):
+        load_pipeline(file, settings=["logistics.model.l2=0.5"])
     with pytest.raises(ConfigError, match="no date"):
         load_pipeline(file, date="31.01.2026")
     with pytest.raises(ConfigError, match="did you mean 'logistic'"):

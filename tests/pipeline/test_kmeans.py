@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkmine.errors import ConfigError
+from sparkmine.errors import ConfigError, SparkmineError
 from sparkmine.lake import Lake
 from sparkmine.mine import KMeansModel
 from sparkmine.pipeline import Runner, load_pipeline
+from sparkmine.recipe.selectors import select
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -58,6 +59,56 @@ def test_k_or_ks(tmp_path: Path) -> None:
     for wrong in ("k: 0", "max_iterations: 5", "{k: 2, ks: [2, 3]}"):
         with pytest.raises(ConfigError):
             load_pipeline(written(tmp_path, wrong))
+
+
+def test_features_by_names_or_a_selector_that_is_read_first(tmp_path: Path) -> None:
+    file = written(tmp_path, "k: 2")
+    text = file.read_text()
+    file.write_text(text.replace("numeric()", "[sales, visits]"))
+    assert load_pipeline(file).stage("segments").model_dump()["features"] == str(
+        select("sales", "visits")
+    )
+    file.write_text(text.replace("numeric()", "numeric("))
+    with pytest.raises(ConfigError, match=r"stages\[1\]\.features: cannot read selector"):
+        load_pipeline(file)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (
+            "[sales, visits]",
+            "stage segments: features name visits of raw/households, .*: encode it",
+        ),
+        ("select('id')", "features name id of raw/households, which is a key"),
+        ("[sale]", r"stage segments: no column 'sale'; there are \['id', 'sales', 'visits'\]"),
+        ("starts_with('x')", "stage segments: no column of raw/households is a feature"),
+        # What else is wrong in these is not looked at: a column that is missing comes first.
+        (
+            "select('id')\n    fit_on: sale > 0",
+            r"stage segments: fit_on: raw/households has no column 'sale'; did you mean 'sales'\?",
+        ),
+        ("select('id')\n    fit_on: weight > 0", r"'weight'; it has \['id', 'sales', 'visits'\]"),
+    ],
+)
+def test_features_that_are_none(
+    spark: SparkSession, texts: Path, features: str, message: str
+) -> None:
+    file = texts.with_name("case.yaml")
+    file.write_text(texts.read_text().replace("numeric()", features))
+    pipeline = load_pipeline(file)
+    with pytest.raises(SparkmineError, match=message):
+        Runner(pipeline, Lake(pipeline.warehouse, spark), lambda event: None).run(only="segments")
+
+
+@pytest.fixture(scope="module")
+def texts(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline whose table has numbers of visits as text."""
+    file = written(tmp_path_factory.mktemp("texts"), "k: 2")
+    file.write_text(file.read_text().replace("visits: double", "visits: string"))
+    pipeline = load_pipeline(file)
+    Runner(pipeline, Lake(pipeline.warehouse, spark), lambda event: None).run(only="ingest")
+    return file
 
 
 def test_segments_are_written_and_shown(spark: SparkSession, tmp_path: Path) -> None:

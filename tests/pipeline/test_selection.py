@@ -120,6 +120,28 @@ def test_what_the_yaml_refuses(tmp_path: Path) -> None:
             load_pipeline(written(tmp_path, **wrong))
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stacked.final.kind=linear", "stage stacked: final: LinearRegression is for regression"),
+        (
+            "stacked.members.tree.estimator=sklearn.linear_model:Lasso",
+            "stage stacked: members.tree: sklearn.linear_model:Lasso",
+        ),
+        ("boosted.model.parameters.max_it=3", "stage boosted: model: .*no parameter max_it"),
+        (
+            "boosted.random.of.max_depth.integer=[4, 1]",
+            r"boosted: random\.of\.max_depth: from 4 to",
+        ),
+    ],
+)
+def test_estimators_are_tried_before_spark_starts(
+    tmp_path: Path, setting: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_pipeline(written(tmp_path), settings=[setting])
+
+
 @pytest.mark.slow
 def test_models_are_searched_stacked_and_weighted(spark: SparkSession, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake", spark)

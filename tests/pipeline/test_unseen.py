@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkmine.errors import ConfigError
+from sparkmine.errors import ConfigError, DataError
 from sparkmine.lake import Lake
 from sparkmine.pipeline import Runner, load_pipeline
 
@@ -52,3 +52,26 @@ def test_test_rows_that_are_training_rows(lake: Lake, small: Callable[..., Path]
     seen = rows("features/visits", "amount < 0 and day > 20")
     with pytest.raises(ConfigError, match=f"majority learnt from {seen} of the rows"):
         run()
+
+
+def test_a_choice_that_cannot_be_made(lake: Lake, small: Callable[..., Path]) -> None:
+    def run(*settings: str) -> None:
+        pipeline = load_pipeline(small(), settings=list(settings))
+        Runner(pipeline, lake, lambda event: None).run(only="evaluate")
+
+    with pytest.raises(DataError, match="stage evaluate: roc_auc is not defined on the rows of ch"):
+        run("evaluate.choose_on=day = 19 and again = 1")
+    with pytest.raises(ConfigError, match="evaluate: the name 'household' of a model is a column"):
+        run("evaluate.models.household=scores/tree")
+    with pytest.raises(ConfigError, match=r"evaluate: group: scores/logistic has .* 'household'\?"):
+        run("evaluate.group=househol")
+    with pytest.raises(ConfigError, match=r"models\.rows: mart/visits has no column 'prediction'"):
+        run("evaluate.models.rows=mart/visits")
+
+
+def test_a_recipe_is_not_fitted_to_nothing(lake: Lake, small: Callable[..., Path]) -> None:
+    before = lake.table("features/visits").snapshot().version
+    pipeline = load_pipeline(small(), settings=["features.fit_on=day > 99"])
+    with pytest.raises(DataError, match="features: no row of mart/visits has fit_on: day > 99"):
+        Runner(pipeline, lake, lambda event: None).run(only="features")
+    assert lake.table("features/visits").snapshot().version == before

@@ -175,7 +175,24 @@ def test_what_no_ensemble_is_made_of(spark: SparkSession) -> None:
         Voting(pair, task="multiclass").fit(df, "y", {"a": two, "b": nothing})
     with pytest.raises(DataError, match=r"1 labels \(y\) and predictions \(a, b\)"):
         Averaging(pair, "validation").fit(df, "y", {"a": number, "b": number})
+    with pytest.raises(DataError, match="no validation rows to choose weights on; look"):
+        nobody = df.where("y = 7")
+        Averaging(pair, "validation").fit(nobody, "y", {"a": number, "b": number})
     with pytest.raises(ConfigError, match="no column day"):
         Averaging(pair, "validation").fit(df, "y", {"a": number, "b": number}, keys=["day"])
     with pytest.raises(ConfigError, match="already has x"):
         Averaging(("a", "x")).fit(df, "y", {"a": number, "x": number}).transform(df)
+
+
+def test_an_ensemble_may_hold_one_with_members_of_the_same_names(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([(0.9,), (0.1,)], "x double")
+    a, b = ExpressionModel(expression=col("x")), ExpressionModel(expression=lit(0.5))
+    inner = Averaging(("a", "b")).fit(rows, "y", {"a": a, "b": b})
+    outer = Averaging(("a", "b", "c")).fit(rows, "y", {"a": a, "b": inner, "c": inner})
+    scored = outer.transform(rows)
+    assert scored.columns == ["x", "prediction"]
+    # (x + 2 (x + 0.5) / 2) / 3
+    expected = pytest.approx([2.3 / 3, 0.7 / 3])
+    assert [row["prediction"] for row in scored.collect()] == expected
+    here = outer.transform_arrow(rows.toArrow())
+    assert here is not None and here["prediction"].to_pylist() == expected

@@ -168,8 +168,8 @@ class Probe:
             table=scored.select(base).combine_chunks(),
             schema=schema,
             outputs=outputs[known],
-            labels=_values(scored, "_label"),
-            groups=_values(scored, "_group"),
+            labels=_values(scored, "_label", label),
+            groups=_values(scored, "_group", group),
             shown=words_of,
             left_out=int(np.count_nonzero(~known)),
             probabilities="probability" in scored.column_names or task != "multiclass",
@@ -250,5 +250,6 @@ def _floats(column: pa.Array | pa.ChunkedArray) -> Floats:
     return found
 
 
-def _values(table: pa.Table, name: str) -> npt.NDArray[Any] | None:
-    return values_of(table.column(name), name) if name in table.column_names else None
+def _values(table: pa.Table, name: str, called: str | None) -> npt.NDArray[Any] | None:
+    """The values of a column that errors call as it is called in the data; None without one."""
+    return None if called is None else values_of(table.column(name), called)

@@ -85,7 +85,10 @@ def counted_labels(
         return counts, Labels(task=task, rows=every)
     other = every - counts["zeros"] - counts["ones"]
     if other:
-        raise DataError(f"label {label} is null or neither 0 nor 1 in {other} of {every} rows")
+        raise DataError(
+            f"label {label} is null or neither 0 nor 1 in {other} of {every} rows; leave them out, "
+            "or give task: multiclass (classes 0 to k - 1) or regression"
+        )
     return counts, Labels(task=task, rows=every, counts=(counts["zeros"], counts["ones"]))
 
 
