@@ -109,12 +109,18 @@ def _read(snapshot: Snapshot, function: Callable[[pa.Table], pa.Table | None]) -
     few = table.slice(0, SAMPLE)
     if table.num_rows <= 2 * SAMPLE:
         return table
-    function(few)  # what it imports is not the cost of a row
-    start = time.perf_counter()
-    made = function(few)
+    made = function(few)  # what it imports is not the cost of a row
+    if made is None:
+        return None
     share = table.num_rows / few.num_rows
-    slow = (time.perf_counter() - start) * share > SECONDS * threads()
-    return None if made is None or slow or made.nbytes * share > BYTES else table
+    seconds = (_seconds(function, few) - _seconds(function, none)) * share / threads()
+    return None if seconds > SECONDS or made.nbytes * share > BYTES else table
+
+
+def _seconds(function: Callable[[pa.Table], object], table: pa.Table) -> float:
+    start = time.perf_counter()
+    function(table)
+    return time.perf_counter() - start
 
 
 def threads() -> int:
