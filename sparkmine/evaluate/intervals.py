@@ -10,7 +10,7 @@ Cost per resample and model: a gather and two running sums over the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,6 +23,9 @@ from sparkmine.evaluate.tasks import measure, task_of
 
 # Above this share of resamples without a value (one class only), an interval would mislead.
 _MAX_UNDEFINED = 0.05
+# Of several resamples that are looked at together: for the sums of each, BLAS would take longer to
+# start than to compute.
+_MULTIPLICITIES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,12 +142,16 @@ def replicate(
     plans = {name: _Plan.of(model, metrics, codes, count, used) for name, model in models.items()}
     result = {name: {metric: np.empty(samples) for metric in metrics} for name in models}
     generator = np.random.default_rng(seed)
-    for sample in range(samples):
-        drawn = generator.integers(count, size=draws or count)
-        multiplicity = np.bincount(drawn, minlength=count).astype(np.float64)
+    several = max(_MULTIPLICITIES // count, 1)
+    for first in range(0, samples, several):
+        last = min(first + several, samples)
+        drawn = (generator.integers(count, size=draws or count) for _ in range(first, last))
+        multiplicities = np.stack([np.bincount(groups, minlength=count) for groups in drawn])
         for name, plan in plans.items():
-            for metric, value in plan.measure(metrics, multiplicity).items():
-                result[name][metric][sample] = value
+            found = plan.measure(metrics, multiplicities.astype(np.float64))
+            for sample, values in enumerate(found, first):
+                for metric, value in values.items():
+                    result[name][metric][sample] = value
     return result
 
 
@@ -174,11 +181,13 @@ class _Plan:
             ranked_weights=None if order is None else weights[order],
         )
 
-    def measure(self, metrics: Sequence[str], multiplicity: Floats) -> dict[str, float]:
-        ranked = None
-        if self.ranked_codes is not None and self.ranked_weights is not None:
-            ranked = multiplicity.take(self.ranked_codes) * self.ranked_weights
-        return self.outcomes.from_sums(metrics, self.sums(multiplicity), ranked)
+    def measure(self, metrics: Sequence[str], several: Floats) -> Iterator[dict[str, float]]:
+        """The metrics of resamples, by the multiplicities [resamples, groups]."""
+        for multiplicity, sums in zip(several, self.sums(several), strict=True):
+            ranked = None
+            if self.ranked_codes is not None and self.ranked_weights is not None:
+                ranked = multiplicity.take(self.ranked_codes) * self.ranked_weights
+            yield self.outcomes.from_sums(metrics, sums, ranked)
 
 
 def group_codes(groups: npt.ArrayLike, rows: int) -> tuple[npt.NDArray[np.intp], int]:

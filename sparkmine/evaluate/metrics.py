@@ -116,12 +116,12 @@ class Outcomes(ABC):
     def group_sums(
         self, codes: npt.NDArray[np.intp], count: int, weights: Floats
     ) -> Callable[[Floats], Floats]:
-        """From a multiplicity [count] of each group to the weighted sums [t].
+        """From multiplicities [r, count] of the groups, of r resamples, to weighted sums [r, t].
 
         Args:
             codes: [n] the group of each row.
         """
-        return lambda multiplicity: self.sums(weights * multiplicity.take(codes))
+        return lambda several: np.stack([self.sums(weights * one.take(codes)) for one in several])
 
     @classmethod
     def needs_ranks(cls, names: Sequence[str]) -> bool:
@@ -192,7 +192,7 @@ class Summed(Outcomes):
     ) -> Callable[[Floats], Floats]:
         columns = [totals(codes, weights * column, count) for column in self.terms.T]
         groups = np.stack(columns, axis=1)
-        return lambda multiplicity: weighted_sums(multiplicity, groups)
+        return lambda multiplicities: multiplicities @ groups
 
 
 def weighted_sums(weights: Floats, terms: Floats) -> Floats:
