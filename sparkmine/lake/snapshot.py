@@ -92,12 +92,14 @@ class Snapshot:
         df = reader.load(self.path)
         return df if self.predicate is None else df.where(to_column(self.predicate))
 
-    def __getattr__(self, name: str) -> Any:
-        # People take it for a DataFrame, `model.transform(snapshot)` does so too.
-        raise AttributeError(
-            f"a snapshot has no {name!r}, it is no DataFrame: take snapshot.dataframe(spark), or "
-            "model.score(snapshot, keep=[...]) in place of model.transform(df)"
-        )
+    if not TYPE_CHECKING:  # to a type checker any attribute would be there
+
+        def __getattr__(self, name):
+            # People take it for a DataFrame, `model.transform(snapshot)` does so too.
+            raise AttributeError(
+                f"a snapshot has no {name!r}, it is no DataFrame: take snapshot.dataframe(spark), "
+                "or model.score(snapshot, keep=[...]) in place of model.transform(df)"
+            )
 
 
 def typed(text: str | None, kind: DataType) -> Any:
