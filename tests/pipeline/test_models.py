@@ -185,8 +185,8 @@ def test_keys_and_label_are_no_features(spark: SparkSession, lake: Lake, tmp_pat
     ("more", "message"),
     [
         ("task: multiclass\n    model: {kind: boosted_trees}", "stage model: .* take RandomForest"),
-        ("task: regression\n    model: {kind: svm}", "stage model: LinearSVM is for binary"),
-        ("model: {kind: linear}", "stage model: LinearRegression is for regression"),
+        ("task: regression\n    model: {kind: svm}", "stage model: model: LinearSVM is for binary"),
+        ("model: {kind: linear}", "stage model: model: LinearRegression is for regression"),
         ("model: {kind: logistic, class_weight: {'0': 0, '1': 1}}", "Input should be 'balanced'"),
         ("model: {kind: random_forest, max_depth: 31}", "less than or equal to 30"),
         (
