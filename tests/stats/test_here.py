@@ -149,7 +149,7 @@ def test_what_is_large_or_slow_is_for_spark(
     by_spark = table.dataframe(spark).select("id")
 
     def slow(rows: pa.Table) -> pa.Table:
-        time.sleep(rows.num_rows * 0.01)
+        time.sleep(rows.num_rows * 0.002)
         return rows
 
     def wide(rows: pa.Table) -> pa.Table:
