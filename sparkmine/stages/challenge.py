@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkmine.errors import DataError, SparkmineError
 from sparkmine.evaluate import TASKS, Evaluation, evaluate_table
 from sparkmine.evaluate.tasks import metric_label
+from sparkmine.expr import parse
+from sparkmine.lake import Snapshot
 from sparkmine.model import DECISION, SCORES, Model
 from sparkmine.stages.base import Context
-from sparkmine.stages.learnt import learnt
+from sparkmine.stages.learnt import counted, learnt
 from sparkmine.stages.scored import score_column, side_by_side
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ def challenged(
     """Whether the champion is better than the challenger with 95 % confidence, and a sentence.
 
     The champion scores the rows of the evaluation as `predict` would score them: from the table
-    that it learnt from, in the version that the challenger learnt from. Where it cannot, the
-    sentence says why, and the champion is not said to be better.
+    that it learnt from, in the version that the challenger learnt from. Where it cannot, or has
+    learnt from some of them, the sentence says why, and the champion is not said to be better.
 
     Args:
         evaluation: The table of the evaluation; its best model is the `challenger`.
@@ -42,7 +44,7 @@ def challenged(
         why = " ".join(str(error).split())[:200]
         return (
             False,
-            f"{challenger} was not compared with {in_use}, which cannot score these rows: {why}",
+            f"{challenger} was not compared with {in_use}, which cannot be asked: {why}",
         )
     metric, difference = metric_label(found.primary), found.difference
     if difference is None or difference.value is None or difference.low is None:
@@ -73,6 +75,7 @@ def _compared(
     rows = lake.table(sources[0].table).snapshot(sources[0].version)
     for condition in (sources[0].score, where):
         rows = rows.where(condition) if condition else rows
+    _check_unseen(context, rows, champion.get("learnt") or ())
     model = Model.load(Path(lake.root) / champion["folder"])
     frames: dict[str, DataFrame] = {
         CHALLENGER: scores.dataframe(spark),
@@ -105,3 +108,12 @@ def _compared(
         )
     finally:
         both.unpersist()
+
+
+def _check_unseen(context: Context, rows: Snapshot, learnt: Sequence[str]) -> None:
+    """Raise DataError if the champion learnt from the rows: it would know what it is asked."""
+    for condition in learnt:
+        if parse(condition).columns <= set(rows.schema.names):
+            count = counted(context, rows.where(condition))
+            if count:
+                raise DataError(f"it learnt from {count:,} of these rows ({condition})")

@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         ("date", pa.string()),
         ("why", pa.string()),
         ("metrics", pa.list_(_METRIC)),
+        ("learnt", pa.list_(pa.string())),  # conditions of the rows of `data` that it has seen
     ]
 )
 
@@ -82,6 +83,7 @@ class Champion(Stage):
                     "folder": found["champion"],
                     **{key: found["measured"][key] for key in ("metric", "value", "low", "high")},
                     "data": found["data"],
+                    "learnt": found.get("learnt"),
                     "date": context.date,
                     "why": f"{found['verdict']} {challenge}".strip(),
                     "metrics": [

@@ -120,8 +120,9 @@ class Evaluate(Stage):
         champion = context.artifact_of(best)
         measured = evaluation.model(evaluation.best).metrics[evaluation.primary]
         decisions = judged_decisions(context, self.models, self.where, self.label, self.threshold)
-        made = learnt(context.lake, context.commits[best])
+        made = list(learnt(context.lake, context.commits[best]))
         data = {f"{one.table}@{one.version}" for one in made if one.data}
+        seen = {condition for one in made for _, condition in one.conditions}
         return Result(
             frame=context.spark.createDataFrame(_rows(evaluation)),
             rows_in=evaluation.rows,
@@ -130,6 +131,7 @@ class Evaluate(Stage):
                 "champion": str(champion.relative_to(context.lake.root)),
                 "measured": {"metric": evaluation.primary, **asdict(measured)},
                 "data": ", ".join(sorted(data)),
+                "learnt": sorted(seen),
                 "verdict": evaluation.verdict,
                 "outcome": evaluation.outcome,
                 **({"decisions": decisions} if decisions else {}),

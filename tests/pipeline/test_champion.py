@@ -133,6 +133,23 @@ def test_a_worse_challenger_does_not_take_its_place(run, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_champion_that_has_seen_the_rows_is_not_asked(run) -> None:
+    first = {MODELS: "models: {logistic: scores/logistic}"}
+    run(first, only="evaluate")
+    lake, _ = run(first, only="champion")
+    _, (champion,) = history(lake, "champions/visits")
+    assert champion["learnt"] == ["day <= 18"]
+    earlier = ["train=day <= 12", "evaluate.where=day > 14 and day <= 18"]
+    for stage in ("majority", "tree", "evaluate", "champion"):
+        run(TREE, settings=earlier, only=stage)
+    last, rows = history(lake, "champions/visits")
+    features = lake.table("features/visits").snapshot().where("day > 14 AND day <= 18")
+    says = f"it learnt from {features.dataframe(lake.spark).count():,} of these rows (day <= 18)"
+    assert (last.metadata or {})["metrics"]["challenge"].endswith(says)
+    assert [row["model"] for row in rows] == ["logistic", "tree"]
+
+
+@pytest.mark.slow
 def test_champions_come_stay_and_return(run) -> None:
     lake, _ = run(start="champion")
     _, rows = history(lake, "champions/visits")
