@@ -69,9 +69,16 @@ def test_a_choice_that_cannot_be_made(lake: Lake, small: Callable[..., Path]) ->
         run("evaluate.models.rows=mart/visits")
 
 
-def test_a_recipe_is_not_fitted_to_nothing(lake: Lake, small: Callable[..., Path]) -> None:
-    before = lake.table("features/visits").snapshot().version
-    pipeline = load_pipeline(small(), settings=["features.fit_on=day > 99"])
-    with pytest.raises(DataError, match="features: no row of mart/visits has fit_on: day > 99"):
-        Runner(pipeline, lake, lambda event: None).run(only="features")
-    assert lake.table("features/visits").snapshot().version == before
+@pytest.mark.parametrize(
+    ("stage", "key", "source"),
+    [("features", "fit_on", "mart/visits"), ("tree", "score", "features/visits")],
+)
+def test_what_selects_no_rows_ends_a_stage_before_it_learns(
+    lake: Lake, small: Callable[..., Path], stage: str, key: str, source: str
+) -> None:
+    pipeline = load_pipeline(small(), settings=[f"{stage}.{key}=day > 99"])
+    table = lake.table(pipeline.stage(stage).writes)
+    before = table.snapshot().version
+    with pytest.raises(DataError, match=f"{stage}: no row of {source} has {key}: day > 99"):
+        Runner(pipeline, lake, lambda event: None).run(only=stage)
+    assert table.snapshot().version == before
