@@ -104,7 +104,7 @@ def test_kills_in_every_kind_of_stage(
     spark: SparkSession, small: Small, tmp_path: Path, started: Started
 ) -> None:
     file = small(training=True)
-    kills = {"ingest": 0.5, "clean": 1.0, "features": 1.5, "mlp": 15.0, "report": 1.0}
+    kills = {"ingest": 0.5, "clean": 1.0, "features": 0.4, "mlp": 8.0, "report": 1.0}
     tables = {stage.name: stage.writes for stage in load_pipeline(file).stages}
     lake = Lake(tmp_path / "killed", spark)
     for stage, delay in kills.items():
