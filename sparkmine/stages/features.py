@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparkmine.errors import ConfigError, DataError, RecipeError
+from sparkmine.errors import ConfigError, RecipeError
 from sparkmine.recipe import FittedRecipe, Recipe, operator_from, parse_selector
 from sparkmine.recipe.columns import (
     BOOLEAN,
@@ -25,7 +25,7 @@ from sparkmine.recipe.columns import (
 )
 from sparkmine.sessions import is_local
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
-from sparkmine.stages.learnt import counted
+from sparkmine.stages.learnt import check_some
 from sparkmine.stages.needs import Need, asked, named
 
 FEATURE_KINDS = (NUMBER, BOOLEAN, BUCKET, ONE_HOT, VECTOR, SPARSE)
@@ -78,8 +78,7 @@ class Features(Stage):
     def run(self, context: Context) -> Result:
         snapshot = context.inputs[self.input]
         training = context.rows(self.input, self.fit_on)
-        if self.fit_on is not None and not counted(context, training, most=1):
-            raise DataError(f"stage {self.name}: no row of {self.input} has fit_on: {self.fit_on}")
+        check_some(context, self.input, "fit_on", self.fit_on)
         recipe = self._recipe()
         # What executors write must be where all of them see it.
         scratch = None if is_local(context.spark) else f"{context.target.root}/_scratch"

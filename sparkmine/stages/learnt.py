@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sparkmine.errors import ConfigError, SparkmineError
+from sparkmine.errors import ConfigError, DataError, SparkmineError
 from sparkmine.expr import parse
 from sparkmine.lake import Lake, Snapshot
 from sparkmine.lake.log import Commit
@@ -119,6 +119,12 @@ def counted(context: Context, rows: Snapshot, most: int | None = None) -> int:
     except DirectScanRefused:
         frame = rows.dataframe(context.spark)
         return (frame if most is None else frame.limit(most)).count()
+
+
+def check_some(context: Context, table: str, key: str, condition: str | None) -> None:
+    """Raise DataError if the condition of a key takes no row of a table that the stage reads."""
+    if condition is not None and not counted(context, context.rows(table, condition), most=1):
+        raise DataError(f"stage {context.stage}: no row of {table} has {key}: {condition}")
 
 
 def _read(lake: Lake, one: Learnt) -> Snapshot | None:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sparkmine.errors import ConfigError, DataError
+from sparkmine.errors import ConfigError
 from sparkmine.evaluate.report.weights import weights_of
 from sparkmine.model import DECISION, SCORES, Model, Task
 from sparkmine.stages.base import Condition, Context, Names, Result, Stage, TableName
 from sparkmine.stages.decisions import CalibrationBlock, CostsBlock, check_decisions, decided
-from sparkmine.stages.learnt import counted
+from sparkmine.stages.learnt import check_some, counted
 from sparkmine.stages.needs import Need, asked, named
 
 MISMATCH = (
@@ -72,12 +72,11 @@ class ModelStage(Stage):
         """The fitted model and metrics for the ledger."""
 
     def run(self, context: Context) -> Result:
-        rows = context.rows(self.input, self.score)
-        if self.score is not None and not counted(context, rows, most=1):
-            raise DataError(f"stage {self.name}: no row of {self.input} has score: {self.score}")
+        check_some(context, self.input, "score", self.score)
         fitted, metrics = self.fit(context)
         model, chosen = decided(self, context, fitted)
         model.save(context.artifact())
+        rows = context.rows(self.input, self.score)
         scored = model.score(rows, [*self.keys, self.label], context.spark)
         added = [name for name in (*SCORES, DECISION) if name in scored.columns]
         frame = scored.select(*self.keys, self.label, *added)
